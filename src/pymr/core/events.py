@@ -1,0 +1,266 @@
+"""Events in, commands out: the whole vocabulary of a run.
+
+    Event ─► Job.handle ─► [Command] ─► the edge performs it ─► Event …
+
+Three families, one schema:
+- *reports*: what the edge tells the core (`LeaseAsked`, `Finished`, …); `now` is a
+  monotonic time in seconds, the only clock the core sees;
+- *decisions*: `Journal(decision)` asks the edge to write it durably, and then to hand the
+  same decision back to `Job.handle`; only then does it count. Replaying a journal is
+  handing its decisions to a new `Job`;
+- *notes*: `Note(event)` is for people and views; losing one loses nothing.
+
+Everything that stands in the feed is wrapped in an `Entry` with `v`, `seq` and `time`.
+Fields are only ever added within a version.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pymr.core.spec import Attempt, EdgeSum, JobSpec, PhaseName, Receipt, SplitReceipt
+
+SCHEMA_VERSION = 1
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
+    """The base of all events; `kind` is the class name."""
+
+
+# -- reports: from the edge to the core ------------------------------------------------------
+
+
+class LeaseAsked(Event, frozen=True):
+    """A worker has a free slot."""
+
+    worker: str
+    now: float
+
+
+class Renewed(Event, frozen=True):
+    """A worker still works on an attempt."""
+
+    attempt: Attempt
+    now: float
+
+
+class Finished(Event, frozen=True):
+    """A worker says that an attempt's object is complete; asks for verification only."""
+
+    attempt: Attempt
+    receipt: Receipt
+    now: float
+
+
+class Verified(Event, frozen=True):
+    """The edge has read the object's footer and found what the receipt says.
+
+    `partitions` and `splits` are empty for a reduce attempt.
+    """
+
+    receipt: Receipt
+    partitions: tuple[EdgeSum, ...]
+    splits: tuple[SplitReceipt, ...]
+    now: float
+
+
+class Failed(Event, frozen=True):
+    """An attempt reported an error, or its object was refused. `error`: errors.to_dict.
+
+    `signature` is equal for the same error on the same record.
+    """
+
+    attempt: Attempt
+    error: dict[str, Any]
+    retryable: bool
+    signature: str
+    now: float
+
+
+class WorkerLost(Event, frozen=True):
+    """A worker is gone, and with it what it held. `error`: errors.to_dict of the cause."""
+
+    worker: str
+    error: dict[str, Any]
+    now: float
+
+
+class Ticked(Event, frozen=True):
+    """Time has passed."""
+
+    now: float
+
+
+class Published(Event, frozen=True):
+    """The manifest and the parts are in place."""
+
+
+# -- decisions: journalled before they count -------------------------------------------------
+
+
+class RunPlanned(Event, frozen=True):
+    """The run begins. First record of a journal."""
+
+    spec: JobSpec
+    map_tasks: int
+    input_files: int
+    input_bytes: int
+
+
+class TaskCommitted(Event, frozen=True):
+    """This attempt's output is the output of its task."""
+
+    receipt: Receipt
+
+
+# -- notes: for the feed only ----------------------------------------------------------------
+
+
+class WorkersConnected(Event, frozen=True):
+    """Task processes are up."""
+
+    count: int
+    wanted: int
+
+
+class AttemptStarted(Event, frozen=True):
+    """An attempt was granted to a worker. `backup`: another attempt of the task runs too."""
+
+    attempt: Attempt
+    worker: str
+    backup: bool = False
+
+
+class AttemptProgressed(Event, frozen=True):
+    """How far an attempt is: input bytes and records since its start."""
+
+    attempt: Attempt
+    bytes_in: int
+    records_in: int
+
+
+class AttemptFailed(Event, frozen=True):
+    """An attempt reported an error; `will_retry` says what happens next."""
+
+    attempt: Attempt
+    error: dict[str, Any]
+    will_retry: bool
+
+
+class AttemptLost(Event, frozen=True):
+    """An attempt's worker is gone, or its lease expired; `will_retry` says what happens next."""
+
+    attempt: Attempt
+    worker: str
+    error: dict[str, Any]
+    will_retry: bool
+
+
+class AttemptRevoked(Event, frozen=True):
+    """An attempt is not wanted any more: another one owns the task."""
+
+    attempt: Attempt
+
+
+class PhaseFinished(Event, frozen=True):
+    """All tasks of a phase are committed."""
+
+    phase: PhaseName
+    tasks: int
+
+
+class Warned(Event, frozen=True):
+    """Something the user should know; the run goes on."""
+
+    message: str
+
+
+class RunFinished(Event, frozen=True):
+    """The end. `error` is None if the run was published."""
+
+    error: dict[str, Any] | None = None
+    manifest: dict[str, Any] | None = None
+
+
+# -- commands: from the core to the edge -----------------------------------------------------
+
+
+class Command(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
+    """The base of all commands."""
+
+
+class Grant(Command, frozen=True):
+    """Let `worker` run `attempt`; it must renew before `expires` (monotonic seconds)."""
+
+    worker: str
+    attempt: Attempt
+    expires: float
+
+
+class Revoke(Command, frozen=True):
+    """Stop `attempt` wherever it runs; its output is not wanted. `worker` None: unknown."""
+
+    attempt: Attempt
+    worker: str | None = None
+
+
+class Verify(Command, frozen=True):
+    """Check the object of `receipt` and answer with Verified or Failed."""
+
+    receipt: Receipt
+
+
+class Journal(Command, frozen=True):
+    """Write `decision` durably, then hand it back to the core."""
+
+    decision: TaskCommitted
+
+
+class Note(Command, frozen=True):
+    """Append `event` to the feed."""
+
+    event: Event
+
+
+class Publish(Command, frozen=True):
+    """The books are closed: write the manifest, show the parts, answer with Published."""
+
+
+class Abort(Command, frozen=True):
+    """Stop everything; the run has failed with `error` (errors.to_dict)."""
+
+    error: dict[str, Any]
+
+
+AnyEvent = (
+    LeaseAsked
+    | Renewed
+    | Finished
+    | Verified
+    | Failed
+    | WorkerLost
+    | Ticked
+    | Published
+    | RunPlanned
+    | TaskCommitted
+    | WorkersConnected
+    | AttemptStarted
+    | AttemptProgressed
+    | AttemptFailed
+    | AttemptLost
+    | AttemptRevoked
+    | PhaseFinished
+    | Warned
+    | RunFinished
+)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of the feed: `seq` counts from 1, `time` is Unix seconds."""
+
+    v: int
+    seq: int
+    time: float
+    event: AnyEvent

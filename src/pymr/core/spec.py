@@ -1,0 +1,232 @@
+"""The frozen description of a run, its tasks and its attempts, and what an attempt reports.
+
+Plain structs, no behaviour: they travel over pipes and stand in the journal and the manifest,
+always as JSON (MessagePack has no ints over 64 bits, and fingerprints have 128). Bytes paths
+are `os.fsencode`d; sizes and offsets are bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PhaseName = Literal["map", "reduce"]
+
+
+class Attempt(msgspec.Struct, frozen=True, order=True):
+    """One try at a task; `number` starts at 1 and is never reused."""
+
+    phase: PhaseName
+    task: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.phase}-{self.task:04d}"
+
+
+class InputFile(msgspec.Struct, frozen=True):
+    """One input as it was when the run was planned."""
+
+    path: bytes  # as given or found; b"-" when standard input was spooled (see `spool`)
+    size: int  # bytes on disk, compressed if it is
+    step: int  # grid step in bytes (`grid_step`); decoded bytes where `stream`
+    stream: bool = False  # read from the start in one task: compressed, or transcoded
+    compression: str | None = None  # None, "gzip", "bz2", "xz", "zstd"
+    mtime_ns: int = 0
+    inode: int = 0
+    spool: bytes | None = None  # where the bytes really are, if not at `path`
+
+
+class Split(msgspec.Struct, frozen=True):
+    """The cells [start, end) of one input; for a stream, start is 0 and end is its size."""
+
+    input: int  # index into the inputs of the run
+    start: int
+    end: int
+
+
+class MapTask(msgspec.Struct, frozen=True):
+    """Splits that are neighbours in input order; `index` is input order too."""
+
+    index: int
+    splits: tuple[Split, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes to read."""
+        return sum(split.end - split.start for split in self.splits)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits that decide where a re-run spills and combines: frozen with the run."""
+
+    spill_bytes_max: int = 64 << 20  # encoded bytes of a map-side buffer
+    merge_fan_in_max: int = 64  # sorted runs merged at once
+    block_bytes: int = 128 << 10  # raw bytes of a sorted run's block
+    record_bytes_max: int = 64 << 20  # --max-record
+    key_bytes_max: int = 1 << 20
+    value_bytes_max: int = 64 << 20
+    read_bytes: int = 1 << 20  # one pread
+
+
+class TextRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How bytes become text."""
+
+    encoding: str = "utf-8"  # codec name, normalised by `codecs.lookup`
+    errors: str = "strict"  # strict | replace | surrogateescape | skip (the line is left out)
+    newline: str = "auto"  # auto: LINES strips one \r; lf: keeps it
+    long_records: str = "refuse"  # refuse | skip
+    normalize: str | None = None  # NFC, NFD, NFKC, NFKD for str keys
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a task process finds the user's functions.
+
+    Either `path` of a worker file, or `pickle`: a cloudpickled Job, used only if its
+    SHA-256 is `digest`.
+    """
+
+    path: str | None = None
+    pickle: bytes | None = None
+    digest: str | None = None  # of the file and its neighbours, or of the pickle
+    sys_path: tuple[str, ...] = ()  # the caller's, for modules that travel by name
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first task process found in the user's code."""
+
+    input_format: str  # text | lines | whole
+    reducer: str | None  # None, "function", "sum", "min", "max", "count"
+    combiner: str | None  # None, "function", "sum", "min", "max"
+    digest: str  # sha256 hex over worker.py and the modules beside it
+    files: tuple[str, ...] = ()  # worker.py and its neighbours, relative names
+    warnings: tuple[str, ...] = ()
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a run that its tasks need; first record of the journal."""
+
+    v: int = 1
+    run: str
+    name: str
+    worker: str  # for people: `worker.py`, or `mapper` of a script
+    shape: Shape
+    reducers: int  # partitions; 0 for a map-only job
+    output_format: str = "tsv"
+    params: dict[str, str] = {}
+    text: TextRules = TextRules()
+    limits: Limits = Limits()
+
+
+class MapSource(msgspec.Struct, frozen=True):
+    """A committed map output, as a reduce task reads it."""
+
+    task: int
+    key: str  # object key
+    footer_digest: str  # xxh3_128 hex of the footer, as committed
+
+
+class MapWork(msgspec.Struct, frozen=True, tag="map"):
+    """What a map attempt does: read `splits` of `inputs`."""
+
+    splits: tuple[Split, ...]
+    inputs: dict[int, InputFile]  # those the splits name
+
+
+class ReduceWork(msgspec.Struct, frozen=True, tag="reduce"):
+    """What a reduce attempt does: merge `partition` of `sources`, in this order."""
+
+    partition: int
+    sources: tuple[MapSource, ...]
+
+
+class AttemptSpec(msgspec.Struct, frozen=True):
+    """One attempt: the argument of `run_attempt`, with the job and a store."""
+
+    attempt: Attempt
+    key: str  # the one object it writes
+    tmp: str  # an absolute path or key prefix for spills; removed by who gave it
+    work: MapWork | ReduceWork
+
+
+class EdgeSum(msgspec.Struct, frozen=True):
+    """What crossed one shuffle edge, or many added up."""
+
+    records: int = 0
+    bytes: int = 0  # encoded keys and values
+    fingerprint: int = 0  # Σ xxh3_128(record) mod 2**128
+
+    def __add__(self, other: EdgeSum) -> EdgeSum:
+        return EdgeSum(
+            self.records + other.records,
+            self.bytes + other.bytes,
+            (self.fingerprint + other.fingerprint) % (1 << 128),
+        )
+
+
+class SplitReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read of one split."""
+
+    input: int
+    start: int
+    end: int
+    bytes: int  # of the range, really read
+    records: int
+    first_offset: int | None = None  # of the first and last record that lie in it
+    last_offset: int | None = None
+    digest: int = 0  # Σ over cells of xxh3_128(cell offset, cell bytes) mod 2**128
+    carriage_returns: int = 0  # \r stripped from lines
+    replaced: int = 0  # records with bytes that are not text, replaced
+    skipped: int = 0  # records left out by --errors skip or --long-records skip
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt did: the manifest of its one object. Stands in the journal.
+
+    A map attempt's sums per partition and receipts per split stand in the footer of its
+    object, bound by `footer_digest`; here are their totals only.
+    """
+
+    attempt: Attempt
+    key: str
+    size: int  # of the object
+    sha256: str | None = None  # of a part
+    footer_digest: str | None = None  # of a map output
+    code_digest: str
+    bytes_in: int = 0  # of input read (map)
+    records_in: int = 0  # records of input (map)
+    calls: int = 0  # of the mapper or reducer
+    groups: int = 0  # keys that the reduce side merged
+    emitted: int = 0  # pairs the mapper emitted
+    combined_in: int = 0
+    combined_out: int = 0
+    written: EdgeSum = EdgeSum()  # map side, all partitions
+    read: EdgeSum = EdgeSum()  # reduce side
+    reduced: int = 0  # values that reached the reducer's groups
+    records_out: int = 0  # rows of a part
+    bytes_out: int = 0
+    key_type: str | None = None  # column types of a part; None: mixed or no rows
+    value_type: str | None = None
+    key_mixed: bool = False  # rows whose cells differ in type
+    value_mixed: bool = False
+    counters: dict[str, int] = {}
+    carriage_returns: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    damaged_inputs: tuple[int, ...] = ()  # inputs with replaced or skipped records
+    largest_group: int = 0  # records of the largest key
+    largest_key: str | None = None  # its repr, at most 80 characters
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    spills: int = 0
+    rss_bytes_max: int = 0
+
+
+class MapFooter(msgspec.Struct, frozen=True):
+    """The part of a map output's footer that the books need."""
+
+    partitions: tuple[EdgeSum, ...]
+    splits: tuple[SplitReceipt, ...]
+
+

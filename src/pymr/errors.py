@@ -1,0 +1,181 @@
+"""Every error PyMR raises, with its exit code and whether trying again can help.
+
+    PymrError                       exit  retryable
+    ├── UserCodeError                  1         the mapper, reducer, combiner … raised
+    ├── ConfigError                    2         a flag, setting or call is wrong
+    │   └── WorkerFileError            2         worker.py cannot be used
+    ├── InputError                     3         an input cannot be read as asked
+    │   └── RecordError                3         … at a known place of a known file
+    ├── OutputError                    4         the output exists, or is claimed
+    │   └── RunNotFoundError           4         no such run
+    ├── StoreError                     5         the store said no
+    │   ├── ObjectExistsError          5         put-if-absent found the object there
+    │   ├── ObjectMissingError         5         no object under that key
+    │   └── StoreUnavailableError      5    yes  the store did not answer
+    ├── ResourceError                  6    yes  out of disk, memory or quota
+    ├── IntegrityError                 7         corrupt data, or books that do not balance
+    │   └── CorruptDataError           7    yes  a checksum differs: read or make it again
+    ├── TimeoutReachedError            9         `--timeout`
+    ├── IncompleteError               10         stopped before the end
+    ├── TaskLostError                  1    yes  a task process ended without a report
+    ├── InterruptedRunError          130         a signal stopped the run (143: SIGTERM)
+    └── InternalError                 70         a bug of ours
+
+An error crosses a process border as a dict (`to_dict`) and comes back as the same class
+with the same fields (`from_dict`). It is turned into text at the last border only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class PymrError(Exception):
+    """The base of all errors of PyMR.
+
+    `message` says what happened, to what, the value seen and what was expected.
+    `hint` is a command or setting the user can type. `fields` are plain values (str, int,
+    float, bool, None, and lists and dicts of them) that the renderer and tests read.
+    """
+
+    exit_code: ClassVar[int] = 70
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str | None = None, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.fields = fields
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (from_dict, (to_dict(self),))
+
+
+class UserCodeError(PymrError):
+    """Code of the user raised, or broke the contract of its call.
+
+    Fields: `function` (mapper, reducer, …), `error_type`, `frames` (a list of
+    `{file, line, function, source}`, the user's own only), and where it is known the
+    record: `input`, `offset`, `line`, `record` (escaped, at most 200 bytes), or `key`.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(PymrError):
+    """A flag, a setting or a call is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class WorkerFileError(ConfigError):
+    """`worker.py` cannot be imported, or does not define a job that can run."""
+
+
+class InputError(PymrError):
+    """An input cannot be read as asked."""
+
+    exit_code = 3
+
+
+class RecordError(InputError):
+    """A record of an input cannot be read. Fields: `input`, `offset`, and `line` if known."""
+
+
+class OutputError(PymrError):
+    """The output exists, is claimed by another run, or cannot be written."""
+
+    exit_code = 4
+
+
+class RunNotFoundError(OutputError):
+    """No run has that name, id or output."""
+
+
+class StoreError(PymrError):
+    """The object store refused or failed. Field: `key`."""
+
+    exit_code = 5
+
+
+class ObjectExistsError(StoreError):
+    """The key exists; its bytes are as they were."""
+
+
+class ObjectMissingError(StoreError):
+    """No object has that key."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store did not answer; the same call may succeed later."""
+
+    retryable = True
+
+
+class ResourceError(PymrError):
+    """Out of disk, memory, file descriptors or quota."""
+
+    exit_code = 6
+    retryable = True
+
+
+class IntegrityError(PymrError):
+    """Data is corrupt, or the books do not balance. Nothing was published."""
+
+    exit_code = 7
+
+
+class CorruptDataError(IntegrityError):
+    """A checksum differs. Fields: `path` or `key`, and `offset`."""
+
+    retryable = True
+
+
+class TimeoutReachedError(PymrError):
+    """`--timeout` was reached before the run was done."""
+
+    exit_code = 9
+
+
+class IncompleteError(PymrError):
+    """The run stopped before its end."""
+
+    exit_code = 10
+
+
+class TaskLostError(PymrError):
+    """A task process ended without a report. Fields: `reason`, `returncode`."""
+
+    exit_code = 1
+    retryable = True
+
+
+class InterruptedRunError(PymrError):
+    """A signal stopped the run. Field: `signal`."""
+
+    exit_code = 130
+
+
+class InternalError(PymrError):
+    """A bug of PyMR."""
+
+
+def to_dict(error: PymrError) -> dict[str, Any]:
+    """Return `error` as plain values, for a pipe, a message or the journal."""
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "fields": error.fields,
+    }
+
+
+def from_dict(data: dict[str, Any]) -> PymrError:
+    """Return the error that `to_dict` described: same class, message, hint and fields."""
+    classes = {cls.__name__: cls for cls in _tree(PymrError)}
+    error_class = classes.get(data["type"], InternalError)
+    return error_class(data["message"], hint=data.get("hint"), **data.get("fields", {}))
+
+
+def _tree(root: type[PymrError]) -> list[type[PymrError]]:
+    return [root, *(leaf for child in root.__subclasses__() for leaf in _tree(child))]

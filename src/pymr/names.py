@@ -1,0 +1,70 @@
+"""Ids and every object key: the tree of an output, in one file.
+
+    OUT/part-00000.tsv …                   the parts, for any tool   (map-only: one a map task)
+    OUT/_SUCCESS                           written last
+    OUT/_pymr/CLAIM                        which run owns the output (locked while it runs)
+    OUT/_pymr/MANIFEST.json                the commit: names everything below that is the result
+    OUT/_pymr/<run>/journal                decisions, fsynced before they count
+    OUT/_pymr/<run>/events.jsonl           all events, best effort
+    OUT/_pymr/<run>/map/00017-1-<nonce>    sorted run of one map attempt, write-once
+    OUT/_pymr/<run>/reduce/00003-1-<nonce> part data of one reduce attempt, write-once
+    OUT/_pymr/<run>/tmp/                   spills and half-written objects
+
+No key is ever written twice with different bytes, except MANIFEST.json, the parts and
+_SUCCESS under `--overwrite`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+
+STATE = "_pymr"
+CLAIM = f"{STATE}/CLAIM"
+MANIFEST = f"{STATE}/MANIFEST.json"
+SUCCESS = "_SUCCESS"
+
+
+def new_run_id() -> str:
+    """Return a UUIDv7 (RFC 9562, section 5.7): ordered by time, never the same twice."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def new_nonce() -> str:
+    """Return 128 random bits as hex: two attempts never share a key."""
+    return secrets.token_hex(16)
+
+
+def run_prefix(run: str) -> str:
+    """Return the folder of one run."""
+    return f"{STATE}/{run}"
+
+
+def journal_key(run: str) -> str:
+    """Return the journal of decisions of a run."""
+    return f"{STATE}/{run}/journal"
+
+
+def events_key(run: str) -> str:
+    """Return the history of all events of a run."""
+    return f"{STATE}/{run}/events.jsonl"
+
+
+def tmp_prefix(run: str) -> str:
+    """Return the folder of spills and half-written objects of a run."""
+    return f"{STATE}/{run}/tmp"
+
+
+def attempt_key(run: str, phase: str, task: int, number: int, nonce: str) -> str:
+    """Return the one object of an attempt; `phase` is `map` or `reduce`."""
+    return f"{STATE}/{run}/{phase}/{task:05d}-{number}-{nonce}"
+
+
+def part_name(index: int, output_format: str) -> str:
+    """Return the name of a part as other tools see it."""
+    return f"part-{index:05d}.{output_format}"

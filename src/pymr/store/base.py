@@ -1,0 +1,102 @@
+"""The seam to where data lives: an object store, in nine verbs.
+
+The contract below is written once and tested once, against every implementation
+(`tests/contract/test_store.py`). Keys are relative, `/`-separated, and come from
+`pymr.names`. Calls block. An object is immutable, but for `replace` and `copy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+
+class ObjectEntry(NamedTuple):
+    """One row of a listing."""
+
+    key: str
+    size: int
+
+
+class ObjectWriter(Protocol):
+    """A stream into a new object, which appears whole at `commit` or not at all."""
+
+    def write(self, data: bytes) -> None:
+        """Append `data`.
+
+        Raises:
+            ResourceError: no space is left; the object will not appear.
+        """
+
+    def commit(self) -> None:
+        """Make the object visible and durable. Nothing may be written afterwards."""
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Drop what was written, unless it was committed."""
+
+
+class ObjectStore(Protocol):
+    """Named, immutable objects."""
+
+    def put_if_absent(self, key: str, body: bytes) -> None:
+        """Create the object in one atomic, durable step.
+
+        Readers see all of `body` or no object at all. Of concurrent calls one wins.
+
+        Raises:
+            ObjectExistsError: `key` exists; its bytes are left as they were.
+        """
+
+    def replace(self, key: str, body: bytes) -> None:
+        """Create or replace the object atomically and durably: readers see old or new."""
+
+    def create(self, key: str) -> ObjectWriter:
+        """Return a stream into a new object; `key` must be fresh (it holds a nonce)."""
+
+    def get(self, key: str) -> bytes:
+        """Return the whole object.
+
+        Raises:
+            ObjectMissingError: no such object.
+        """
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return bytes [start, start + length); shorter only where the object ends.
+
+        Raises:
+            ObjectMissingError: no such object.
+        """
+
+    def size(self, key: str) -> int:
+        """Return the object's size in bytes.
+
+        Raises:
+            ObjectMissingError: no such object.
+        """
+
+    def list(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Yield the objects whose key starts with the folder `prefix`, in key order."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Make `target` an object with the bytes of `source`, replacing it atomically.
+
+        Not durable by itself where the store is a disk: `sync` makes it so.
+
+        Raises:
+            ObjectMissingError: no such object.
+        """
+
+    def delete(self, key: str) -> None:
+        """Remove the object; removing what is not there is no error."""
+
+    def sync(self, prefix: str) -> None:
+        """Make copies and deletions directly in the folder `prefix` durable."""

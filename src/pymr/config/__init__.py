@@ -1,0 +1,140 @@
+"""Settings of a run, in layers: the first of these that gives a value wins.
+
+    flags > PYMR_* variables > ./pymr.toml > ~/.config/pymr/config.toml > the default
+
+In a file, the table `[profile.NAME]` chosen by `--profile` or `PYMR_PROFILE` goes before the
+file's own top. `$XDG_CONFIG_HOME` is respected. Every wrong value is a `ConfigError` that names
+the flag, the variable, or the file, line and key.
+
+The rows stand in `setting`, the ways to write a value in `value`. There is no global state:
+`resolve` is a function of its arguments and the files it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from pymr.config.machine import Machine, this_machine
+from pymr.config.setting import (
+    BY_NAME,
+    MEMORY_BYTES_MIN,
+    SETTINGS,
+    WORKERS_MAX,
+    Setting,
+    Settings,
+)
+from pymr.config.source import (
+    Given,
+    Layer,
+    environment_layer,
+    file_layers,
+    flag_layer,
+    nearest,
+    unknown_variables,
+)
+from pymr.errors import ConfigError
+
+__all__ = ["SETTINGS", "Machine", "Resolved", "Setting", "Settings", "resolve", "this_machine"]
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The settings of a run, and where each comes from.
+
+    `warnings` are lines for people: what was changed, or has no effect.
+    """
+
+    settings: Settings
+    origins: dict[str, str]  # of the settings that were given
+    warnings: tuple[str, ...]
+
+    def origin(self, name: str) -> str:
+        """Return `flag --workers`, `environment PYMR_WORKERS`, `./pymr.toml line 3`, `default`."""
+        return self.origins.get(name, "default")
+
+
+def resolve(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    cwd: str,
+    home: str,
+    machine: Machine | None = None,
+) -> Resolved:
+    """Return the settings that hold for a run started in `cwd` by the owner of `home`.
+
+    `flags` maps names of settings to text as typed, or to typed values (of a Python call);
+    None is a flag that was not given. `machine` gives the defaults of workers and memory.
+
+    Raises:
+        ConfigError: a value is wrong, a key is unknown, or a file cannot be used.
+    """
+    machine = machine or this_machine()
+    typed, variables = flag_layer(flags), environment_layer(environ)
+    files = [
+        file_layers(path, shown)
+        for path, shown in (_user_file(environ, home), (f"{cwd}/pymr.toml", "./pymr.toml"))
+    ]
+    given: Layer = {}
+    for top, profile in _choose(files, typed.get("profile") or variables.get("profile")):
+        given |= top | profile
+    given |= variables | typed
+    warnings = unknown_variables(environ)
+    if "workers" in given:
+        given["workers"], notice = _clamp_workers(given["workers"], machine)
+        warnings += notice
+    values = {
+        setting.field: given[setting.name].value
+        if setting.name in given
+        else _default(setting, machine)
+        for setting in SETTINGS
+    }
+    origins = {name: each.origin for name, each in given.items()}
+    return Resolved(Settings(**values), origins, tuple(warnings))
+
+
+def _user_file(environ: Mapping[str, str], home: str) -> tuple[str, str]:
+    """Return the user's file and its name for messages."""
+    folder = environ.get("XDG_CONFIG_HOME", "")
+    if folder.startswith("/"):  # the standard says to ignore a relative one
+        return f"{folder}/pymr/config.toml", f"{folder}/pymr/config.toml"
+    return f"{home}/.config/pymr/config.toml", "~/.config/pymr/config.toml"
+
+
+def _choose(
+    files: list[tuple[Layer, dict[str, Layer]]], profile: Given | None
+) -> list[tuple[Layer, Layer]]:
+    """Return each file's top and its table of the chosen profile."""
+    if profile is None:
+        return [(top, {}) for top, _ in files]
+    names = {name for _, profiles in files for name in profiles}
+    if profile.value not in names:
+        raise ConfigError(
+            f"no profile `{profile.value}` ({profile.origin}) in ./pymr.toml or the user's"
+            f" config.toml{nearest(profile.value, names)}",
+            hint=f"add a table [profile.{profile.value}] to ./pymr.toml",
+            setting="profile",
+            profiles=sorted(names),
+        )
+    return [(top, profiles.get(profile.value, {})) for top, profiles in files]
+
+
+def _clamp_workers(given: Given, machine: Machine) -> tuple[Given, list[str]]:
+    """Return as many workers as may start; half of the processes are left to everything else."""
+    limit, reason = WORKERS_MAX, "the limit of one machine"
+    if machine.processes_max is not None and machine.processes_max // 2 < limit:
+        limit = max(machine.processes_max // 2, 1)
+        reason = f"half of the {machine.processes_max} processes allowed here (ulimit -u)"
+    if given.value <= limit:
+        return given, []
+    notice = f"workers is {given.value}, going on with {limit}, {reason}"
+    return Given(limit, given.origin), [notice]
+
+
+def _default(setting: Setting, machine: Machine) -> Any:
+    if setting is BY_NAME["workers"]:
+        return min(machine.cores, WORKERS_MAX)
+    if setting is BY_NAME["memory"]:
+        return max(machine.memory_bytes // 2, MEMORY_BYTES_MIN)
+    return setting.default

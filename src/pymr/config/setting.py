@@ -1,0 +1,194 @@
+"""Every setting of PyMR, in one table.
+
+A setting `max_record` is the flag `--max-record`, the variable `PYMR_MAX_RECORD`, the key
+`max_record` of a TOML file, and the field `max_record_bytes` of `Settings`: a field's name
+ends in its unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from pymr.config.value import DURATION, ENCODING, NAME, PATH, SWITCH, Kind, choice, size, whole
+
+KiB, MiB, GiB, TiB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+MEMORY_BYTES_MIN = 256 * MiB  # task processes of the interpreter itself need about half of it
+WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machines
+REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One row of the table."""
+
+    name: str
+    kind: Kind
+    about: str  # for the reader of `--help`: a phrase without a full stop
+    default: Any = None
+    default_text: str | None = None  # where `default` does not say it itself
+    unit: str | None = None  # of the value: "bytes", "s"
+    is_hidden: bool = False  # a limit few will touch: not in the list of `--help`
+    in_files: bool = True
+
+    @property
+    def flag(self) -> str:
+        """The flag, as in `--max-record`."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether the flag stands alone, without a value."""
+        return self.kind is SWITCH
+
+    @property
+    def variable(self) -> str:
+        """The environment variable, as in `PYMR_MAX_RECORD`."""
+        return "PYMR_" + self.name.upper()
+
+    @property
+    def field(self) -> str:
+        """The field of `Settings`, which ends in its unit: `max_record_bytes`."""
+        return f"{self.name}_{self.unit}" if self.unit else self.name
+
+    @property
+    def metavar(self) -> str | None:
+        """The value's place holder in `--help`; None for a flag that stands alone."""
+        return self.kind.metavar
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The only values there are; empty if there are others."""
+        return self.kind.choices
+
+    @property
+    def help(self) -> str:
+        """The line of `--help`, with the default."""
+        default = self.default_text
+        if default is None and self.default is not None and not self.is_flag:
+            default = self.kind.show(self.default)
+        return f"{self.about} [default: {default}]" if default else self.about
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The values of a run, one for each row of the table, in its order."""
+
+    workers: int
+    mappers: int | None
+    reducers: int | None
+    memory_bytes: int
+    output: str | None
+    name: str | None
+    format: Literal["tsv", "jsonl"]
+    encoding: str
+    errors: Literal["strict", "replace", "surrogateescape", "skip"]
+    newline: Literal["auto", "lf"]
+    max_record_bytes: int
+    long_records: Literal["refuse", "skip"]
+    normalize: Literal["NFC", "NFD", "NFKC", "NFKD"] | None
+    attempts: int
+    timeout_s: float | None
+    overwrite: bool
+    recursive: bool
+    allow_empty: bool
+    allow_duplicates: bool
+    keep: bool
+    tmp_dir: str | None
+    spill_bytes: int | None
+    merge_fan_in: int
+    json: bool
+    quiet: bool
+    verbose: bool
+    profile: str | None
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "workers",
+        whole(1, 1_000_000),
+        "task processes at once",
+        default_text="the cores available",
+    ),
+    Setting(
+        "mappers",
+        whole(1, 1_000_000, example="16"),
+        "map tasks wished for; the input's size sets a limit",
+        default_text="by input size",
+    ),
+    Setting(
+        "reducers",
+        whole(
+            1,
+            REDUCERS_MAX,
+            below="; for a job without a reduce phase set reducer=None in worker.py",
+            above=": every map output keeps an index of all partitions",
+        ),
+        "reduce tasks, and so parts of the output",
+        default_text="by input size",
+    ),
+    Setting(
+        "memory",
+        size(MEMORY_BYTES_MIN, 1024 * TiB, example="2G"),
+        "memory of all processes together",
+        default_text="half of the machine's",
+        unit="bytes",
+    ),
+    Setting("output", PATH, "where the parts go", default_text="./pymr-out/NAME"),
+    Setting("name", NAME, "name of the job", default_text="from the worker file"),
+    Setting("format", choice("tsv", "jsonl"), "text form of the output", "tsv"),
+    Setting("encoding", ENCODING, "encoding of the input", "utf-8"),
+    Setting(
+        "errors",
+        choice("strict", "replace", "surrogateescape", "skip"),
+        "what to do with bytes that are not text; skip leaves the line out",
+        "strict",
+    ),
+    Setting(
+        "newline",
+        choice("auto", "lf"),
+        "line ends: auto strips the \\r of \\r\\n for LINES, lf keeps it",
+        "auto",
+    ),
+    Setting(
+        "max_record",
+        size(1, GiB, example="64M"),
+        "largest record of an input",
+        64 * MiB,
+        unit="bytes",
+    ),
+    Setting(
+        "long_records",
+        choice("refuse", "skip"),
+        "what to do with a record over --max-record",
+        "refuse",
+    ),
+    Setting("normalize", choice("NFC", "NFD", "NFKC", "NFKD"), "Unicode form that text keys get"),
+    Setting("attempts", whole(1, 100), "tries a task has before the job fails", 4),
+    Setting("timeout", DURATION, "longest time the run may take", unit="s"),
+    Setting("overwrite", SWITCH, "replace an output that exists", default=False),
+    Setting("recursive", SWITCH, "read the folders inside input folders too", default=False),
+    Setting("allow_empty", SWITCH, "accept an input folder without files", default=False),
+    Setting("allow_duplicates", SWITCH, "accept an input that is named twice", default=False),
+    Setting("keep", SWITCH, "keep intermediate data after the run", default=False),
+    Setting("tmp_dir", PATH, "folder for spills", default_text="inside the output"),
+    Setting(
+        "spill",
+        size(1, GiB, example="64M"),
+        "encoded bytes a map task holds before it spills",
+        default_text="by --memory",
+        unit="bytes",
+        is_hidden=True,
+    ),
+    Setting(
+        "merge_fan_in",
+        whole(2, 1024, example="64"),
+        "sorted runs merged at once",
+        64,
+        is_hidden=True,
+    ),
+    Setting("json", SWITCH, "write events and the result as JSON lines", default=False),
+    Setting("quiet", SWITCH, "print errors only", default=False),
+    Setting("verbose", SWITCH, "print more, and tracebacks of PyMR itself", default=False),
+    Setting("profile", NAME, "table [profile.NAME] of the TOML files to use", in_files=False),
+)
+BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}

@@ -1,0 +1,236 @@
+"""The kinds of values a setting can have: how each is written, read and refused.
+
+A value comes as text (a flag, a variable) or typed (TOML, a Python call). Text is parsed;
+a typed value must already have one of the kind's types, so that `workers = "4"` in a file is
+refused, and `--workers 4` is not. Bounds are inclusive.
+
+Sizes are powers of two: `K`, `M`, `G`, `T`, also written `KiB` … `TiB`. `MB` is refused, since
+half of the world means 1,000,000 by it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+_QUOTED_MAX = 80  # characters of a wrong value that a message repeats
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:B|iB)?", re.ASCII)
+_DURATION = re.compile(
+    r"(?=[0-9])(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9}(?:\.[0-9]{1,6})?)s)?", re.ASCII
+)
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_SWITCHES = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What values look like. `parse` takes text and raises ValueError for what is not one."""
+
+    metavar: str | None
+    expected: str  # completes "expected …"
+    example: str  # as text
+    types: tuple[type, ...]  # of a typed value; bool is no int here
+    parse: Callable[[str], Any]
+    show: Callable[[Any], str] = str  # a value as the user would write it
+    minimum: float | None = None
+    maximum: float | None = None
+    below: str = ""  # what to do instead of a value under the minimum
+    above: str = ""  # why there is a maximum
+    choices: tuple[str, ...] = ()
+
+
+class RefusedValueError(ValueError):
+    """A value is not of its kind. `seen` and `expected` complete a message."""
+
+    def __init__(self, seen: str, expected: str, *, exampled: bool) -> None:
+        super().__init__(seen, expected)
+        self.seen = seen
+        self.expected = expected
+        self.exampled = exampled  # an example would help the reader
+
+
+def read_value(kind: Kind, raw: object, *, typed: bool) -> Any:
+    """Return the value that `raw` stands for.
+
+    Raises:
+        RefusedValueError: `raw` is not of the kind, or out of its bounds.
+    """
+    if typed and type(raw) not in kind.types:
+        raise RefusedValueError(quote(raw), kind.expected, exampled=True)
+    try:
+        value: Any = kind.parse(raw) if isinstance(raw, str) else raw
+    except ValueError as error:
+        raise RefusedValueError(quote(raw), kind.expected, exampled=not kind.choices) from error
+    if kind.minimum is not None and not value >= kind.minimum:  # `not >=` refuses NaN too
+        expected = f"at least {kind.show(kind.minimum)}{kind.below}"
+        raise RefusedValueError(kind.show(value), expected, exampled=False)
+    if kind.maximum is not None and value > kind.maximum:
+        expected = f"at most {kind.show(kind.maximum)}{kind.above}"
+        raise RefusedValueError(kind.show(value), expected, exampled=False)
+    return value
+
+
+def quote(raw: object) -> str:
+    """Return `raw` for a message: in backticks, one line, no control characters."""
+    if isinstance(raw, str):
+        text = raw if len(raw) <= _QUOTED_MAX else raw[: _QUOTED_MAX - 1] + "…"
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        return f"`{shown}`"
+    if isinstance(raw, bool):
+        return "`true`" if raw else "`false`"
+    if isinstance(raw, (int, float)):
+        return f"`{raw}`"
+    return "a table" if isinstance(raw, dict) else f"a value of type {type(raw).__name__}"
+
+
+def show_size(size: float) -> str:
+    """Return `size` in bytes as the user would write it: `64M`, `1.5G`, `1000`."""
+    for unit in ("T", "G", "M", "K"):
+        scaled = size / _UNITS[unit]
+        if scaled >= 1 and scaled * 4 == int(scaled * 4):
+            return f"{scaled:g}{unit}"
+    return str(int(size))
+
+
+def _parse_whole(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", text, re.ASCII):
+        raise ValueError(text)
+    return int(text)
+
+
+def _parse_size(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    if match is None or re.search(r"[KMGT]B$", text):
+        raise ValueError(text)
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _parse_duration(text: str) -> float:
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    hours, minutes, seconds = (float(group or 0) for group in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _parse_switch(text: str) -> bool:
+    if text.lower() not in _SWITCHES:
+        raise ValueError(text)
+    return _SWITCHES[text.lower()]
+
+
+def _parse_text(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError(text)
+    return text
+
+
+def _parse_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _parse_encoding(text: str) -> str:
+    try:
+        codec = codecs.lookup(text)
+        codec.incrementaldecoder("strict").decode(b"", final=True)  # `undefined` always raises
+    except (LookupError, UnicodeError, TypeError) as error:
+        raise ValueError(text) from error
+    if not codec._is_text_encoding:  # noqa: SLF001 - what bytes.decode itself asks
+        raise ValueError(text)
+    return codec.name
+
+
+def whole(
+    minimum: int, maximum: int, *, example: str = "4", below: str = "", above: str = ""
+) -> Kind:
+    """Return the kind of whole numbers from `minimum` to `maximum`."""
+    return Kind(
+        metavar="N",
+        expected=f"a whole number of at least {minimum}",
+        example=example,
+        types=(int,),
+        parse=_parse_whole,
+        minimum=minimum,
+        maximum=maximum,
+        below=below,
+        above=above,
+    )
+
+
+def size(minimum: int, maximum: int, *, example: str) -> Kind:
+    """Return the kind of sizes in bytes from `minimum` to `maximum`."""
+    return Kind(
+        metavar="SIZE",
+        expected="a size in bytes, K, M, G or T",
+        example=example,
+        types=(int, str),
+        parse=_parse_size,
+        show=show_size,
+        minimum=minimum,
+        maximum=maximum,
+    )
+
+
+def choice(*words: str) -> Kind:
+    """Return the kind of values that are one of `words`."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    *most, last = (f"`{word}`" for word in words)
+    return Kind(
+        metavar="|".join(words),
+        expected=f"{', '.join(most)} or {last}",
+        example=words[0],
+        types=(str,),
+        parse=parse,
+        choices=words,
+    )
+
+
+DURATION = Kind(
+    metavar="TIME",
+    expected="a time in seconds, or with h, m and s",
+    example="1h30m",
+    types=(int, float, str),
+    parse=_parse_duration,
+    show=lambda seconds: f"{seconds:g}s",
+    minimum=0.1,
+    maximum=366 * 24 * 3600,
+)
+SWITCH = Kind(
+    metavar=None,
+    expected="`true` or `false`",
+    example="true",
+    types=(bool,),
+    parse=_parse_switch,
+)
+PATH = Kind(metavar="PATH", expected="a path", example="./folder", types=(str,), parse=_parse_text)
+NAME = Kind(
+    metavar="NAME",
+    expected="1 to 63 letters, digits, `.`, `_` and `-`, the first a letter or digit",
+    example="wordcount",
+    types=(str,),
+    parse=_parse_name,
+)
+ENCODING = Kind(
+    metavar="CODEC",
+    expected="a text encoding that Python knows",
+    example="latin-1",
+    types=(str,),
+    parse=_parse_encoding,
+)

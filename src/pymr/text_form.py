@@ -1,0 +1,48 @@
+"""How bytes of the outside world look in a message: escaped, and never longer than asked.
+
+A file name or a record may hold newlines, terminal escapes, or bytes that are no text. What
+stands here is the only way from such bytes to a message, a log or a page.
+"""
+
+from __future__ import annotations
+
+import os
+
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
+
+
+def show_bytes(data: bytes, limit: int = 200) -> str:
+    """Return `data` as printable text: at most `limit` of its bytes, then `…` if there are more.
+
+    What is not printable UTF-8 is escaped as in a Python literal, a backslash included, so
+    that two different values never look the same.
+    """
+    if len(data) <= limit:
+        return _printable(data.decode("utf-8", "surrogateescape"))
+    cut = limit
+    while cut > limit - 4 and cut > 0 and data[cut] & 0xC0 == 0x80:  # noqa: PLR2004 - UTF-8 tail
+        cut -= 1
+    return _printable(data[:cut].decode("utf-8", "surrogateescape")) + "…"
+
+
+def show_path(path: bytes | str) -> str:
+    """Return a file name for a message, whole, with everything unprintable escaped."""
+    name = os.fsencode(path)
+    return show_bytes(name, len(name))
+
+
+def _printable(text: str) -> str:
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(_character(character) for character in text)
+
+
+def _character(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 - a byte that is no UTF-8 (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

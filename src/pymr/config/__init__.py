@@ -23,6 +23,7 @@ from pymr.config.setting import (
     MEMORY_BYTES_MIN,
     SETTINGS,
     WORKERS_MAX,
+    MiB,
     Setting,
     Settings,
 )
@@ -121,20 +122,26 @@ def _choose(
 
 
 def _clamp_workers(given: Given, machine: Machine) -> tuple[Given, list[str]]:
-    """Return as many workers as may start; half of the processes are left to everything else."""
-    limit, reason = WORKERS_MAX, "the limit of one machine"
-    if machine.processes_max is not None and machine.processes_max // 2 < limit:
-        limit = max(machine.processes_max // 2, 1)
-        reason = f"half of the {machine.processes_max} processes allowed here (ulimit -u)"
+    """Return as many workers as may start, with a notice if they are fewer."""
+    limit, reason = _workers_max(machine)
     if given.value <= limit:
         return given, []
     notice = f"workers is {given.value}, going on with {limit}, {reason}"
     return Given(limit, given.origin), [notice]
 
 
+def _workers_max(machine: Machine) -> tuple[int, str]:
+    """Return the limit of workers and its reason; half of the processes are left to others."""
+    if machine.processes_max is not None and machine.processes_max // 2 < WORKERS_MAX:
+        reason = f"half of the {machine.processes_max} processes allowed here (ulimit -u)"
+        return max(machine.processes_max // 2, 1), reason
+    return WORKERS_MAX, "the limit of one machine"
+
+
 def _default(setting: Setting, machine: Machine) -> Any:
     if setting is BY_NAME["workers"]:
-        return min(machine.cores, WORKERS_MAX)
+        return min(machine.cores, _workers_max(machine)[0])
     if setting is BY_NAME["memory"]:
-        return max(machine.memory_bytes // 2, MEMORY_BYTES_MIN)
+        half = machine.memory_bytes // 2 & -MiB  # whole MiB, to read well
+        return max(half, MEMORY_BYTES_MIN)
     return setting.default

@@ -93,7 +93,7 @@ def group_folders(groups: str, controller: str, root: str = _CGROUPS) -> Iterato
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - pathlib costs start-up
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
         return ""

@@ -56,6 +56,12 @@ class Setting(msgspec.Struct, frozen=True):
         """The value's place holder in `--help`; None for a flag that stands alone."""
         return self.kind.metavar
 
+    def show(self, value: Any) -> str:
+        """Return a value as the user would write it; `-` for none."""
+        if value is None:
+            return "-"
+        return str(value).lower() if self.is_flag else self.kind.show(value)
+
     @property
     def choices(self) -> tuple[str, ...]:
         """The only values there are; empty if there are others."""

@@ -27,9 +27,9 @@ def read_text(path: str, shown: str) -> str | None:
         ConfigError: it is no regular file, cannot be read, or is not UTF-8.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - pathlib costs start-up
+        if not stat.S_ISREG(os.stat(path).st_mode):
             raise ConfigError(f"{shown} is not a regular file, expected a TOML file", file=shown)
-        with open(path, "rb") as file:  # noqa: PTH123 - the same
+        with open(path, "rb") as file:
             return file.read().decode()
     except (FileNotFoundError, NotADirectoryError):
         return None

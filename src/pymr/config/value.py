@@ -13,11 +13,14 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import msgspec
 
-_QUOTED_MAX = 80  # characters of a wrong value that a message repeats
+from pymr.text_form import show_bytes
+
+_QUOTED_MAX = 80  # bytes of a wrong value that a message repeats
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:B|iB)?", re.ASCII)
 _DURATION = re.compile(
@@ -64,12 +67,14 @@ def read_value(kind: Kind, raw: object, *, typed: bool) -> Any:
         RefusedValueError: `raw` is not of the kind, or out of its bounds.
     """
     if typed and type(raw) not in kind.types:
-        raise RefusedValueError(quote(raw), kind.expected, exampled=True)
+        raise RefusedValueError(quote(raw), kind.expected, exampled=not kind.choices)
     try:
         value: Any = kind.parse(raw) if isinstance(raw, str) else raw
     except ValueError as error:
         raise RefusedValueError(quote(raw), kind.expected, exampled=not kind.choices) from error
-    if kind.minimum is not None and not value >= kind.minimum:  # `not >=` refuses NaN too
+    if isinstance(value, float) and not isfinite(value):
+        raise RefusedValueError(quote(raw), kind.expected, exampled=True)
+    if kind.minimum is not None and value < kind.minimum:
         expected = f"at least {kind.show(kind.minimum)}{kind.below}"
         raise RefusedValueError(kind.show(value), expected, exampled=False)
     if kind.maximum is not None and value > kind.maximum:
@@ -81,9 +86,7 @@ def read_value(kind: Kind, raw: object, *, typed: bool) -> Any:
 def quote(raw: object) -> str:
     """Return `raw` for a message: in backticks, one line, no control characters."""
     if isinstance(raw, str):
-        text = raw if len(raw) <= _QUOTED_MAX else raw[: _QUOTED_MAX - 1] + "…"
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-        return f"`{shown}`"
+        return f"`{show_bytes(raw.encode('utf-8', 'backslashreplace'), _QUOTED_MAX)}`"
     if isinstance(raw, bool):
         return "`true`" if raw else "`false`"
     if isinstance(raw, (int, float)):

@@ -1,0 +1,483 @@
+"""Settings: how a value is written, refused, and which layer wins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pymr.config import SETTINGS, Machine, Resolved, Settings, resolve
+from pymr.config.machine import cpu_quota, group_folders, this_machine
+from pymr.config.value import show_size
+from pymr.errors import ConfigError
+
+MACHINE = Machine(cores=6, memory_bytes=8 << 30, processes_max=None)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Give an empty working directory and an empty home."""
+    cwd, home = tmp_path / "cwd", tmp_path / "home"
+    cwd.mkdir()
+    (home / ".config" / "pymr").mkdir(parents=True)
+    return cwd, home
+
+
+def settle(
+    flags: dict[str, object] | None = None,
+    environ: dict[str, str] | None = None,
+    *,
+    cwd: Path | str = "/nowhere",
+    home: Path | str = "/nowhere",
+    machine: Machine = MACHINE,
+) -> Resolved:
+    """Resolve with nothing given but what the test is about."""
+    return resolve(flags or {}, environ or {}, str(cwd), str(home), machine)
+
+
+def refusal(**given: object) -> str:
+    """Return the message with which the flags are refused."""
+    with pytest.raises(ConfigError) as caught:
+        settle(given)
+    assert caught.value.exit_code == 2
+    return caught.value.message
+
+
+def file_refusal(cwd: Path, text: str | bytes) -> ConfigError:
+    """Return the error with which a ./pymr.toml is refused."""
+    raw = text if isinstance(text, bytes) else text.encode()
+    (cwd / "pymr.toml").write_bytes(raw)
+    with pytest.raises(ConfigError) as caught:
+        settle(cwd=cwd)
+    return caught.value
+
+
+def test_table_and_struct_have_the_same_fields_in_the_same_order() -> None:
+    """A row without a field, or a field without a row, is found here."""
+    assert [setting.field for setting in SETTINGS] == list(Settings.__struct_fields__)
+
+
+def test_every_value_fits_the_type_of_its_field() -> None:
+    """The defaults and an example of every kind pass a strict check of the struct's types."""
+    examples = {setting.name: setting.kind.example for setting in SETTINGS}
+    del examples["profile"]
+
+    for settings in (settle().settings, settle(examples).settings):
+        assert msgspec.convert(msgspec.to_builtins(settings), Settings) == settings
+
+
+def test_every_help_line_is_a_phrase_with_its_default() -> None:
+    """`--help` says what holds if the flag is not given."""
+    lines = {setting.flag: setting.help for setting in SETTINGS}
+
+    assert lines["--max-record"] == "largest record of an input [default: 64M]"
+    assert lines["--workers"].endswith("[default: the cores available]")
+    assert lines["--overwrite"] == "replace an output that exists"
+    assert not [line for line in lines.values() if line.endswith(".")]
+
+
+def test_defaults_come_from_the_machine_and_the_table() -> None:
+    """Workers are the cores, memory is half of the machine's."""
+    resolved = settle()
+
+    assert resolved.settings.workers == 6
+    assert resolved.settings.memory_bytes == 4 << 30
+    assert resolved.settings.attempts == 4
+    assert resolved.settings.timeout_s is None
+    assert resolved.origin("workers") == "default"
+    assert resolved.warnings == ()
+
+
+def test_default_memory_of_a_tiny_machine_is_the_least_allowed() -> None:
+    """A default is never a value that the setting itself refuses."""
+    tiny = Machine(cores=1, memory_bytes=300 << 20)
+
+    assert settle(machine=tiny).settings.memory_bytes == 256 << 20
+
+
+def test_layers_win_in_the_order_flag_variable_project_user_default(
+    folders: tuple[Path, Path],
+) -> None:
+    """Taking the highest layer away uncovers the next, and the origin says which it was."""
+    cwd, home = folders
+    (home / ".config/pymr/config.toml").write_text("attempts = 1\n")
+    user = settle(cwd=cwd, home=home)
+    (cwd / "pymr.toml").write_text("# comment\n\nattempts = 2\n")
+    project = settle(cwd=cwd, home=home)
+    variable = settle(environ={"PYMR_ATTEMPTS": "3"}, cwd=cwd, home=home)
+    flag = settle({"attempts": "5"}, {"PYMR_ATTEMPTS": "3"}, cwd=cwd, home=home)
+
+    assert [r.settings.attempts for r in (user, project, variable, flag)] == [1, 2, 3, 5]
+    assert [r.origin("attempts") for r in (user, project, variable, flag)] == [
+        "~/.config/pymr/config.toml line 1",
+        "./pymr.toml line 3",
+        "environment PYMR_ATTEMPTS",
+        "flag --attempts",
+    ]
+
+
+def test_xdg_config_home_replaces_dot_config(tmp_path: Path) -> None:
+    """An absolute $XDG_CONFIG_HOME is used; a relative one is ignored, as its standard says."""
+    (tmp_path / "pymr").mkdir()
+    (tmp_path / "pymr/config.toml").write_text("attempts = 7")
+
+    assert settle(environ={"XDG_CONFIG_HOME": str(tmp_path)}).settings.attempts == 7
+    assert settle(environ={"XDG_CONFIG_HOME": "pymr"}, cwd=tmp_path).settings.attempts == 4
+
+
+def test_a_profile_goes_before_the_top_of_its_file(folders: tuple[Path, Path]) -> None:
+    """`[profile.NAME]` overrides the file's own top; what it leaves out stays."""
+    cwd, home = folders
+    (cwd / "pymr.toml").write_text('attempts = 2\nmemory = "1G"\n\n[profile.big]\nmemory = "4G"\n')
+
+    for resolved in (
+        settle({"profile": "big"}, cwd=cwd, home=home),
+        settle(environ={"PYMR_PROFILE": "big"}, cwd=cwd, home=home),
+    ):
+        assert resolved.settings.memory_bytes == 4 << 30
+        assert resolved.settings.attempts == 2
+        assert resolved.settings.profile == "big"
+        assert resolved.origin("memory") == "./pymr.toml line 5"
+    assert settle(cwd=cwd, home=home).settings.memory_bytes == 1 << 30
+
+
+def test_a_profile_that_is_nowhere_is_refused_with_the_nearest(
+    folders: tuple[Path, Path],
+) -> None:
+    """A misspelt profile does not silently mean no profile."""
+    cwd, home = folders
+    (cwd / "pymr.toml").write_text("[profile.laptop]\nworkers = 1\n")
+
+    with pytest.raises(ConfigError, match=r"no profile `labtop` .*, did you mean `laptop`\?"):
+        settle({"profile": "labtop"}, cwd=cwd, home=home)
+
+
+def test_a_flag_that_is_false_by_file_and_true_by_variable_is_true(
+    folders: tuple[Path, Path],
+) -> None:
+    """Booleans are layered like everything else; an empty variable is not set."""
+    cwd, home = folders
+    (cwd / "pymr.toml").write_text("overwrite = true\n")
+
+    assert settle({"overwrite": None}, cwd=cwd, home=home).settings.overwrite is True
+    assert settle({"overwrite": False}, cwd=cwd, home=home).settings.overwrite is False
+    for text, value in {"no": False, "0": False, "TRUE": True, "": True}.items():
+        environ = {"PYMR_OVERWRITE": text}
+        assert settle(environ=environ, cwd=cwd, home=home).settings.overwrite is value
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1073741824", 1 << 30),
+        ("512M", 512 << 20),
+        ("1.5G", 3 << 29),
+        ("640MiB", 640 << 20),
+        ("536870912B", 1 << 29),
+    ],
+)
+def test_sizes_are_written_in_powers_of_two(text: str, size: int) -> None:
+    """B83: the accepted ways to write a size."""
+    assert settle({"memory": text}).settings.memory_bytes == size
+
+
+@pytest.mark.parametrize("text", ["64MB", "-1", "1e9", "many", "NaN", "1,5G", "1.5.G", "٣G", "G"])
+def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
+    """B83: the message names the flag, the value, and what would do."""
+    assert refusal(memory=text) == (
+        f"--memory is `{text}`, expected a size in bytes, K, M, G or T, such as `--memory 2G`"
+    )
+
+
+def test_memory_under_its_minimum_is_refused() -> None:
+    """The interpreter itself would not fit."""
+    assert refusal(memory="255M") == "--memory is 255M, expected at least 256M"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("0.5s", 0.5), ("1h5s", 3605)],
+)
+def test_durations_are_seconds_or_have_units(text: str, seconds: float) -> None:
+    """The accepted ways to write a time."""
+    assert settle({"timeout": text}).settings.timeout_s == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "1h30", "30m1h", "5 m", "-5", "1d", "inf", "nan"])
+def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+    """`1h30` is refused, since it does not say of what there are 30."""
+    assert refusal(timeout=text) == (
+        f"--timeout is `{text}`, expected a time in seconds, or with h, m and s,"
+        " such as `--timeout 1h30m`"
+    )
+
+
+@pytest.mark.parametrize("text", ["-1", "1e3", "many", "NaN", "4.0", " 4", "4_0", "٤", "9" * 5000])
+@pytest.mark.parametrize("name", ["workers", "mappers", "reducers", "attempts"])
+def test_what_is_no_whole_number_is_refused_with_an_example(name: str, text: str) -> None:
+    """B70, B71, B83: numbers have digits only; a long value is shortened in the message."""
+    message = refusal(**{name: text})
+
+    assert message.startswith(f"--{name} is `{text[:79]}")
+    assert "expected a whole number of at least 1, such as `--" in message
+    assert len(message) < 200
+
+
+def test_zero_reducers_are_refused_with_the_way_to_say_it() -> None:
+    """B67: a map-only job is said in worker.py."""
+    assert refusal(reducers="0") == (
+        "--reducers is 0, expected at least 1; for a job without a reduce phase"
+        " set reducer=None in worker.py"
+    )
+
+
+def test_too_many_reducers_are_refused_with_the_reason() -> None:
+    """B69: each pair of a map task and a reduce task costs."""
+    assert refusal(reducers=100_000) == (
+        "--reducers is 100000, expected at most 10000:"
+        " every map output keeps an index of all partitions"
+    )
+
+
+@pytest.mark.parametrize("count", ["0", 0, -1])
+def test_less_than_one_worker_is_refused(count: object) -> None:
+    """B71: a typed value has the same bounds as text."""
+    assert refusal(workers=count) == f"--workers is {count}, expected at least 1"
+
+
+def test_too_many_workers_are_clamped_with_a_notice() -> None:
+    """B71: the limit of the machine is said, and the run goes on."""
+    small = Machine(cores=2, memory_bytes=8 << 30, processes_max=100)
+
+    clamped = settle({"workers": "60"}, machine=small)
+    kept = settle({"workers": "50"}, machine=small)
+    huge = settle({"workers": "5000"})
+
+    assert clamped.settings.workers == 50
+    assert clamped.warnings == (
+        "workers is 60, going on with 50, half of the 100 processes allowed here (ulimit -u)",
+    )
+    assert (kept.settings.workers, kept.warnings) == (50, ())
+    assert huge.settings.workers == 1024
+
+
+def test_default_workers_respect_the_limit_of_processes() -> None:
+    """Many cores and few allowed processes is a machine where the default must work."""
+    crowded = Machine(cores=64, memory_bytes=8 << 30, processes_max=20)
+
+    assert settle(machine=crowded).settings.workers == 10
+
+
+def test_a_choice_is_one_of_its_words() -> None:
+    """The message lists them."""
+    assert refusal(format="csv") == "--format is `csv`, expected `tsv` or `jsonl`"
+    assert refusal(newline=4) == "--newline is `4`, expected `auto` or `lf`"
+
+
+@pytest.mark.parametrize("text", ["hex", "undefined", "no-such", "utf-8\n\x1b[31m"])
+def test_an_encoding_must_be_one_that_decodes_to_text(text: str) -> None:
+    """B87: the value is shown without its control characters."""
+    message = refusal(encoding=text)
+
+    assert "expected a text encoding that Python knows" in message
+    assert message.isprintable()
+
+
+def test_an_encoding_gets_its_one_name() -> None:
+    """The same encoding under two names is the same setting, and the same job."""
+    assert settle({"encoding": "UTF8"}).settings.encoding == "utf-8"
+    assert settle({"encoding": "latin-1"}).settings.encoding == "iso8859-1"
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "-x", "a" * 64, "naïve", "a\n"])
+def test_a_job_name_is_a_safe_folder_name(name: str) -> None:
+    """It becomes a part of a path."""
+    assert refusal(name=name).startswith("--name is `")
+
+
+def test_environment_garbage_names_the_variable() -> None:
+    """B84: the user may not know that the variable is set."""
+    with pytest.raises(ConfigError) as caught:
+        settle(environ={"PYMR_WORKERS": "many"})
+
+    assert caught.value.exit_code == 2
+    assert caught.value.message == (
+        "PYMR_WORKERS is `many`, expected a whole number of at least 1, such as `PYMR_WORKERS=4`"
+    )
+
+
+def test_a_hidden_wrong_value_is_refused_all_the_same() -> None:
+    """A mistake is found when it is made, not when the flag above it goes away."""
+    with pytest.raises(ConfigError, match="PYMR_WORKERS is `many`"):
+        settle({"workers": "2"}, {"PYMR_WORKERS": "many"})
+
+
+def test_an_unknown_variable_is_a_warning_with_the_nearest() -> None:
+    """Another program may own the name, so it is no error."""
+    resolved = settle(environ={"PYMR_WORKER": "4", "PATH": "/bin"})
+
+    assert resolved.warnings == (
+        "`PYMR_WORKER` is not a setting and has no effect, did you mean `PYMR_WORKERS`?",
+    )
+
+
+def test_an_unknown_name_in_a_call_is_refused_with_the_nearest() -> None:
+    """`pymr.run(job, worker=4)` is a mistake."""
+    assert refusal(worker=4) == "no setting `worker`, did you mean `workers`?"
+
+
+def test_a_string_where_toml_needs_a_number_is_refused_with_the_example(
+    folders: tuple[Path, Path],
+) -> None:
+    """B83: file, line and key are in the message and in the fields."""
+    error = file_refusal(folders[0], 'format = "jsonl"\nworkers = "4"\n')
+
+    assert error.message == (
+        "./pymr.toml line 2: workers is `4` (a string),"
+        " expected a whole number of at least 1, such as `workers = 4`"
+    )
+    assert (error.fields["file"], error.fields["line"]) == ("./pymr.toml", 2)
+    assert error.fields["setting"] == "workers"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("workers = true", "workers is `true`, expected a whole number of at least 1"),
+        ("workers = 4.0", "workers is `4.0`, expected a whole number of at least 1"),
+        ("workers = [4]", "workers is a value of type list, expected a whole number"),
+        ("workers = -1", "workers is -1, expected at least 1"),
+        ("memory = 1.5", "memory is `1.5`, expected a size in bytes, K, M, G or T"),
+        ("memory = 1000", "memory is 1000, expected at least 256M"),
+        ('memory = "much"', 'expected a size in bytes, K, M, G or T, such as `memory = "2G"`'),
+        ("timeout = nan", "timeout is `nan`, expected a time in seconds, or with h, m and s"),
+        ("timeout = -inf", "timeout is `-inf`, expected a time in seconds"),
+        ("timeout = 0", "timeout is 0s, expected at least 0.1s"),
+        ("overwrite = 1", "overwrite is `1`, expected `true` or `false`, such as `overwrite = t"),
+        ("output = 3", 'output is `3`, expected a path, such as `output = "./folder"`'),
+        ("max-record = 1", "no setting `max-record`, did you mean `max_record`?"),
+        ("wrokers = 4", "no setting `wrokers`, did you mean `workers`?"),
+        ('profile = "big"', "profile is not a table of tables, expected such as `[profile.big]`"),
+    ],
+)
+def test_wrong_types_and_keys_of_toml_are_refused(
+    folders: tuple[Path, Path], line: str, problem: str
+) -> None:
+    """B82, B83: each message has the key and the line, where TOML lets us find it."""
+    error = file_refusal(folders[0], f"\n{line}\n")
+
+    assert error.exit_code == 2
+    assert problem in error.message
+    assert error.message.startswith("./pymr.toml")
+
+
+def test_a_syntax_error_shows_the_line(folders: tuple[Path, Path]) -> None:
+    """B82: the line of the file is quoted."""
+    error = file_refusal(folders[0], "attempts = 2\nworkers = = 4\n")
+
+    assert error.message.startswith("./pymr.toml line 2: `workers = = 4` is not TOML (")
+    assert error.fields["line"] == 2
+
+
+def test_an_unfinished_document_shows_its_last_line(folders: tuple[Path, Path]) -> None:
+    """B82: here TOML knows no line."""
+    error = file_refusal(folders[0], 'output = """never ended')
+
+    assert "./pymr.toml line 1: `output = " in error.message
+
+
+def test_a_duplicate_key_is_named(folders: tuple[Path, Path]) -> None:
+    """B82: the second place is the one to look at."""
+    error = file_refusal(folders[0], "workers = 4\nattempts = 2\nworkers = 5\n")
+
+    assert error.message == (
+        "./pymr.toml line 3: `workers` stands there a second time, expected each key once"
+    )
+
+
+def test_a_wrong_key_of_a_profile_is_found_though_it_is_not_chosen(
+    folders: tuple[Path, Path],
+) -> None:
+    """Line numbers know tables: the key of the profile, not of the top."""
+    error = file_refusal(folders[0], "workers = 4\n[profile.big]\nworkers = 0\n")
+
+    assert error.message == "./pymr.toml line 3: workers is 0, expected at least 1"
+
+
+def test_a_file_that_cannot_be_read_is_refused(folders: tuple[Path, Path]) -> None:
+    """B82: a folder, and bytes that are not text."""
+    cwd, home = folders
+    not_text = file_refusal(cwd, b'attempts = 2\noutput = "\xff"\n')
+    (home / ".config/pymr/config.toml").mkdir()
+
+    assert not_text.message == "./pymr.toml line 2: byte 0xff is not UTF-8"
+    with pytest.raises(ConfigError, match=r"config\.toml is not a regular file") as caught:
+        settle(home=home)
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_without_permission_is_refused(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B82: the reason of the system is told. Root may read all, so the refusal is played."""
+    (folders[0] / "pymr.toml").write_text("workers = 4\n")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ConfigError) as caught:
+        settle(cwd=folders[0])
+
+    assert caught.value.message == "./pymr.toml cannot be read: Permission denied"
+    assert caught.value.hint == "chmod u+r ./pymr.toml"
+
+
+def test_tomllib_is_not_imported_without_a_file() -> None:
+    """It would cost start-up time for nothing."""
+    sys.modules.pop("pymr.config.toml_file", None)
+    sys.modules.pop("tomllib", None)
+
+    settle()
+
+    assert "tomllib" not in sys.modules
+
+
+def test_shown_sizes_read_back() -> None:
+    """What a message or `pymr config` shows can be typed."""
+    for size in (256 << 20, 3 << 29, 1 << 40, 12345 << 20, 300 << 20):
+        assert settle({"memory": show_size(size)}).settings.memory_bytes == size
+    assert show_size(1000) == "1000"
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("max 100000", None), ("150000 100000", 1.5), ("-1 100000", None), ("", None), ("5 0", None)],
+)
+def test_a_cpu_quota_is_time_by_period(text: str, cores: float | None) -> None:
+    """Version 2 writes `max` for no limit, version 1 writes -1."""
+    assert cpu_quota(text) == cores
+
+
+def test_limits_are_looked_for_from_the_own_group_up_to_the_root() -> None:
+    """Version 1 names its controllers; version 2 is one tree with an empty name."""
+    groups = "4:memory:/a/b\n2:cpu,cpuacct:/a\n0::/c\n"
+
+    assert list(group_folders(groups, "memory", "/g")) == [
+        "/g/memory/a/b",
+        "/g/memory/a",
+        "/g/memory",
+        "/g/c",
+        "/g",
+    ]
+    assert list(group_folders("0::/\n", "cpu", "/g")) == ["/g"]
+
+
+def test_this_machine_has_cores_and_memory() -> None:
+    """The real one is readable wherever the tests run."""
+    machine = this_machine()
+
+    assert machine.cores >= 1
+    assert machine.memory_bytes > 64 << 20

@@ -1,0 +1,1 @@
+"""From emitted records to groups in key order: encode, buffer, sort, spill, merge."""

@@ -1,0 +1,6 @@
+"""The compiled part of PyMR (rust/src)."""
+
+from typing import Any
+
+def xxh3_64(data: bytes, /) -> int: ...
+def xxh3_128(data: bytes, /) -> int: ...

@@ -1,0 +1,253 @@
+"""The map side of the shuffle: records in, one sorted run out, in bounded memory.
+
+    emit ─► groups in memory ─full─► combine ─still full─► sort, spill ─┐
+                        └───────────finish──────────────────────────────┴─► merge ─► sorted run
+
+Laws: equal keys keep the order in which they were emitted; where it combines and spills
+depends on the records and the limits alone, so a second run of the attempt writes the same
+bytes. This is the map side of Dean & Ghemawat, MapReduce (OSDI 2004), §3.1 and §4.3.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from typing import Any
+
+import msgspec
+
+from pymr.core.spec import EdgeSum, Limits
+from pymr.shuffle.codec import KEY_DEPTH_MAX, encode_key, encode_value
+from pymr.shuffle.combine import Combine, Combiner
+from pymr.shuffle.merge import merge_into, narrow
+from pymr.shuffle.partition import partition_of
+from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
+from pymr.shuffle.spill import SpillFolder
+from pymr.shuffle.values import short_repr
+from pymr.store.base import ObjectWriter
+
+# What a record and a group cost beside their encoded bytes, so that the limit holds for
+# memory: a bytes object and its place in a list; a list, two dict entries, key objects.
+RECORD_BYTES = 48
+GROUP_BYTES = 400
+
+_ONE = encode_value(1)
+_NOBODY = 0  # no thread has this ident
+
+
+class MapTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """What a map attempt put into its sorted run.
+
+    `emitted - combined_in + combined_out == written.records`.
+    """
+
+    emitted: int
+    combined_in: int
+    combined_out: int
+    written: EdgeSum
+    footer_digest: str  # xxh3_128, hex
+    size: int  # of the sorted run, bytes
+    spills: int
+
+
+class MapBuffer:
+    """Takes the records of one map attempt; `finish` writes them, sorted and combined.
+
+    It belongs to the thread that made it. `count_only` replaces every value by 1.
+    `normalize` is the Unicode normal form that str keys are brought to.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only, each a part of the job
+        self,
+        *,
+        partitions: int,
+        limits: Limits,
+        spill_folder: str,
+        combine: Combine | None = None,
+        partitioner: Callable[[Any, int], int] | None = None,
+        normalize: str | None = None,
+        count_only: bool = False,
+    ) -> None:
+        self._partitions = partitions
+        self._limits = limits
+        self._combiner = Combiner(combine)
+        self._has_combine = combine is not None
+        self._partitioner = partitioner
+        self._normalize = normalize
+        self._count_only = count_only
+        self._emitted = 0
+        self._spill_folder = SpillFolder(spill_folder)
+        self._spills: list[SortedRunReader] = []
+        self._thread = get_ident()
+        self._clear()
+
+    def emit(self, key: Any, value: Any) -> None:
+        """Take one record.
+
+        Raises:
+            TypeError: `key` is no key, or `value` cannot be pickled.
+            ValueError: `key` or `value` is larger than its limit or nested too deeply, or the
+                partitioner returned no partition.
+            RuntimeError: called by another thread, or from within a combiner.
+            ResourceError: no space is left for a spill.
+        """
+        if get_ident() != self._thread:
+            raise self._misuse()
+        # Pickling and the partitioner are code of the user, which may emit itself: nothing of
+        # the buffer is held across them.
+        data = _ONE if self._count_only else encode_value(value)
+        if len(data) > self._limits.value_bytes_max:
+            raise _too_large("value", len(data), self._limits.value_bytes_max)
+        # Only an exact str is looked up by itself; 1, 1.0 and True are equal in a dict.
+        group = self._strings.get(key) if type(key) is str else None
+        if group is None:
+            group = self._group_of(key)
+        group.append(data)
+        self._emitted += 1
+        self._bytes += len(data) + RECORD_BYTES
+        if self._bytes > self._limits.spill_bytes_max:
+            self._make_room()
+
+    def finish(self, writer: ObjectWriter, extra: bytes = b"") -> MapTotals:
+        """Write the sorted run with `extra` in its footer; `writer` is not committed.
+
+        Nothing may be emitted afterwards. The spills are gone.
+
+        Raises:
+            ResourceError: no space is left.
+            CorruptDataError: a spill is not what was written.
+        """
+        if get_ident() != self._thread:
+            raise self._misuse()
+        self._thread = _NOBODY
+        fan_in_max = self._limits.merge_fan_in_max
+        try:
+            run = SortedRunWriter(writer.write, self._partitions, self._limits.block_bytes)
+            self._combine_all()
+            if self._spills:
+                self._spill()
+                self._merge_all(run, narrow(self._spills, fan_in_max, self._merge))
+            else:
+                self._write_groups(run)
+            digest = run.finish(extra)
+        finally:
+            self.discard()
+        return MapTotals(
+            emitted=self._emitted,
+            combined_in=self._combiner.values_in,
+            combined_out=self._combiner.values_out,
+            written=run.written,
+            footer_digest=digest,
+            size=run.size,
+            spills=self._spill_folder.count,
+        )
+
+    def discard(self) -> None:
+        """Drop what was emitted and remove the spills; may be called at any time, also twice."""
+        self._clear()
+        self._spills = []
+        self._spill_folder.discard()
+
+    def _clear(self) -> None:
+        self._bytes = 0
+        self._groups: list[dict[bytes, list[bytes]]] = [{} for _ in range(self._partitions)]
+        self._strings: dict[str, list[bytes]] = {}
+
+    def _group_of(self, key: Any) -> list[bytes]:
+        normal = key if self._normalize is None else _normalized(key, self._normalize)
+        data = encode_key(normal)
+        if len(data) > self._limits.key_bytes_max:
+            raise _too_large("key", len(data), self._limits.key_bytes_max)
+        partition = self._partition_of(normal, data)
+        group = self._groups[partition].get(data)
+        if group is None:
+            group = self._groups[partition][data] = []
+            self._bytes += len(data) + GROUP_BYTES
+        if type(key) is str:
+            self._strings[key] = group
+        return group
+
+    def _partition_of(self, key: Any, data: bytes) -> int:
+        if self._partitioner is None:
+            return partition_of(data, self._partitions)
+        partition = self._partitioner(key, self._partitions)
+        if isinstance(partition, int) and 0 <= partition < self._partitions:
+            return partition
+        raise ValueError(
+            f"partitioner returned {short_repr(partition)}, expected an int from 0 to"
+            f" {self._partitions - 1}"
+        )
+
+    def _make_room(self) -> None:
+        thread, self._thread = self._thread, _NOBODY
+        try:
+            self._combine_all()
+            # Combining is worth its while only if it makes much room.
+            if not self._has_combine or self._bytes > self._limits.spill_bytes_max // 2:
+                self._spill()
+        finally:
+            self._thread = thread
+
+    def _combine_all(self) -> None:
+        if not self._has_combine:
+            return
+        for groups in self._groups:
+            for key, group in groups.items():
+                if len(group) > 1:
+                    self._bytes -= _memory(group)
+                    group[:] = self._combiner.apply(key, group)
+                    self._bytes += _memory(group)
+
+    def _spill(self) -> None:
+        self._spills.append(
+            self._spill_folder.write(self._partitions, self._limits.block_bytes, self._write_groups)
+        )
+        self._clear()
+
+    def _write_groups(self, writer: SortedRunWriter) -> None:
+        for partition, groups in enumerate(self._groups):
+            for key in sorted(groups):
+                writer.add_group(partition, key, groups[key])
+
+    def _merge(self, runs: Sequence[SortedRunReader]) -> SortedRunReader:
+        spill = self._spill_folder.write(
+            self._partitions,
+            self._limits.block_bytes,
+            lambda writer: self._merge_all(writer, runs),
+        )
+        for run in runs:
+            self._spill_folder.remove(run)
+        return spill
+
+    def _merge_all(self, writer: SortedRunWriter, runs: Sequence[SortedRunReader]) -> None:
+        for partition in range(self._partitions):
+            sources = [run.entries(partition) for run in runs]
+            merge_into(writer, partition, sources, self._combiner)
+
+    def _misuse(self) -> RuntimeError:
+        if self._thread == _NOBODY:
+            return RuntimeError(
+                "emit was called while the buffer combines, spills or is finished,"
+                " expected calls from the mapper only"
+            )
+        return RuntimeError(
+            "emit was called by another thread than the one that runs the mapper,"
+            " expected all calls from that one"
+        )
+
+
+def _memory(values: list[bytes]) -> int:
+    return sum(map(len, values)) + RECORD_BYTES * len(values)
+
+
+def _too_large(what: str, size: int, limit: int) -> ValueError:
+    return ValueError(f"a {what} of {size} bytes is larger than the limit of {limit} bytes")
+
+
+def _normalized(key: Any, form: Any, depth: int = 1) -> Any:
+    if type(key) is str:
+        return unicodedata.normalize(form, key)
+    if type(key) is tuple and depth <= KEY_DEPTH_MAX:
+        return tuple(_normalized(item, form, depth + 1) for item in key)
+    return key

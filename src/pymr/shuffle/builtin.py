@@ -1,0 +1,124 @@
+"""SUM, MIN, MAX and COUNT, which the engine computes by itself.
+
+Law: a result does not depend on how, or how often, values were combined before. So SUM
+combines ints only, which is exact; floats reach the reducer one by one, which adds everything
+exactly and rounds once, as `math.fsum` does. MIN and MAX use the key order, which is total.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from pymr.shuffle.codec import decode_value, encode_key, encode_value
+from pymr.shuffle.combine import Combine
+from pymr.shuffle.values import short_repr
+
+_UNIT_BITS = 1074  # Every finite float is a whole number of units of 2**-1074.
+
+
+def combine_for(name: str) -> Combine:
+    """Return the combiner of the built-in `name`: sum, min, max or count.
+
+    What it cannot combine it passes on, in order; what it combined comes last, so that a
+    group larger than memory still streams. For count, every value must be the int 1.
+    """
+    return _COMBINES[name]
+
+
+def reduce_for(name: str) -> Callable[[Iterable[Any]], Any]:
+    """Return the reducer of the built-in `name`, a function of at least one value.
+
+    The sum of ints is exact. With a float among them it is the exact sum of all, rounded
+    once: inf where it is too large, NaN with a NaN or both infinities.
+
+    Raises (the function):
+        TypeError: a value cannot be added (sum, count) or compared (min, max).
+    """
+    return _REDUCES[name]
+
+
+def _combine_sum(_: bytes, values: Iterator[bytes]) -> Iterator[bytes]:
+    total, found = 0, False
+    for data in values:
+        value = decode_value(data)
+        if type(value) is int:
+            total, found = total + value, True
+        else:
+            yield data
+    if found:
+        yield encode_value(total)
+
+
+def _combine_extreme(
+    is_better: Callable[[bytes, bytes], bool], values: Iterator[bytes]
+) -> Iterator[bytes]:
+    best: tuple[bytes, bytes] | None = None
+    for data in values:
+        try:
+            key = encode_key(decode_value(data))
+        except (TypeError, ValueError):  # The reducer refuses it, with its key at hand.
+            yield data
+            continue
+        if best is None or is_better(key, best[0]):
+            best = key, data
+    if best is not None:
+        yield best[1]
+
+
+def _sum(values: Iterable[Any]) -> int | float:
+    ints, units, special, has_float = 0, 0, 0.0, False
+    for value in values:
+        if isinstance(value, int):
+            ints += int(value)
+        elif isinstance(value, float):
+            has_float = True
+            if math.isfinite(value):
+                numerator, denominator = value.as_integer_ratio()
+                units += numerator << (_UNIT_BITS + 1 - denominator.bit_length())
+            else:
+                special += float(value)
+        else:
+            raise TypeError(
+                f"pymr.SUM adds numbers, found a {type(value).__name__}: {short_repr(value)};"
+                " emit numbers, like ctx.emit(key, 1)"
+            )
+    if not has_float:
+        return ints
+    if special != 0.0:
+        return special
+    units += ints << _UNIT_BITS
+    try:
+        return units / (1 << _UNIT_BITS)  # Division of ints rounds correctly.
+    except OverflowError:
+        return math.inf if units > 0 else -math.inf
+
+
+def _key_for(name: str) -> Callable[[Any], bytes]:
+    def key_of(value: Any) -> bytes:
+        try:
+            return encode_key(value)
+        except TypeError as error:
+            raise TypeError(
+                f"pymr.{name} compares by key order,"
+                f" found a {type(value).__name__}: {short_repr(value)}; {error}"
+            ) from error
+
+    return key_of
+
+
+# The first of equal values wins, here as in the built-in min and max below.
+_COMBINES: dict[str, Combine] = {
+    "sum": _combine_sum,
+    "count": _combine_sum,
+    "min": lambda _, values: _combine_extreme(operator.lt, values),
+    "max": lambda _, values: _combine_extreme(operator.gt, values),
+}
+_REDUCES: dict[str, Callable[[Iterable[Any]], Any]] = {
+    "sum": _sum,
+    "count": _sum,
+    "min": lambda values: min(values, key=_key_for("MIN")),
+    "max": lambda values: max(values, key=_key_for("MAX")),
+}

@@ -1,0 +1,319 @@
+"""A sorted run: entries in (partition, key) order, in checked blocks, with an index at its end.
+
+    header   magic, version            for people and tools; the reader starts at the end
+    blocks   entries                   of one partition each
+    footer   per partition its sums and blocks, then `extra`
+    trailer  footer length, xxh3_128 of the footer, version, magic
+
+Law: every byte that is read is checked before it is used. The footer's digest, which a
+committed receipt holds, binds the footer; the footer binds each block by length and XXH3; so
+what comes out is what was written or a typed error. The layout is written down in
+`docs/reference/sorted-run-format.md`. The idea is the SSTable of Bigtable
+(https://research.google/pubs/bigtable-a-distributed-storage-system-for-structured-data/, §4).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from pymr._native import xxh3_64, xxh3_128
+from pymr.core.spec import EdgeSum
+from pymr.errors import CorruptDataError, IncompleteError
+from pymr.shuffle.codec import decode_varint, encode_varint, value_end
+from pymr.shuffle.partition import fingerprint_sum
+
+VERSION = 1
+
+_MAGIC = b"PyMRrun\n"
+_HEADER = _MAGIC + struct.pack("<I", VERSION)
+_TRAILER = struct.Struct("<Q16sI8s")
+_STORED = 0  # the codec of a block: as it is; others are to come
+_VARINTS_BYTES_MAX = 30  # of the three numbers before an entry's values
+
+Entry: TypeAlias = tuple[bytes, list[bytes]]  # an encoded key, and some of its encoded values
+Write: TypeAlias = Callable[[bytes], None]
+ReadAt: TypeAlias = Callable[[int, int], bytes]
+
+
+class Block(NamedTuple):
+    """Where a block lies, and what its bytes must be."""
+
+    offset: int
+    size: int
+    codec: int
+    checksum: int
+
+
+class PartitionIndex(msgspec.Struct, frozen=True):
+    """One partition of a sorted run."""
+
+    written: EdgeSum
+    groups: int
+    blocks: tuple[Block, ...]
+
+
+class Footer(msgspec.Struct, frozen=True):
+    """What the end of a sorted run says about it; `extra` is the writer's own."""
+
+    index: tuple[PartitionIndex, ...]
+    extra: bytes
+
+    @property
+    def partitions(self) -> tuple[EdgeSum, ...]:
+        """The sums of each partition, for the books."""
+        return tuple(partition.written for partition in self.index)
+
+
+class SortedRunWriter:
+    """Writes one sorted run through `write`; keeps one block in memory.
+
+    Blocks hold at most `block_bytes`; an entry that is larger gets one for itself. A group
+    that does not fit goes on in the next block, as another entry with the same key.
+    """
+
+    def __init__(self, write: Write, partitions: int, block_bytes: int) -> None:
+        self.size = 0
+        self.written = EdgeSum()
+        self._write = write
+        self._partitions = partitions
+        self._block_bytes = block_bytes
+        self._index: list[PartitionIndex] = []
+        self._key: bytes | None = None  # of the open entry
+        self._values: list[bytes] = []
+        self._values_size = 0
+        self._block = bytearray()
+        self._start_partition()
+        self._put(_HEADER)
+
+    def add(self, partition: int, key: bytes, value: bytes) -> None:
+        """Append one record; (partition, key) must not be less than the last one."""
+        self.add_group(partition, key, (value,))
+
+    def add_group(self, partition: int, key: bytes, values: Iterable[bytes]) -> None:
+        """Append a record of `key` for each of `values`, in their order; maybe none.
+
+        (partition, key) must not be less than the last one; an equal key goes on.
+        """
+        if partition != len(self._index):
+            self._end_partitions(partition)
+        if key != self._key:
+            assert self._key is None or self._key < key, f"{key!r} comes after {self._key!r}"
+            self._end_entry()
+            self._key = key
+            self._groups_before = self._groups
+        room = self._block_bytes - len(key) - _VARINTS_BYTES_MAX
+        for value in values:
+            size = self._values_size + len(value)
+            if len(self._block) + size > room and (self._block or self._values):
+                self._end_block()
+                size = len(value)
+            self._values.append(value)
+            self._values_size = size
+
+    def finish(self, extra: bytes = b"") -> str:
+        """Write the footer with `extra`, and return its digest (xxh3_128, hex).
+
+        Nothing may be added afterwards.
+        """
+        self._end_partitions(self._partitions)
+        footer = _encode_footer(Footer(tuple(self._index), extra))
+        digest = xxh3_128(footer).to_bytes(16, "big")
+        self._put(footer)
+        self._put(_TRAILER.pack(len(footer), digest, VERSION, _MAGIC))
+        return digest.hex()
+
+    def _put(self, data: bytes) -> None:
+        self._write(data)
+        self.size += len(data)
+
+    def _start_partition(self) -> None:
+        self._key = None
+        self._blocks: list[Block] = []
+        self._sum = EdgeSum()
+        self._groups = self._groups_before = 0
+
+    def _end_partitions(self, partition: int) -> None:
+        assert len(self._index) < partition <= self._partitions, (
+            f"partition {partition} comes after {len(self._index)} of {self._partitions}"
+        )
+        while len(self._index) < partition:
+            self._end_block()
+            self._index.append(PartitionIndex(self._sum, self._groups, tuple(self._blocks)))
+            self.written += self._sum
+            self._start_partition()
+
+    def _end_block(self) -> None:
+        self._end_entry()
+        if self._block:
+            data = bytes(self._block)
+            self._blocks.append(Block(self.size, len(data), _STORED, xxh3_64(data)))
+            self._put(data)
+            self._block.clear()
+
+    def _end_entry(self) -> None:
+        if self._key is None or not self._values:
+            return
+        key, values, size = self._key, self._values, self._values_size
+        head = encode_varint(len(key)), key, encode_varint(len(values)), encode_varint(size)
+        self._block += b"".join(head)
+        self._block += b"".join(values)
+        self._sum += record_sum(key, values)
+        self._groups = self._groups_before + 1
+        self._values, self._values_size = [], 0
+
+
+class SortedRunReader:
+    """Reads one sorted run of `size` bytes through `read_at(offset, length)`.
+
+    `name` is for messages. `digest`, if given, is what `SortedRunWriter.finish` returned.
+
+    Raises:
+        CorruptDataError: the run is not what was written.
+        IncompleteError: another version of PyMR wrote it.
+    """
+
+    def __init__(self, read_at: ReadAt, size: int, name: str, digest: str | None = None) -> None:
+        self.name = name
+        self._read_at = read_at
+        self._size = size
+        self.footer = self._read_footer(digest)
+
+    def entries(self, partition: int) -> Iterator[Entry]:
+        """Yield the entries of `partition`, in key order; a key may come several times in a row.
+
+        Raises:
+            CorruptDataError: a block is not what was written.
+        """
+        for block in self.footer.index[partition].blocks:
+            data = self._read(block.offset, block.size)
+            if xxh3_64(data) != block.checksum:
+                raise self._corrupt(block.offset, "the checksum of a block differs")
+            try:
+                yield from _entries_of(data)
+            except CorruptDataError as error:
+                raise self._corrupt(block.offset, error.message) from error
+
+    def _read_footer(self, digest: str | None) -> Footer:
+        start = self._size - _TRAILER.size
+        if start < len(_HEADER):
+            raise self._corrupt(0, f"{self._size} bytes are too few for a sorted run")
+        length, found, version, magic = _TRAILER.unpack(self._read(start, _TRAILER.size))
+        if magic != _MAGIC:
+            raise self._corrupt(start, "it does not end as a sorted run")
+        if length > start - len(_HEADER):
+            raise self._corrupt(start, f"its footer of {length} bytes is longer than the run")
+        data = self._read(start - length, length)
+        if xxh3_128(data).to_bytes(16, "big") != found or digest not in (None, found.hex()):
+            raise self._corrupt(start - length, "the digest of the footer differs")
+        try:
+            written_version, _ = decode_varint(data, 0)
+            if written_version == version == VERSION:
+                return _decode_footer(data, start - length)
+        except CorruptDataError as error:
+            raise self._corrupt(start - length, error.message) from error
+        if written_version != version:
+            raise self._corrupt(start, "its two version numbers differ")
+        raise IncompleteError(
+            f"`{self.name}` has sorted run format {version}, expected {VERSION}",
+            hint="use the version of pymr that started the run, or start it anew",
+            path=self.name,
+        )
+
+    def _read(self, offset: int, length: int) -> bytes:
+        data = self._read_at(offset, length)
+        if len(data) != length:
+            raise self._corrupt(offset, f"it has {len(data)} bytes where {length} were written")
+        return data
+
+    def _corrupt(self, offset: int, problem: str) -> CorruptDataError:
+        return CorruptDataError(
+            f"sorted run `{self.name}` is corrupt at byte {offset}: {problem}",
+            path=self.name,
+            offset=offset,
+        )
+
+
+def record_sum(key: bytes, values: list[bytes]) -> EdgeSum:
+    """Return the sum of the records of `key` with each of `values`."""
+    size = len(key) * len(values) + sum(map(len, values))
+    return EdgeSum(len(values), size, fingerprint_sum(key, values))
+
+
+def _entries_of(data: bytes) -> Iterator[Entry]:
+    position = 0
+    while position < len(data):
+        length, position = decode_varint(data, position)
+        key, position = data[position : position + length], position + length
+        count, position = decode_varint(data, position)
+        size, position = decode_varint(data, position)
+        end = position + size
+        values = []
+        while position < min(end, len(data)):
+            start, position = position, value_end(data, position)
+            values.append(data[start:position])
+        if position != end or end > len(data) or len(values) != count:
+            raise CorruptDataError("an entry has other values than it says")
+        yield key, values
+
+
+def _encode_footer(footer: Footer) -> bytes:
+    out = bytearray(encode_varint(VERSION))
+    out += encode_varint(len(footer.index))
+    for partition in footer.index:
+        out += encode_varint(partition.written.records)
+        out += encode_varint(partition.written.bytes)
+        out += partition.written.fingerprint.to_bytes(16, "little")
+        out += encode_varint(partition.groups)
+        out += encode_varint(len(partition.blocks))
+        for block in partition.blocks:
+            out += encode_varint(block.size)
+            out.append(block.codec)
+            out += block.checksum.to_bytes(8, "little")
+    return bytes(out) + encode_varint(len(footer.extra)) + footer.extra
+
+
+def _decode_footer(data: bytes, end: int) -> Footer:
+    """Return the footer; `end` is where the last block must end."""
+    cursor = _Cursor(data)
+    cursor.varint()  # the version
+    offset = len(_HEADER)
+    index = []
+    for _ in range(cursor.varint()):
+        records, size = cursor.varint(), cursor.varint()
+        written = EdgeSum(records, size, int.from_bytes(cursor.take(16), "little"))
+        groups = cursor.varint()
+        blocks = []
+        for _ in range(cursor.varint()):
+            length, codec = cursor.varint(), cursor.take(1)[0]
+            if codec != _STORED:
+                raise CorruptDataError(f"block codec {codec}, expected {_STORED}")
+            blocks.append(Block(offset, length, codec, int.from_bytes(cursor.take(8), "little")))
+            offset += length
+        index.append(PartitionIndex(written, groups, tuple(blocks)))
+    extra = cursor.take(cursor.varint())
+    if cursor.position != len(data) or offset != end:
+        raise CorruptDataError("the footer does not fit the run")
+    return Footer(tuple(index), extra)
+
+
+class _Cursor:
+    """A position in `data`, with bounds."""
+
+    def __init__(self, data: bytes) -> None:
+        self.position = 0
+        self._data = data
+
+    def varint(self) -> int:
+        number, self.position = decode_varint(self._data, self.position)
+        return number
+
+    def take(self, length: int) -> bytes:
+        part = self._data[self.position : self.position + length]
+        if len(part) != length:
+            raise CorruptDataError("the footer ends too early")
+        self.position += length
+        return part

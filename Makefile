@@ -1,0 +1,66 @@
+# What can be done with PyMR's source. `make help` lists it; every target sets up what it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# rustup puts cargo here, and a shell that was open before does not know it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# Cargo and maturin build for one Python, or each would undo the other's work.
+export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
+
+bin := .venv/bin
+rust_sources := rust/Cargo.toml $(wildcard rust/build.rs rust/src/*.rs rust/src/*/*.rs)
+
+.PHONY: help setup demo check test bench clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+setup: .venv/built ## Build everything this folder needs, in .venv (quick the second time)
+
+.venv/installed: requirements/uv.txt requirements/dev.txt
+	@python=$$(requirements/toolchain.sh)
+	"$$python" -m venv .venv
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	# An index that only pip is configured for is found by pip.
+	$(bin)/uv pip install --quiet --python $(bin)/python --require-hashes -r requirements/dev.txt ||
+	    $(bin)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	touch $@
+
+.venv/built: .venv/installed pyproject.toml $(rust_sources)
+	@requirements/toolchain.sh > /dev/null
+	$(bin)/uv pip install --quiet --python $(bin)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup ## Count the words of Python's own standard library
+	@stdlib=$$($(bin)/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
+	mapfile -t inputs < <(find "$$stdlib" -name '*.py' -type f -not -path '*-packages/*' \
+	    -printf '--input=%p\n' | LC_ALL=C sort)
+	echo "pymr start --input … ($${#inputs[@]} files of $$stdlib) examples/wordcount/worker.py"
+	$(bin)/pymr start "$${inputs[@]}" --errors replace --overwrite --output pymr-out/demo \
+	    examples/wordcount/worker.py
+	echo
+	echo 'the ten commonest words:   pymr cat pymr-out/demo | sort -k2,2nr | head'
+	$(bin)/pymr cat pymr-out/demo | LC_ALL=C sort -t $$'\t' -k2,2nr -k1,1 | sed -n 1,10p
+
+check: setup ## Static checks: ruff, mypy, imports, house rules, cargo fmt and clippy
+	@$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/pytest -q tests/unit/test_tidy.py
+	cargo fmt --check --manifest-path rust/Cargo.toml
+	cargo clippy --quiet --manifest-path rust/Cargo.toml --all-targets -- --deny warnings
+
+test: setup ## All tests, of Rust and of Python
+	@cargo test --quiet --manifest-path rust/Cargo.toml
+	$(bin)/pytest -n 2
+
+bench: setup ## Compare with what you would write by hand; adds to benchmarks/history
+	@$(bin)/python benchmarks/run.py
+
+clean: ## Remove what the other targets made
+	@rm -rf .venv rust/target pymr-out src/pymr/_native.*.so

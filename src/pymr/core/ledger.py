@@ -1,0 +1,275 @@
+"""The books of a run: what is planned is read, and what is written is read.
+
+    input ─► splits ─► mapper ─► emitted - combined_in + combined_out = written
+                                                                          ║ each partition
+    part ◄─ calls = groups ◄─ reduced = read - combined_in + combined_out ╝
+
+Laws:
+- only committed attempts are folded, and each task once;
+- an account that does not balance is an IntegrityError that names the edge and both values;
+- sums are kept for each partition and each input, never for each edge: tasks x partitions
+  numbers would not fit in memory. The detail stands in the footers of the map outputs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NoReturn
+
+import msgspec
+
+from pymr.core.spec import Attempt, EdgeSum, InputFile, MapTask, Receipt, SplitReceipt
+from pymr.errors import IntegrityError
+
+_DIGEST_MODULUS = 1 << 128
+
+# Field of a receipt: field of the summary.
+_MAP_SUMS = {
+    "bytes_in": "bytes_in",
+    "records_in": "records_in",
+    "calls": "map_calls",
+    "emitted": "emitted",
+    "combined_in": "combined_in",
+    "combined_out": "combined_out",
+    "records_out": "records_out",  # of a map-only job
+    "bytes_out": "bytes_out",
+    "skipped": "skipped",
+    "replaced": "replaced",
+    "carriage_returns": "carriage_returns",
+}
+_REDUCE_SUMS = {
+    "combined_in": "reduce_combined_in",
+    "combined_out": "reduce_combined_out",
+    "reduced": "reduced",
+    "calls": "reduce_calls",
+    "groups": "groups",
+    "records_out": "records_out",
+    "bytes_out": "bytes_out",
+}
+
+
+class InputSum(msgspec.Struct, frozen=True):
+    """What was read of one input."""
+
+    bytes: int = 0
+    records: int = 0
+    digest: int = 0  # Σ over its cells mod 2**128
+
+
+class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The totals of a run over its committed tasks, as they stand in the manifest."""
+
+    bytes_in: int = 0
+    records_in: int = 0
+    map_calls: int = 0
+    emitted: int = 0
+    combined_in: int = 0
+    combined_out: int = 0
+    written: EdgeSum = EdgeSum()
+    read: EdgeSum = EdgeSum()
+    reduce_combined_in: int = 0
+    reduce_combined_out: int = 0
+    reduced: int = 0
+    reduce_calls: int = 0
+    groups: int = 0
+    records_out: int = 0
+    bytes_out: int = 0
+    skipped: int = 0
+    replaced: int = 0
+    carriage_returns: int = 0
+    counters: dict[str, int] = {}
+    damaged_inputs: tuple[int, ...] = ()  # indexes of inputs with replaced or skipped records
+    inputs: tuple[InputSum, ...] = ()
+    partition_records: tuple[int, ...] = ()  # written to each partition
+
+
+class Ledger:
+    """Double-entry books over the receipts of committed tasks."""
+
+    def __init__(
+        self, inputs: Sequence[InputFile], tasks: Sequence[MapTask], partitions: int
+    ) -> None:
+        self._inputs = inputs
+        self._tasks = tasks
+        self._input_sums = [InputSum()] * len(inputs)
+        self._partitions = [EdgeSum()] * partitions
+        self._folded: dict[str, set[int]] = {"map": set(), "reduce": set()}
+        self._written = EdgeSum()
+        self._read = EdgeSum()
+        self._sums: Counter[str] = Counter()
+        self._counters: Counter[str] = Counter()
+        self._damaged: set[int] = set()
+
+    def fold_map(
+        self,
+        receipt: Receipt,
+        partitions: Sequence[EdgeSum],
+        splits: Sequence[SplitReceipt],
+    ) -> None:
+        """Enter a committed map task.
+
+        Raises:
+            IntegrityError: an account does not balance, or the task was entered before.
+        """
+        edge = str(receipt.attempt)
+        self._check_splits(receipt, splits)
+        if self._partitions:
+            _balance_combining(edge, receipt, receipt.emitted, "emitted", receipt.written.records)
+            self._check_partitions(edge, receipt.written, partitions)
+        else:
+            _balance(edge, receipt.emitted, "records emitted", receipt.records_out, "in the part")
+        self._enter(receipt, _MAP_SUMS)
+        for index, edge_sum in enumerate(partitions):
+            self._partitions[index] += edge_sum
+        self._written += receipt.written
+        for split in splits:
+            self._input_sums[split.input] = _plus(self._input_sums[split.input], split)
+        self._damaged.update(receipt.damaged_inputs)
+
+    def close_map(self) -> None:
+        """Balance the inputs: the splits of all tasks tile each, and every byte was read.
+
+        Raises:
+            IntegrityError: a task is missing, or an input was not read once from end to end.
+        """
+        self._check_all("map", len(self._tasks))
+        reached = [0] * len(self._inputs)
+        for task in self._tasks:
+            for split in task.splits:
+                edge = f"{self._name(split.input)} → {Attempt('map', task.index, 1)}"
+                _balance(edge, reached[split.input], "bytes planned before", split.start, "start")
+                reached[split.input] = split.end
+        for index, file in enumerate(self._inputs):
+            edge = f"{self._name(index)} → splits"
+            _balance(edge, file.size, "bytes of input", reached[index], "planned")
+            _balance(edge, file.size, "bytes of input", self._input_sums[index].bytes, "read")
+
+    def fold_reduce(self, receipt: Receipt) -> None:
+        """Enter a committed reduce task; all map tasks have been entered.
+
+        Raises:
+            IntegrityError: an account does not balance, or the task was entered before.
+        """
+        edge = str(receipt.attempt)
+        partition = receipt.attempt.task
+        _balance_edge(
+            f"map tasks → partition {partition}", self._partitions[partition], receipt.read
+        )
+        _balance_combining(edge, receipt, receipt.read.records, "read", receipt.reduced)
+        _balance(edge, receipt.groups, "groups merged", receipt.calls, "calls of the reducer")
+        self._enter(receipt, _REDUCE_SUMS)
+        self._read += receipt.read
+
+    def close(self) -> None:
+        """Balance the run: every partition was read.
+
+        Raises:
+            IntegrityError: a partition was not read, or not all that was written.
+        """
+        self._check_all("reduce", len(self._partitions))
+        _balance_edge("map tasks → reduce tasks", self._written, self._read)
+
+    def summary(self) -> LedgerSummary:
+        """Return the totals of what was entered so far."""
+        return LedgerSummary(
+            **self._sums,
+            written=self._written,
+            read=self._read,
+            counters=dict(sorted(self._counters.items())),
+            damaged_inputs=tuple(sorted(self._damaged)),
+            inputs=tuple(self._input_sums),
+            partition_records=tuple(edge.records for edge in self._partitions),
+        )
+
+    def _check_splits(self, receipt: Receipt, splits: Sequence[SplitReceipt]) -> None:
+        edge = str(receipt.attempt)
+        planned = self._tasks[receipt.attempt.task].splits
+        _balance(f"splits → {edge}", len(planned), "splits planned", len(splits), "read")
+        for plan, split in zip(planned, splits, strict=True):
+            wanted = f"{self._name(plan.input)}[{plan.start}:{plan.end}]"
+            found = f"{self._name(split.input)}[{split.start}:{split.end}]"
+            _balance(f"splits → {edge}", wanted, "planned", found, "read")
+            _balance(f"{wanted} → {edge}", plan.end - plan.start, "bytes", split.bytes, "read")
+            if not self._inputs[split.input].stream:
+                _check_offsets(f"{wanted} → {edge}", split)
+        for field in ("bytes", "records", "carriage_returns", "replaced", "skipped"):
+            name = f"{field}_in" if field in {"bytes", "records"} else field
+            total = sum(getattr(split, field) for split in splits)
+            text = field.replace("_", " ")
+            _balance(
+                f"splits → {edge}", total, f"{text} in splits", getattr(receipt, name), "in all"
+            )
+
+    def _check_partitions(self, edge: str, written: EdgeSum, partitions: Sequence[EdgeSum]) -> None:
+        edge = f"{edge} → partitions"
+        _balance(edge, len(self._partitions), "partitions", len(partitions), "written")
+        _balance_edge(edge, written, sum(partitions, EdgeSum()), "in partitions")
+
+    def _enter(self, receipt: Receipt, sums: dict[str, str]) -> None:
+        phase, task = receipt.attempt.phase, receipt.attempt.task
+        if task in self._folded[phase]:
+            _refuse(str(receipt.attempt), 1, "task committed", 2, "receipts")
+        self._folded[phase].add(task)
+        for field, total in sums.items():
+            self._sums[total] += getattr(receipt, field)
+        self._counters.update(receipt.counters)
+
+    def _check_all(self, phase: str, count: int) -> None:
+        missing = [task for task in range(count) if task not in self._folded[phase]]
+        if missing:
+            edge = f"the {phase} phase without {phase}-{missing[0]:04d}"
+            _refuse(edge, count, "tasks planned", count - len(missing), "committed")
+
+    def _name(self, index: int) -> str:
+        return self._inputs[index].path.decode("utf-8", "backslashreplace")
+
+
+def _plus(total: InputSum, split: SplitReceipt) -> InputSum:
+    return InputSum(
+        total.bytes + split.bytes,
+        total.records + split.records,
+        (total.digest + split.digest) % _DIGEST_MODULUS,
+    )
+
+
+def _check_offsets(edge: str, split: SplitReceipt) -> None:
+    """A record lies in the split that holds its first byte."""
+    first, last = split.first_offset, split.last_offset
+    if first is not None and first < split.start:
+        _refuse(edge, split.start, "start of the split", first, "start of its first record")
+    if last is not None and last >= split.end:
+        _refuse(edge, split.end, "end of the split", last, "start of its last record")
+
+
+def _balance_combining(edge: str, receipt: Receipt, before: int, name: str, after: int) -> None:
+    """Balance a merge: what came in, less what was combined, plus what that gave."""
+    combined = before - receipt.combined_in + receipt.combined_out
+    label = (
+        f"records {name} - {receipt.combined_in} + {receipt.combined_out} combined ({combined})"
+        if receipt.combined_in or receipt.combined_out
+        else f"records {name}"
+    )
+    if combined != after:
+        _refuse(edge, before, label, after, "written" if name == "emitted" else "reduced")
+
+
+def _balance_edge(edge: str, written: EdgeSum, read: EdgeSum, seen: str = "read") -> None:
+    _balance(edge, written.records, "records written", read.records, seen)
+    _balance(edge, written.bytes, "bytes written", read.bytes, seen)
+    fingerprints = f"{written.fingerprint:032x}", f"{read.fingerprint:032x}"
+    _balance(edge, fingerprints[0], "is the fingerprint written", fingerprints[1], seen)
+
+
+def _balance(edge: str, left: int | str, name: str, right: int | str, other: str) -> None:
+    if left != right:
+        _refuse(edge, left, name, right, other)
+
+
+def _refuse(edge: str, left: int | str, name: str, right: int | str, other: str) -> NoReturn:
+    raise IntegrityError(
+        f"books of {edge} do not balance: {left} {name}, {right} {other}",
+        edge=edge,
+        expected=left,
+        seen=right,
+    )

@@ -1,0 +1,411 @@
+"""Lease and retry rules for one phase: all map tasks, or all reduce tasks.
+
+No I/O, no clock, no threads: time arrives inside events, effects leave as commands. Every
+rule about who may run, retry or win a task lives in this file.
+
+    pending --LeaseAsked--> running --Finished--> verifying --Verified--> verified
+       ^                      |                       |                      |
+       +--Failed, WorkerLost, expired --+--Failed-----+                 TaskCommitted
+                                                                             v
+              attempts_max or losses_max reached: Abort                  committed
+
+The edge must tick at least every half lease, must answer each Verify with Verified or Failed,
+and must hand each journalled decision back. An ask that gets no Grant is forgotten: ask again
+after the next event, and after ticks (a backup attempt comes with time). A Revoke may come
+twice for the same attempt.
+
+The full table of states and events is in docs/design/states.md. Leases are Gray and Cheriton's
+(SOSP 1989); backup attempts are section 3.6 of the MapReduce paper (OSDI 2004).
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import Any, Literal, TypeAlias, assert_never
+
+import msgspec
+
+from pymr.core.events import (
+    Abort,
+    AttemptFailed,
+    AttemptLost,
+    AttemptRevoked,
+    AttemptStarted,
+    Command,
+    Failed,
+    Finished,
+    Grant,
+    Journal,
+    LeaseAsked,
+    Note,
+    Renewed,
+    Revoke,
+    TaskCommitted,
+    Ticked,
+    Verified,
+    Verify,
+    WorkerLost,
+)
+from pymr.core.median import RunningMedian
+from pymr.core.spec import Attempt, PhaseName, Receipt
+from pymr.errors import TaskLostError, UserCodeError, to_dict
+
+PhaseEvent: TypeAlias = (
+    LeaseAsked | Renewed | Finished | Verified | Failed | WorkerLost | Ticked | TaskCommitted
+)
+TaskState: TypeAlias = Literal["pending", "running", "verifying", "verified", "committed"]
+
+LIVE_ATTEMPTS_MAX = 2  # of a task: the first and its backup
+
+
+class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How often and how long things may be tried."""
+
+    attempts_max: int = 4  # failures of a task; the last one ends the run
+    losses_max: int = 20  # lost attempts of a task, which are not failures; likewise
+    lease_s: float = 15.0  # without a sign of life
+    backup_after: float = 2.0  # times the median duration: back the attempt up; inf: never
+    backup_ready: float = 0.75  # fraction of tasks committed before any backup
+    backup_floor_s: float = 2.0  # nothing shorter is worth a backup
+    attempt_first: int = 1  # number of a task's first attempt; after a resume, a fresh one
+
+
+class _Lease(msgspec.Struct):
+    """The right of one attempt; once it is finished it belongs to no worker any more."""
+
+    worker: str
+    started: float
+    expires: float
+    state: Literal["running", "verifying", "verified"] = "running"
+    finished: float = 0.0
+
+
+class _Task(msgspec.Struct):
+    """A task that was granted and is not committed."""
+
+    attempts: int = 0
+    failures: int = 0
+    losses: int = 0
+    signatures: list[str] = []  # of failures that are not retryable
+    live: list[Attempt] = []  # those with a lease
+    decided: bool = False  # a TaskCommitted is on its way to the journal
+
+
+class Phase:
+    """The tasks of one phase, from pending to committed. After an Abort it does nothing."""
+
+    def __init__(self, name: PhaseName, tasks: int, limits: PhaseLimits) -> None:
+        self.name: PhaseName = name
+        self.tasks = tasks
+        self.committed: dict[int, Receipt] = {}
+        self.failed = False
+        self._limits = limits
+        self._fresh = 0  # tasks from here on were never granted
+        self._retries: list[int] = []  # heap; committed ones are skipped when popped
+        self._open: dict[int, _Task] = {}
+        self._leases: dict[Attempt, _Lease] = {}
+        self._held: dict[str, dict[Attempt, None]] = {}  # running attempts by worker, in order
+        self._expiries: list[tuple[float, Attempt]] = []  # heap; renewed and gone ones linger
+        self._alone: list[tuple[float, Attempt]] = []  # heap by start; may need a backup
+        self._durations = RunningMedian()
+        self._ticked: float | None = None
+
+    def handle(self, event: PhaseEvent) -> list[Command]:  # noqa: PLR0911 - one flat match
+        """Apply one event and return what the caller must now do, in order."""
+        if self.failed:
+            return []
+        match event:
+            case LeaseAsked():
+                return self._grant(event.worker, event.now)
+            case Renewed():
+                return self._renew(event)
+            case Finished():
+                return self._finish(event)
+            case Verified():
+                return self._decide(event.receipt)
+            case TaskCommitted():
+                return self._commit(event.receipt)
+            case Failed():
+                return self._fail(event)
+            case WorkerLost():
+                return self._lose_worker(event)
+            case Ticked():
+                return self._tick(event.now)
+            case _:
+                assert_never(event)
+
+    @property
+    def done(self) -> bool:
+        """All tasks are committed."""
+        return len(self.committed) == self.tasks
+
+    @property
+    def running(self) -> int:
+        """How many attempts have a lease."""
+        return len(self._leases)
+
+    @property
+    def pending(self) -> int:
+        """How many tasks wait for a worker."""
+        leased = sum(1 for task in self._open.values() if task.live)
+        return self.tasks - len(self.committed) - leased
+
+    def state_of(self, task: int) -> TaskState:
+        """Return the state of a task: that of its most advanced attempt."""
+        if task in self.committed:
+            return "committed"
+        live = self._open[task].live if task in self._open else []
+        states = {self._leases[attempt].state for attempt in live}
+        for state in ("verified", "verifying", "running"):
+            if state in states:
+                return state
+        return "pending"
+
+    # -- granting ----------------------------------------------------------------------------
+
+    def _grant(self, worker: str, now: float) -> list[Command]:
+        if self._ticked is None:
+            self._ticked = now
+        index = self._next_pending()
+        if index is None:
+            index = self._next_backup(worker, now)
+        if index is None:
+            return []
+        task = self._open.setdefault(index, _Task())
+        attempt = Attempt(self.name, index, self._limits.attempt_first + task.attempts)
+        backup = bool(task.live)
+        expires = now + self._limits.lease_s
+        task.attempts += 1
+        task.live.append(attempt)
+        self._leases[attempt] = _Lease(worker, now, expires)
+        self._held.setdefault(worker, {})[attempt] = None
+        heappush(self._expiries, (expires, attempt))
+        if not backup:
+            heappush(self._alone, (now, attempt))
+        return [Grant(worker, attempt, expires), Note(AttemptStarted(attempt, worker, backup))]
+
+    def _next_pending(self) -> int | None:
+        """Take the lowest retry, else the lowest task that was never granted."""
+        while self._retries:
+            index = heappop(self._retries)
+            if index not in self.committed:
+                return index
+        while self._fresh < self.tasks:
+            self._fresh += 1
+            if self._fresh - 1 not in self.committed:
+                return self._fresh - 1
+        return None
+
+    def _next_backup(self, worker: str, now: float) -> int | None:
+        """Find the longest running attempt that is slow, alone, and on another worker."""
+        limits, median = self._limits, self._durations.value
+        if median is None or len(self.committed) < limits.backup_ready * self.tasks:
+            return None
+        slow_s = max(limits.backup_after * median, limits.backup_floor_s)
+        own: list[tuple[float, Attempt]] = []
+        found = None
+        while self._alone and found is None:
+            attempt = self._alone[0][1]
+            lease = self._leases.get(attempt)
+            if lease is not None and self._is_alone(attempt, lease):
+                if now - lease.started <= slow_s:
+                    break
+                if lease.worker == worker:
+                    own.append(self._alone[0])
+                else:
+                    found = attempt.task
+            heappop(self._alone)
+        for entry in own:
+            heappush(self._alone, entry)
+        return found
+
+    def _is_alone(self, attempt: Attempt, lease: _Lease) -> bool:
+        return lease.state == "running" and len(self._open[attempt.task].live) == 1
+
+    # -- winning -----------------------------------------------------------------------------
+
+    def _renew(self, event: Renewed) -> list[Command]:
+        lease = self._leases.get(event.attempt)
+        if lease is None:
+            return [Revoke(event.attempt)]
+        lease.expires = event.now + self._limits.lease_s
+        return []
+
+    def _finish(self, event: Finished) -> list[Command]:
+        assert event.receipt.attempt == event.attempt, f"receipt of another attempt: {event}"
+        lease = self._leases.get(event.attempt)
+        if lease is None:
+            return [Revoke(event.attempt)]  # late: another attempt owns the task
+        if lease.state != "running":
+            return []  # said before
+        # The object is complete: neither its worker nor the time matters from here on.
+        lease.state, lease.finished = "verifying", event.now
+        self._detach(event.attempt, lease.worker)
+        return [Verify(event.receipt)]
+
+    def _decide(self, receipt: Receipt) -> list[Command]:
+        attempt = receipt.attempt
+        lease = self._leases.get(attempt)
+        if lease is None:
+            return [Revoke(attempt)]
+        if lease.state != "verifying":
+            return []  # not asked for, or said before
+        if self._open[attempt.task].decided:
+            self._drop(attempt)  # its rival was verified first
+            return [Revoke(attempt, lease.worker), Note(AttemptRevoked(attempt))]
+        lease.state = "verified"
+        self._open[attempt.task].decided = True
+        return [Journal(TaskCommitted(receipt))]
+
+    def _commit(self, receipt: Receipt) -> list[Command]:
+        winner = receipt.attempt
+        assert 0 <= winner.task < self.tasks, f"no such task: {winner}"
+        if winner.task in self.committed:
+            return []  # the first decision in the journal counts
+        self.committed[winner.task] = receipt
+        commands: list[Command] = []
+        for attempt in self._open.pop(winner.task, _Task()).live:
+            lease = self._leases.pop(attempt)
+            self._detach(attempt, lease.worker)
+            if attempt == winner:
+                self._durations.add(lease.finished - lease.started)
+            else:
+                commands += [Revoke(attempt, lease.worker), Note(AttemptRevoked(attempt))]
+        return commands
+
+    # -- failing and losing ------------------------------------------------------------------
+
+    def _fail(self, event: Failed) -> list[Command]:
+        lease = self._leases.get(event.attempt)
+        if lease is None or lease.state == "verified":
+            return []  # late
+        task = self._drop(event.attempt)
+        task.failures += 1
+        hopeless = not event.retryable and self._is_hopeless(task, event)
+        fatal = not task.decided and (hopeless or task.failures >= self._limits.attempts_max)
+        will_retry = self._give_back(event.attempt, fatal=fatal)
+        note = Note(AttemptFailed(event.attempt, event.error, will_retry))
+        return [note, *([_abort(event.attempt, event.error)] if fatal else [])]
+
+    def _is_hopeless(self, task: _Task, event: Failed) -> bool:
+        """Only user code may do better at a second try, and only if it fails differently."""
+        seen = event.signature in task.signatures
+        task.signatures.append(event.signature)
+        return seen or event.error["type"] != UserCodeError.__name__
+
+    def _lose_worker(self, event: WorkerLost) -> list[Command]:
+        commands: list[Command] = []
+        for attempt in list(self._held.get(event.worker, ())):
+            if not self.failed:
+                commands += self._lose(attempt, event.worker, event.error)
+        return commands
+
+    def _lose(self, attempt: Attempt, worker: str, error: dict[str, Any]) -> list[Command]:
+        task = self._drop(attempt)
+        task.losses += 1
+        fatal = not task.decided and task.losses >= self._limits.losses_max
+        will_retry = self._give_back(attempt, fatal=fatal)
+        note = Note(AttemptLost(attempt, worker, error, will_retry))
+        return [note, *([_abort(attempt, error)] if fatal else [])]
+
+    def _tick(self, now: float) -> list[Command]:
+        gap = now - self._ticked if self._ticked is not None else 0.0
+        self._ticked = now
+        if gap > self._limits.lease_s / 2:
+            self._forgive(gap, now)
+        commands: list[Command] = []
+        while not self.failed and self._expiries and self._expiries[0][0] <= now:
+            attempt = heappop(self._expiries)[1]
+            lease = self._leases.get(attempt)
+            if lease is None or lease.state != "running":
+                continue
+            if lease.expires > now:
+                heappush(self._expiries, (lease.expires, attempt))
+                continue
+            error = self._expired(attempt, lease.worker)
+            commands += [Revoke(attempt, lease.worker), *self._lose(attempt, lease.worker, error)]
+        return commands
+
+    def _forgive(self, gap: float, now: float) -> None:
+        """Renew all leases: for `gap` seconds the core was deaf, so nobody could renew.
+
+        A sleeping machine or a stalled loop is no fault of the workers. O(leases), and at
+        most once in half a lease.
+        """
+        for lease in self._leases.values():
+            lease.expires = now + self._limits.lease_s
+            lease.started = min(lease.started + gap, now)
+
+    def _expired(self, attempt: Attempt, worker: str) -> dict[str, Any]:
+        return to_dict(
+            TaskLostError(
+                f"`{attempt}`: no sign of worker `{worker}` for {self._limits.lease_s:g} s",
+                reason="lease expired",
+                returncode=None,
+            )
+        )
+
+    # -- bookkeeping -------------------------------------------------------------------------
+
+    def _drop(self, attempt: Attempt) -> _Task:
+        """Take the lease of `attempt` away; what is left of its task may need a backup."""
+        lease = self._leases.pop(attempt)
+        self._detach(attempt, lease.worker)
+        task = self._open[attempt.task]
+        task.live.remove(attempt)
+        for survivor in task.live:
+            heappush(self._alone, (self._leases[survivor].started, survivor))
+        return task
+
+    def _detach(self, attempt: Attempt, worker: str) -> None:
+        held = self._held.get(worker, {})
+        held.pop(attempt, None)
+        if not held:
+            self._held.pop(worker, None)
+
+    def _give_back(self, attempt: Attempt, *, fatal: bool) -> bool:
+        """Queue the task of a dropped attempt, unless it is decided; return if it goes on."""
+        task = self._open[attempt.task]
+        self.failed = fatal
+        if not fatal and not task.live:
+            heappush(self._retries, attempt.task)
+        return not fatal and not task.decided
+
+    def check(self) -> None:
+        """Assert that every task is in exactly one place, and every lease can end. O(tasks)."""
+        live = [attempt for task in self._open.values() for attempt in task.live]
+        assert sorted(live) == sorted(self._leases), "leases and live attempts differ"
+        queued = [index for index in self._retries if index not in self.committed]
+        fresh = [n for n in range(self._fresh, self.tasks) if n not in self.committed]
+        places = [*queued, *fresh, *{a.task for a in live}, *self.committed]
+        assert len(places) == len(set(places)), f"a task is in two places: {places}"
+        assert self.failed or len(places) == self.tasks, f"a task is in no place: {places}"
+        assert self.failed or self.pending == len(queued) + len(fresh), "pending is miscounted"
+        for task in self._open.values():
+            self._check_task(task)
+        self._check_heaps()
+
+    def _check_task(self, task: _Task) -> None:
+        assert len(task.live) <= LIVE_ATTEMPTS_MAX, f"too many live attempts: {task}"
+        assert task.attempts >= task.failures + task.losses + len(task.live), f"{task}"
+        states = [self._leases[attempt].state for attempt in task.live]
+        assert states.count("verified") == task.decided, f"decided wrongly: {task}, {states}"
+        if not self.failed:
+            assert task.failures < self._limits.attempts_max or task.decided, f"{task}"
+            assert task.losses < self._limits.losses_max or task.decided, f"{task}"
+
+    def _check_heaps(self) -> None:
+        running = {a: lease for a, lease in self._leases.items() if lease.state == "running"}
+        held = {a: worker for worker, attempts in self._held.items() for a in attempts}
+        assert held == {a: lease.worker for a, lease in running.items()}, "held is wrong"
+        due = {attempt: time for time, attempt in self._expiries}
+        assert all(due[a] <= lease.expires for a, lease in running.items()), "cannot expire"
+        watched = {attempt for _, attempt in self._alone}
+        alone = {a for a, lease in running.items() if self._is_alone(a, lease)}
+        assert alone <= watched, f"can have no backup: {alone - watched}"
+
+
+def _abort(attempt: Attempt, error: dict[str, Any]) -> Abort:
+    """Return the end of the run, with the task and attempt added to the error's fields."""
+    fields = {**error.get("fields", {}), "task": str(attempt), "attempt": attempt.number}
+    return Abort({**error, "fields": fields})

@@ -18,12 +18,13 @@ from typing import Any
 import msgspec
 
 from pymr.core.spec import EdgeSum, Limits
-from pymr.shuffle.codec import KEY_DEPTH_MAX, encode_key, encode_value
 from pymr.shuffle.combine import Combine, Combiner
+from pymr.shuffle.key_codec import KEY_DEPTH_MAX, encode_key
 from pymr.shuffle.merge import merge_into, narrow
 from pymr.shuffle.partition import partition_of
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
 from pymr.shuffle.spill import SpillFolder
+from pymr.shuffle.value_codec import encode_value
 from pymr.shuffle.values import short_repr
 from pymr.store.base import ObjectWriter
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pymr._native import xxh3_64, xxh3_128
-from pymr.shuffle.codec import encode_varint
+from pymr.shuffle.bounded import encode_varint
 
 _FINGERPRINTS = 1 << 128
 

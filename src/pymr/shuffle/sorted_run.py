@@ -16,56 +16,32 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeAlias
-
-import msgspec
+from typing import TypeAlias
 
 from pymr._native import xxh3_64, xxh3_128
 from pymr.core.spec import EdgeSum
 from pymr.errors import CorruptDataError, IncompleteError
-from pymr.shuffle.codec import decode_varint, encode_varint, value_end
+from pymr.shuffle.bounded import decode_varint, encode_varint
+from pymr.shuffle.footer import (
+    STORED,
+    VERSION,
+    Block,
+    Footer,
+    PartitionIndex,
+    decode_footer,
+    encode_footer,
+)
 from pymr.shuffle.partition import fingerprint_sum
-
-VERSION = 1
+from pymr.shuffle.value_codec import value_end
 
 _MAGIC = b"PyMRrun\n"
 _HEADER = _MAGIC + struct.pack("<I", VERSION)
 _TRAILER = struct.Struct("<Q16sI8s")
-_STORED = 0  # the codec of a block: as it is; others are to come
 _VARINTS_BYTES_MAX = 30  # of the three numbers before an entry's values
 
 Entry: TypeAlias = tuple[bytes, list[bytes]]  # an encoded key, and some of its encoded values
 Write: TypeAlias = Callable[[bytes], None]
 ReadAt: TypeAlias = Callable[[int, int], bytes]
-
-
-class Block(NamedTuple):
-    """Where a block lies, and what its bytes must be."""
-
-    offset: int
-    size: int
-    codec: int
-    checksum: int
-
-
-class PartitionIndex(msgspec.Struct, frozen=True):
-    """One partition of a sorted run."""
-
-    written: EdgeSum
-    groups: int
-    blocks: tuple[Block, ...]
-
-
-class Footer(msgspec.Struct, frozen=True):
-    """What the end of a sorted run says about it; `extra` is the writer's own."""
-
-    index: tuple[PartitionIndex, ...]
-    extra: bytes
-
-    @property
-    def partitions(self) -> tuple[EdgeSum, ...]:
-        """The sums of each partition, for the books."""
-        return tuple(partition.written for partition in self.index)
 
 
 class SortedRunWriter:
@@ -86,6 +62,7 @@ class SortedRunWriter:
         self._values: list[bytes] = []
         self._values_size = 0
         self._block = bytearray()
+        self._groups_before = 0  # closed groups of the partition
         self._start_partition()
         self._put(_HEADER)
 
@@ -120,7 +97,7 @@ class SortedRunWriter:
         Nothing may be added afterwards.
         """
         self._end_partitions(self._partitions)
-        footer = _encode_footer(Footer(tuple(self._index), extra))
+        footer = encode_footer(Footer(tuple(self._index), extra))
         digest = xxh3_128(footer).to_bytes(16, "big")
         self._put(footer)
         self._put(_TRAILER.pack(len(footer), digest, VERSION, _MAGIC))
@@ -150,7 +127,7 @@ class SortedRunWriter:
         self._end_entry()
         if self._block:
             data = bytes(self._block)
-            self._blocks.append(Block(self.size, len(data), _STORED, xxh3_64(data)))
+            self._blocks.append(Block(self.size, len(data), STORED, xxh3_64(data)))
             self._put(data)
             self._block.clear()
 
@@ -212,7 +189,7 @@ class SortedRunReader:
         try:
             written_version, _ = decode_varint(data, 0)
             if written_version == version == VERSION:
-                return _decode_footer(data, start - length)
+                return decode_footer(data, len(_HEADER), start - length)
         except CorruptDataError as error:
             raise self._corrupt(start - length, error.message) from error
         if written_version != version:
@@ -258,62 +235,3 @@ def _entries_of(data: bytes) -> Iterator[Entry]:
         if position != end or end > len(data) or len(values) != count:
             raise CorruptDataError("an entry has other values than it says")
         yield key, values
-
-
-def _encode_footer(footer: Footer) -> bytes:
-    out = bytearray(encode_varint(VERSION))
-    out += encode_varint(len(footer.index))
-    for partition in footer.index:
-        out += encode_varint(partition.written.records)
-        out += encode_varint(partition.written.bytes)
-        out += partition.written.fingerprint.to_bytes(16, "little")
-        out += encode_varint(partition.groups)
-        out += encode_varint(len(partition.blocks))
-        for block in partition.blocks:
-            out += encode_varint(block.size)
-            out.append(block.codec)
-            out += block.checksum.to_bytes(8, "little")
-    return bytes(out) + encode_varint(len(footer.extra)) + footer.extra
-
-
-def _decode_footer(data: bytes, end: int) -> Footer:
-    """Return the footer; `end` is where the last block must end."""
-    cursor = _Cursor(data)
-    cursor.varint()  # the version
-    offset = len(_HEADER)
-    index = []
-    for _ in range(cursor.varint()):
-        records, size = cursor.varint(), cursor.varint()
-        written = EdgeSum(records, size, int.from_bytes(cursor.take(16), "little"))
-        groups = cursor.varint()
-        blocks = []
-        for _ in range(cursor.varint()):
-            length, codec = cursor.varint(), cursor.take(1)[0]
-            if codec != _STORED:
-                raise CorruptDataError(f"block codec {codec}, expected {_STORED}")
-            blocks.append(Block(offset, length, codec, int.from_bytes(cursor.take(8), "little")))
-            offset += length
-        index.append(PartitionIndex(written, groups, tuple(blocks)))
-    extra = cursor.take(cursor.varint())
-    if cursor.position != len(data) or offset != end:
-        raise CorruptDataError("the footer does not fit the run")
-    return Footer(tuple(index), extra)
-
-
-class _Cursor:
-    """A position in `data`, with bounds."""
-
-    def __init__(self, data: bytes) -> None:
-        self.position = 0
-        self._data = data
-
-    def varint(self) -> int:
-        number, self.position = decode_varint(self._data, self.position)
-        return number
-
-    def take(self, length: int) -> bytes:
-        part = self._data[self.position : self.position + length]
-        if len(part) != length:
-            raise CorruptDataError("the footer ends too early")
-        self.position += length
-        return part

@@ -1,7 +1,7 @@
 """Ids and every object key: the tree of an output, in one file.
 
     OUT/part-00000.tsv …                   the parts, for any tool   (map-only: one a map task)
-    OUT/_SUCCESS                           written last
+    OUT/_SUCCESS                           written last; the bytes of the manifest
     OUT/_pymr/CLAIM                        which run owns the output (locked while it runs)
     OUT/_pymr/MANIFEST.json                the commit: names everything below that is the result
     OUT/_pymr/<run>/journal                decisions, fsynced before they count
@@ -57,14 +57,32 @@ def events_key(run: str) -> str:
 
 def tmp_prefix(run: str) -> str:
     """Return the folder of spills and half-written objects of a run."""
-    return f"{STATE}/{run}/tmp"
+    return f"{STATE}/{run}/tmp"  # noqa: S108 - inside the output
+
+
+def phase_prefix(run: str, phase: str) -> str:
+    """Return the folder of the objects of all attempts of a phase (`map`, `reduce`)."""
+    return f"{STATE}/{run}/{phase}"
 
 
 def attempt_key(run: str, phase: str, task: int, number: int, nonce: str) -> str:
     """Return the one object of an attempt; `phase` is `map` or `reduce`."""
-    return f"{STATE}/{run}/{phase}/{task:05d}-{number}-{nonce}"
+    return f"{phase_prefix(run, phase)}/{task:05d}-{number}-{nonce}"
 
 
 def part_name(index: int, output_format: str) -> str:
     """Return the name of a part as other tools see it."""
     return f"part-{index:05d}.{output_format}"
+
+
+def is_part_name(name: str) -> bool:
+    """Say whether `part_name` makes such a name."""
+    stem, dot, output_format = name.partition(".")
+    digits = stem.removeprefix("part-")
+    return (
+        stem != digits
+        and len(digits) >= 5
+        and digits.isdecimal()  # noqa: PLR2004 - as above
+        and bool(dot)
+        and output_format.isalnum()
+    )

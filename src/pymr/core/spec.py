@@ -214,6 +214,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     carriage_returns: int = 0
     replaced: int = 0
     skipped: int = 0
+    splits: tuple[SplitReceipt, ...] = ()  # of a map-only attempt: a part has no footer
     damaged_inputs: tuple[int, ...] = ()  # inputs with replaced or skipped records
     largest_group: int = 0  # records of the largest key
     largest_key: str | None = None  # its repr, at most 80 characters
@@ -228,5 +229,3 @@ class MapFooter(msgspec.Struct, frozen=True):
 
     partitions: tuple[EdgeSum, ...]
     splits: tuple[SplitReceipt, ...]
-
-

@@ -1,0 +1,1 @@
+"""Where data lives: object stores, the journal, and the claim on an output."""

@@ -1,15 +1,18 @@
-"""The seam to where data lives: an object store, in nine verbs.
+"""The seam to where data lives: an object store, in a few verbs.
 
 The contract below is written once and tested once, against every implementation
 (`tests/contract/test_store.py`). Keys are relative, `/`-separated, and come from
 `pymr.names`. Calls block. An object is immutable, but for `replace` and `copy`.
+`str(store)` is its place, for messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
+
+from pymr.errors import StoreError
 
 
 class ObjectEntry(NamedTuple):
@@ -30,7 +33,11 @@ class ObjectWriter(Protocol):
         """
 
     def commit(self) -> None:
-        """Make the object visible and durable. Nothing may be written afterwards."""
+        """Make the object visible and durable. Nothing may be written afterwards.
+
+        Raises:
+            ObjectExistsError: the key was not fresh; its bytes are left as they were.
+        """
 
     def __enter__(self) -> Self:
         """Return the writer."""
@@ -50,7 +57,9 @@ class ObjectStore(Protocol):
     def put_if_absent(self, key: str, body: bytes) -> None:
         """Create the object in one atomic, durable step.
 
-        Readers see all of `body` or no object at all. Of concurrent calls one wins.
+        Readers see all of `body` or no object at all. Of concurrent calls with different
+        bodies one wins. Where the very same body is there already, the call may succeed: the
+        reply to an earlier try may have been lost.
 
         Raises:
             ObjectExistsError: `key` exists; its bytes are left as they were.
@@ -98,5 +107,21 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove the object; removing what is not there is no error."""
 
+    def delete_folder(self, prefix: str, *, but: Collection[str] = ()) -> None:
+        """Remove all objects under the folder `prefix` that are not named in `but`.
+
+        What interrupted writers left there goes, too. Not atomic; may be repeated.
+        """
+
     def sync(self, prefix: str) -> None:
         """Make copies and deletions directly in the folder `prefix` durable."""
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that is not a plain relative path: a manifest may come from anywhere.
+
+    Raises:
+        StoreError: `key` is empty or absolute, or has an empty, `.` or `..` part, or a NUL.
+    """
+    if "\0" in key or not {"", ".", ".."}.isdisjoint(key.split("/")):
+        raise StoreError(f"key {key!r} is not a plain relative path", key=key)

@@ -1,0 +1,128 @@
+r"""An append-only file of decisions: what stands in it, synced, has happened.
+
+One record a line, each bound to all before it:
+
+    <16 hex digits: xxh3_64(digits of the line before + payload)> <payload>\n
+
+A crash can cut the last line short; that record was never synced, so it never counted, and
+reading ends before it. A complete line that does not fit the chain is damage, and stops.
+
+Costs, in fsyncs: 1 for a sync with something new; the second such sync adds 1 for the folder.
+The first leaves it out, so that a run of one map and one reduce task stays within 8; what a
+power cut could then lose, on a file system that does not write metadata in order, is the work
+of the first tasks, never a published result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from pymr._native import xxh3_64
+from pymr.errors import CorruptDataError, InternalError
+from pymr.store.disk import Verb, sync_folder, translated
+from pymr.text_form import show_path
+
+_DIGITS: Final = 16
+
+
+class Journal:
+    """The journal of a new run at `path`; its folder is made. One thread.
+
+    After an error it takes nothing more: what the file then holds is unknown.
+
+    Raises:
+        ObjectExistsError: `path` exists; a run writes its journal once.
+        ResourceError, StoreError: it cannot be made.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._digest = b""
+        self._unsynced = False
+        self._syncs = 0
+        with translated("write", path, key=path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+            self._descriptor = os.open(path, flags, 0o666)
+
+    def append(self, line: bytes) -> None:
+        r"""Write one record, which has no `\n`, in one call; not durable before `sync`.
+
+        Raises:
+            ResourceError: no space is left.
+            StoreError: the write failed.
+        """
+        if b"\n" in line:
+            raise InternalError(f"a journal record holds a newline: {line[:80]!r}")
+        digest = _chained(self._digest, line)
+        record = b"%b %b\n" % (digest, line)
+        with self._guarded("write", len(record)):
+            while record:  # The disk filling up cuts a write short; the next one says so.
+                record = record[os.write(self._descriptor, record) :]
+        self._digest = digest
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Make all that was appended durable; free if nothing was.
+
+        Raises:
+            ResourceError, StoreError: it may not be durable.
+        """
+        if not self._unsynced:
+            return
+        with self._guarded("sync"):
+            os.fsync(self._descriptor)
+            if self._syncs == 1:
+                sync_folder(os.path.dirname(self.path))
+        self._syncs += 1
+        self._unsynced = False
+
+    def close(self) -> None:
+        """Close the file, without a sync. May be called twice."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    @contextmanager
+    def _guarded(self, verb: Verb, need: int = 0) -> Iterator[None]:
+        if self._descriptor < 0:
+            raise InternalError(f"journal `{show_path(self.path)}` is closed")
+        try:
+            with translated(verb, self.path, key=self.path, need=need):
+                yield
+        except BaseException:
+            self.close()
+            raise
+
+
+def read_journal(path: str) -> Iterator[bytes]:
+    """Yield the records of a journal in their order, up to a last line that was cut short.
+
+    Raises:
+        ObjectMissingError: no such journal.
+        CorruptDataError: a complete line does not fit the chain; fields `path`, `offset`.
+    """
+    with translated("read", path, key=path), open(path, "rb") as file:
+        digest, offset = b"", 0
+        for line in file:
+            if not line.endswith(b"\n"):
+                return  # Never synced, so it never counted.
+            found, payload = line[:_DIGITS], line[_DIGITS + 1 : -1]
+            digest = _chained(digest, payload)
+            if line != b"%b %b\n" % (digest, payload):
+                raise CorruptDataError(
+                    f"journal `{show_path(path)}` is corrupt at byte {offset}:"
+                    f" digest `{found.decode('ascii', 'backslashreplace')}`,"
+                    f" expected `{digest.decode()}`",
+                    path=path,
+                    offset=offset,
+                )
+            yield payload
+            offset += len(line)
+
+
+def _chained(digest: bytes, payload: bytes) -> bytes:
+    return b"%016x" % xxh3_64(digest + payload)

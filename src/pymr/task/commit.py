@@ -1,0 +1,264 @@
+"""From attempts to the output: verify, commit, publish, and check again at any time.
+
+    verify_attempt   an attempt's object is what its receipt says          (before it counts)
+    publish          MANIFEST.json appears: the commit point
+                     parts are shown, stale ones go, `_SUCCESS` comes last (for other tools)
+                     objects the manifest does not name are removed
+    open_part, verify_output   the reader's side
+
+Laws: the manifest alone says what is to be done, so `publish` may be stopped anywhere and
+run again, by any process, until it returns. Before the manifest appears there is no output;
+with it there is all of it. Nothing that a visible manifest names is ever removed, for what is
+removed is decided by reading the manifest back. docs/reference/output.md is the reader's
+contract; the protocol is the manifest commit of S3A committers
+(https://hadoop.apache.org/docs/stable/hadoop-aws/tools/hadoop-aws/committers.html), by links.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from pymr.core.spec import MapFooter, Receipt, SplitReceipt
+from pymr.errors import (
+    CorruptDataError,
+    ObjectExistsError,
+    ObjectMissingError,
+    OutputError,
+    ResourceError,
+)
+from pymr.names import MANIFEST, SUCCESS, is_part_name, phase_prefix, run_prefix, tmp_prefix
+from pymr.store.base import ObjectStore
+from pymr.task.manifest import (
+    Manifest,
+    ManifestPart,
+    decode_manifest,
+    encode_manifest,
+    read_manifest,
+)
+from pymr.text_form import show_path
+
+_CHUNK_BYTES: Final = 1 << 20  # one read of a part
+
+
+def verify_attempt(store: ObjectStore, receipt: Receipt) -> MapFooter:
+    """Return what the books need of an attempt, whose object is as its receipt says.
+
+    Of a map output the footer is read, and bound by the receipt's digest. A part is known by
+    its size here; its SHA-256 stands in the manifest, for `verify_output`.
+
+    Raises:
+        CorruptDataError: the object is missing, or is not what the receipt says.
+    """
+    _check_size(store, receipt.key, receipt.size)
+    if receipt.footer_digest is None:
+        return MapFooter((), receipt.splits)
+    from pymr.shuffle.sorted_run import SortedRunReader
+
+    read_at = partial(store.get_range, receipt.key)
+    reader = SortedRunReader(read_at, receipt.size, receipt.key, receipt.footer_digest)
+    try:
+        splits = msgspec.json.decode(reader.footer.extra, type=tuple[SplitReceipt, ...])
+    except msgspec.MsgspecError as error:
+        raise CorruptDataError(
+            f"sorted run `{receipt.key}` is corrupt: its split receipts: {error}",
+            key=receipt.key,
+        ) from error
+    return MapFooter(reader.footer.partitions, splits)
+
+
+def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> None:
+    """Commit `manifest` and show its parts; may be repeated, and then goes on where it was.
+
+    With `manifest.replaces`, the output of that run is replaced: readers of the manifest see
+    the old or the new, other tools see no `_SUCCESS` in between. `keep` leaves intermediate
+    data in place. On a disk it costs 3 fsyncs.
+
+    Raises:
+        OutputError: something that is not ours has a name that we need; nothing was changed.
+        CorruptDataError: a part is not there in full; nothing was changed.
+        ResourceError: no space; committed, but no part of this run is shown under its name.
+    """
+    body = encode_manifest(manifest)
+    for part in manifest.parts:
+        _check_size(store, part.key, part.bytes)
+    if manifest.replaces is None:
+        _refuse_foreign(store, manifest, body)
+    _commit(store, manifest, body)
+    _show_parts(store, manifest)
+    if not keep:
+        _remove_intermediate(store)
+
+
+def _refuse_foreign(store: ObjectStore, manifest: Manifest, body: bytes) -> None:
+    """Raise if a name that will be written holds anything but what will be written."""
+    for part in manifest.parts:
+        found = _differences(store, part.name, part)
+        if found and not found[0].is_missing:
+            raise _foreign(store, part.name)
+    if _get(store, SUCCESS) not in (None, body):
+        raise _foreign(store, SUCCESS)
+
+
+def _commit(store: ObjectStore, manifest: Manifest, body: bytes) -> None:
+    visible = _get(store, MANIFEST)
+    if visible == body:
+        return
+    if visible is not None and decode_manifest(visible).run != manifest.replaces:
+        raise _foreign(store, MANIFEST)
+    if manifest.replaces is not None:
+        store.delete(SUCCESS)
+    if visible is not None:
+        store.replace(MANIFEST, body)
+        return
+    try:
+        store.put_if_absent(MANIFEST, body)
+    except ObjectExistsError as error:
+        raise _foreign(store, MANIFEST) from error
+
+
+def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
+    names = {part.name for part in manifest.parts}
+    try:
+        for part in manifest.parts:
+            store.copy(part.key, part.name)
+        if manifest.replaces is not None:
+            for name in _shown_parts(store) - names:
+                store.delete(name)
+        store.copy(MANIFEST, SUCCESS)
+        store.sync("")
+    except ResourceError:
+        for name in (SUCCESS, *names):
+            store.delete(name)
+        raise
+
+
+def _remove_intermediate(store: ObjectStore) -> None:
+    """Remove what the visible manifest does not name; never trust memory here."""
+    manifest = read_manifest(store)
+    named = frozenset(part.key for part in manifest.parts)
+    for phase in ("map", "reduce"):
+        store.delete_folder(phase_prefix(manifest.run, phase), but=named)
+    store.delete_folder(tmp_prefix(manifest.run))
+    if manifest.replaces is not None:
+        store.delete_folder(run_prefix(manifest.replaces))
+
+
+def open_part(store: ObjectStore, part: ManifestPart) -> Iterator[bytes]:
+    """Yield the bytes of a part, in pieces; who reads to the end has read it checked.
+
+    Raises:
+        ObjectMissingError: the output was replaced since the manifest was read, or damaged.
+        CorruptDataError: at the end, if the bytes are not those that were committed.
+    """
+    digest = hashlib.sha256()
+    for chunk in _chunks(store, part.key):
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != part.sha256:
+        raise CorruptDataError(
+            f"part `{part.key}` is corrupt: its SHA-256 is `{digest.hexdigest()}`,"
+            f" expected `{part.sha256}`",
+            key=part.key,
+        )
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One way in which an output differs from its manifest."""
+
+    key: str
+    what: str  # object, bytes, records, sha256, digest
+    expected: str
+    found: str
+
+    @property
+    def is_missing(self) -> bool:
+        """There is nothing under the key."""
+        return self.what == "object" and self.found == "missing"
+
+    def __str__(self) -> str:
+        return f"`{self.key}`: {self.what} {self.found}, expected {self.expected}"
+
+
+def verify_output(store: ObjectStore) -> list[Difference]:
+    """Read everything again, and return where the output differs from its manifest.
+
+    Raises:
+        RunNotFoundError: nothing was committed there.
+        IncompleteError: a newer PyMR wrote it.
+    """
+    try:
+        manifest = read_manifest(store)
+    except CorruptDataError as error:
+        return [Difference(MANIFEST, "digest", "what was written", error.message)]
+    differences = []
+    for part in manifest.parts:
+        differences += _differences(store, part.key, part)
+        differences += _differences(store, part.name, part)
+    for name in sorted(_shown_parts(store) - {part.name for part in manifest.parts}):
+        differences.append(Difference(name, "object", "none", "extra"))
+    success = _get(store, SUCCESS)
+    if success is None:
+        differences.append(Difference(SUCCESS, "object", "present", "missing"))
+    elif success != store.get(MANIFEST):
+        differences.append(Difference(SUCCESS, "content", f"that of {MANIFEST}", "other bytes"))
+    return differences
+
+
+def _differences(store: ObjectStore, key: str, part: ManifestPart) -> list[Difference]:
+    """Compare the object `key` with what the manifest says about `part`."""
+    digest, size, records = hashlib.sha256(), 0, 0
+    try:
+        for chunk in _chunks(store, key):
+            digest.update(chunk)
+            size += len(chunk)
+            records += chunk.count(b"\n")
+    except ObjectMissingError:
+        return [Difference(key, "object", "present", "missing")]
+    pairs = (
+        ("bytes", str(part.bytes), str(size)),
+        ("records", str(part.records), str(records)),
+        ("sha256", part.sha256, digest.hexdigest()),
+    )
+    return [Difference(key, what, want, found) for what, want, found in pairs if want != found]
+
+
+def _shown_parts(store: ObjectStore) -> set[str]:
+    return {entry.key for entry in store.list("") if is_part_name(entry.key)}
+
+
+def _chunks(store: ObjectStore, key: str) -> Iterator[bytes]:
+    offset = 0
+    while chunk := store.get_range(key, offset, _CHUNK_BYTES):
+        yield chunk
+        offset += len(chunk)
+
+
+def _get(store: ObjectStore, key: str) -> bytes | None:
+    try:
+        return store.get(key)
+    except ObjectMissingError:
+        return None
+
+
+def _check_size(store: ObjectStore, key: str, expected: int) -> None:
+    try:
+        size = store.size(key)
+    except ObjectMissingError as error:
+        raise CorruptDataError(f"object `{key}` is missing: {error.message}", key=key) from error
+    if size != expected:
+        raise CorruptDataError(
+            f"object `{key}` is corrupt: it has {size} bytes, expected {expected}", key=key
+        )
+
+
+def _foreign(store: ObjectStore, key: str) -> OutputError:
+    return OutputError(
+        f"`{key}` in output `{show_path(str(store))}` is not of this run, expected none",
+        hint="choose another --output",
+        key=key,
+    )

@@ -1,0 +1,143 @@
+"""An output directory before a run: whose is it, what is in it, and may we write there.
+
+Nothing of the user's is ever removed here: a directory with files that are not PyMR's is
+refused. What a dead run left under `_pymr/` goes, once its claim is ours.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from pymr.errors import (
+    CorruptDataError,
+    IncompleteError,
+    OutputError,
+    RunNotFoundError,
+    StoreError,
+)
+from pymr.names import MANIFEST, STATE
+from pymr.store.claim import ClaimRecord, LocalClaim
+from pymr.store.local import LocalStore, is_temporary_name
+from pymr.task.manifest import Manifest, read_manifest
+from pymr.text_form import show_path
+
+_NAMES_MAX: Final = 5  # of foreign files, in the message
+_ELSEWHERE: Final = "choose another --output"
+
+
+class ClaimedOutput(NamedTuple):
+    """An output that this process owns until `claim.release()`, or the end of the block."""
+
+    store: LocalStore
+    claim: LocalClaim
+    previous: Manifest | None  # the output that `--overwrite` replaces
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.claim.release()
+
+
+def prepare_output(root: str, *, run: str, name: str, overwrite: bool = False) -> ClaimedOutput:
+    """Claim the output `root` for a new run; it is made if it is not there.
+
+    Raises:
+        OutputError: it is a file, cannot be written, holds other files, is claimed by a
+            living run, or has a result and `overwrite` is false.
+        ResourceError: no space.
+    """
+    _refuse_foreign(root)
+    claim = _take_claim(root, run, name)
+    try:
+        store = LocalStore(root)
+        previous = _previous(store, overwrite=overwrite)
+        _remove_leftovers(store, previous)
+    except BaseException:
+        claim.release()
+        raise
+    return ClaimedOutput(store, claim, previous)
+
+
+def _refuse_foreign(root: str) -> None:
+    place = show_path(root)
+    try:
+        names = os.listdir(root)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if os.path.isfile(root):
+            raise OutputError(
+                f"output `{place}` is a file, expected a new or empty directory", hint=_ELSEWHERE
+            ) from error
+        raise _unusable(root, error) from error
+    foreign = sorted(name for name in names if name != STATE and not is_temporary_name(name))
+    if foreign and not os.path.exists(os.path.join(root, MANIFEST)):
+        shown = ", ".join(f"`{show_path(name)}`" for name in foreign[:_NAMES_MAX])
+        more = len(foreign) - _NAMES_MAX
+        raise OutputError(
+            f"output `{place}` holds files that are not PyMR's: {shown}"
+            + (f" and {more} more" if more > 0 else "")
+            + ", expected a new or empty directory",
+            hint=_ELSEWHERE,
+        )
+
+
+def _take_claim(root: str, run: str, name: str) -> LocalClaim:
+    record = ClaimRecord(
+        run=run, name=name, pid=os.getpid(), host=os.uname().nodename, started=time.time()
+    )
+    try:
+        claim = LocalClaim.take(root, record)
+    except StoreError as error:
+        raise _unusable(root, error.__cause__) from error
+    if not os.access(root, os.W_OK | os.X_OK):  # Better now than when the parts are shown.
+        claim.release()
+        raise _unusable(root, "the directory is read-only")
+    return claim
+
+
+def _previous(store: LocalStore, *, overwrite: bool) -> Manifest | None:
+    place = show_path(store.root)
+    try:
+        manifest = read_manifest(store)
+    except RunNotFoundError:
+        return None
+    except (CorruptDataError, IncompleteError) as error:
+        raise OutputError(
+            f"output `{place}` exists, and cannot be read: {error.message}", hint=_ELSEWHERE
+        ) from error
+    if overwrite:
+        return manifest
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.finished))
+    raise OutputError(
+        f"output `{place}` exists: {manifest.records:,} rows in {len(manifest.parts)} parts"
+        f" by run {manifest.name} of {when}",
+        hint="replace it with --overwrite, or choose another --output",
+        run=manifest.run,
+    )
+
+
+def _remove_leftovers(store: LocalStore, previous: Manifest | None) -> None:
+    """Remove what dead runs left; their claims are gone, and no manifest names it."""
+    kept = previous.run if previous else None
+    for folder in ("", STATE):
+        store.sweep(folder)
+    with os.scandir(os.path.join(store.root, STATE)) as scan:
+        runs = [entry.name for entry in scan if entry.is_dir(follow_symlinks=False)]
+    for run in runs:
+        if run != kept:
+            store.delete_folder(f"{STATE}/{run}")
+
+
+def _unusable(root: str, why: object) -> OutputError:
+    text = why.strerror if isinstance(why, OSError) else why
+    return OutputError(f"output `{show_path(root)}` cannot be used: {text}", hint=_ELSEWHERE)

@@ -3,19 +3,20 @@
 No I/O, no clock, no threads: time arrives inside events, effects leave as commands. Every
 rule about who may run, retry or win a task lives in this file.
 
-    pending --LeaseAsked--> running --Finished--> verifying --Verified--> verified
-       ^                      |                       |                      |
-       +--Failed, WorkerLost, expired --+--Failed-----+                 TaskCommitted
-                                                                             v
-              attempts_max or losses_max reached: Abort                  committed
+    pending ──LeaseAsked──► running ──Finished──► verifying ──Verified──► verified
+       ▲                       │                      │                      │
+       ├─ Failed, WorkerLost, ─┘                      │                TaskCommitted
+       │  expired                                     │                      ▼
+       └──────────────────── Failed ──────────────────┘                  committed
+
+    attempts_max failures, losses_max losses, or an error that no retry can cure: Abort.
 
 The edge must tick at least every half lease, must answer each Verify with Verified or Failed,
 and must hand each journalled decision back. An ask that gets no Grant is forgotten: ask again
 after the next event, and after ticks (a backup attempt comes with time). A Revoke may come
 twice for the same attempt.
 
-The full table of states and events is in docs/design/states.md. Leases are Gray and Cheriton's
-(SOSP 1989); backup attempts are section 3.6 of the MapReduce paper (OSDI 2004).
+The full table of states and events is in docs/design/states.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, Literal, TypeAlias, assert_never
 
 import msgspec
 
+from pymr.core.backup import Backups
 from pymr.core.events import (
     Abort,
     AttemptFailed,
@@ -46,7 +48,7 @@ from pymr.core.events import (
     Verify,
     WorkerLost,
 )
-from pymr.core.median import RunningMedian
+from pymr.core.lease import Lease, LeaseBook, LeaseState
 from pymr.core.spec import Attempt, PhaseName, Receipt
 from pymr.errors import TaskLostError, UserCodeError, to_dict
 
@@ -56,6 +58,8 @@ PhaseEvent: TypeAlias = (
 TaskState: TypeAlias = Literal["pending", "running", "verifying", "verified", "committed"]
 
 LIVE_ATTEMPTS_MAX = 2  # of a task: the first and its backup
+
+_PROGRESS: tuple[LeaseState, ...] = ("running", "verifying", "verified")
 
 
 class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,16 +72,6 @@ class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
     backup_ready: float = 0.75  # fraction of tasks committed before any backup
     backup_floor_s: float = 2.0  # nothing shorter is worth a backup
     attempt_first: int = 1  # number of a task's first attempt; after a resume, a fresh one
-
-
-class _Lease(msgspec.Struct):
-    """The right of one attempt; once it is finished it belongs to no worker any more."""
-
-    worker: str
-    started: float
-    expires: float
-    state: Literal["running", "verifying", "verified"] = "running"
-    finished: float = 0.0
 
 
 class _Task(msgspec.Struct):
@@ -103,12 +97,8 @@ class Phase:
         self._fresh = 0  # tasks from here on were never granted
         self._retries: list[int] = []  # heap; committed ones are skipped when popped
         self._open: dict[int, _Task] = {}
-        self._leases: dict[Attempt, _Lease] = {}
-        self._held: dict[str, dict[Attempt, None]] = {}  # running attempts by worker, in order
-        self._expiries: list[tuple[float, Attempt]] = []  # heap; renewed and gone ones linger
-        self._alone: list[tuple[float, Attempt]] = []  # heap by start; may need a backup
-        self._durations = RunningMedian()
-        self._ticked: float | None = None
+        self._leases = LeaseBook(limits.lease_s)
+        self._backups = Backups(limits.backup_after, limits.backup_floor_s)
 
     def handle(self, event: PhaseEvent) -> list[Command]:  # noqa: PLR0911 - one flat match
         """Apply one event and return what the caller must now do, in order."""
@@ -155,17 +145,12 @@ class Phase:
         if task in self.committed:
             return "committed"
         live = self._open[task].live if task in self._open else []
-        states = {self._leases[attempt].state for attempt in live}
-        for state in ("verified", "verifying", "running"):
-            if state in states:
-                return state
-        return "pending"
+        states = [self._leases[attempt].state for attempt in live]
+        return max(states, key=_PROGRESS.index) if states else "pending"
 
     # -- granting ----------------------------------------------------------------------------
 
     def _grant(self, worker: str, now: float) -> list[Command]:
-        if self._ticked is None:
-            self._ticked = now
         index = self._next_pending()
         if index is None:
             index = self._next_backup(worker, now)
@@ -174,15 +159,15 @@ class Phase:
         task = self._open.setdefault(index, _Task())
         attempt = Attempt(self.name, index, self._limits.attempt_first + task.attempts)
         backup = bool(task.live)
-        expires = now + self._limits.lease_s
+        lease = self._leases.grant(attempt, worker, now)
         task.attempts += 1
         task.live.append(attempt)
-        self._leases[attempt] = _Lease(worker, now, expires)
-        self._held.setdefault(worker, {})[attempt] = None
-        heappush(self._expiries, (expires, attempt))
         if not backup:
-            heappush(self._alone, (now, attempt))
-        return [Grant(worker, attempt, expires), Note(AttemptStarted(attempt, worker, backup))]
+            self._backups.watch(attempt, now)
+        return [
+            Grant(worker, attempt, lease.expires),
+            Note(AttemptStarted(attempt, worker, backup)),
+        ]
 
     def _next_pending(self) -> int | None:
         """Take the lowest retry, else the lowest task that was never granted."""
@@ -197,30 +182,16 @@ class Phase:
         return None
 
     def _next_backup(self, worker: str, now: float) -> int | None:
-        """Find the longest running attempt that is slow, alone, and on another worker."""
-        limits, median = self._limits, self._durations.value
-        if median is None or len(self.committed) < limits.backup_ready * self.tasks:
+        if len(self.committed) < self._limits.backup_ready * self.tasks:
             return None
-        slow_s = max(limits.backup_after * median, limits.backup_floor_s)
-        own: list[tuple[float, Attempt]] = []
-        found = None
-        while self._alone and found is None:
-            attempt = self._alone[0][1]
-            lease = self._leases.get(attempt)
-            if lease is not None and self._is_alone(attempt, lease):
-                if now - lease.started <= slow_s:
-                    break
-                if lease.worker == worker:
-                    own.append(self._alone[0])
-                else:
-                    found = attempt.task
-            heappop(self._alone)
-        for entry in own:
-            heappush(self._alone, entry)
-        return found
+        slow = self._backups.pick(worker, now, self._find_alone)
+        return None if slow is None else slow.task
 
-    def _is_alone(self, attempt: Attempt, lease: _Lease) -> bool:
-        return lease.state == "running" and len(self._open[attempt.task].live) == 1
+    def _find_alone(self, attempt: Attempt) -> Lease | None:
+        lease = self._leases.get(attempt)
+        if lease is None or lease.state != "running" or len(self._open[attempt.task].live) > 1:
+            return None
+        return lease
 
     # -- winning -----------------------------------------------------------------------------
 
@@ -228,7 +199,7 @@ class Phase:
         lease = self._leases.get(event.attempt)
         if lease is None:
             return [Revoke(event.attempt)]
-        lease.expires = event.now + self._limits.lease_s
+        self._leases.renew(lease, event.now)
         return []
 
     def _finish(self, event: Finished) -> list[Command]:
@@ -238,9 +209,7 @@ class Phase:
             return [Revoke(event.attempt)]  # late: another attempt owns the task
         if lease.state != "running":
             return []  # said before
-        # The object is complete: neither its worker nor the time matters from here on.
-        lease.state, lease.finished = "verifying", event.now
-        self._detach(event.attempt, lease.worker)
+        self._leases.settle(event.attempt, event.now)
         return [Verify(event.receipt)]
 
     def _decide(self, receipt: Receipt) -> list[Command]:
@@ -265,10 +234,10 @@ class Phase:
         self.committed[winner.task] = receipt
         commands: list[Command] = []
         for attempt in self._open.pop(winner.task, _Task()).live:
-            lease = self._leases.pop(attempt)
-            self._detach(attempt, lease.worker)
+            lease = self._leases.drop(attempt)
             if attempt == winner:
-                self._durations.add(lease.finished - lease.started)
+                assert lease.state == "verified", f"`{winner}` was committed but never verified"
+                self._backups.learn(lease.finished - lease.started)
             else:
                 commands += [Revoke(attempt, lease.worker), Note(AttemptRevoked(attempt))]
         return commands
@@ -295,7 +264,7 @@ class Phase:
 
     def _lose_worker(self, event: WorkerLost) -> list[Command]:
         commands: list[Command] = []
-        for attempt in list(self._held.get(event.worker, ())):
+        for attempt in self._leases.held_by(event.worker):
             if not self.failed:
                 commands += self._lose(attempt, event.worker, event.error)
         return commands
@@ -309,32 +278,13 @@ class Phase:
         return [note, *([_abort(attempt, error)] if fatal else [])]
 
     def _tick(self, now: float) -> list[Command]:
-        gap = now - self._ticked if self._ticked is not None else 0.0
-        self._ticked = now
-        if gap > self._limits.lease_s / 2:
-            self._forgive(gap, now)
+        self._leases.listen(now)
         commands: list[Command] = []
-        while not self.failed and self._expiries and self._expiries[0][0] <= now:
-            attempt = heappop(self._expiries)[1]
-            lease = self._leases.get(attempt)
-            if lease is None or lease.state != "running":
-                continue
-            if lease.expires > now:
-                heappush(self._expiries, (lease.expires, attempt))
-                continue
-            error = self._expired(attempt, lease.worker)
-            commands += [Revoke(attempt, lease.worker), *self._lose(attempt, lease.worker, error)]
+        while not self.failed and (attempt := self._leases.pop_expired(now)) is not None:
+            worker = self._leases[attempt].worker
+            error = self._expired(attempt, worker)
+            commands += [Revoke(attempt, worker), *self._lose(attempt, worker, error)]
         return commands
-
-    def _forgive(self, gap: float, now: float) -> None:
-        """Renew all leases: for `gap` seconds the core was deaf, so nobody could renew.
-
-        A sleeping machine or a stalled loop is no fault of the workers. O(leases), and at
-        most once in half a lease.
-        """
-        for lease in self._leases.values():
-            lease.expires = now + self._limits.lease_s
-            lease.started = min(lease.started + gap, now)
 
     def _expired(self, attempt: Attempt, worker: str) -> dict[str, Any]:
         return to_dict(
@@ -349,19 +299,12 @@ class Phase:
 
     def _drop(self, attempt: Attempt) -> _Task:
         """Take the lease of `attempt` away; what is left of its task may need a backup."""
-        lease = self._leases.pop(attempt)
-        self._detach(attempt, lease.worker)
+        self._leases.drop(attempt)
         task = self._open[attempt.task]
         task.live.remove(attempt)
         for survivor in task.live:
-            heappush(self._alone, (self._leases[survivor].started, survivor))
+            self._backups.watch(survivor, self._leases[survivor].started)
         return task
-
-    def _detach(self, attempt: Attempt, worker: str) -> None:
-        held = self._held.get(worker, {})
-        held.pop(attempt, None)
-        if not held:
-            self._held.pop(worker, None)
 
     def _give_back(self, attempt: Attempt, *, fatal: bool) -> bool:
         """Queue the task of a dropped attempt, unless it is decided; return if it goes on."""
@@ -383,7 +326,8 @@ class Phase:
         assert self.failed or self.pending == len(queued) + len(fresh), "pending is miscounted"
         for task in self._open.values():
             self._check_task(task)
-        self._check_heaps()
+        self._leases.check()
+        self._backups.check({a for a in self._leases if self._find_alone(a) is not None})
 
     def _check_task(self, task: _Task) -> None:
         assert len(task.live) <= LIVE_ATTEMPTS_MAX, f"too many live attempts: {task}"
@@ -393,16 +337,6 @@ class Phase:
         if not self.failed:
             assert task.failures < self._limits.attempts_max or task.decided, f"{task}"
             assert task.losses < self._limits.losses_max or task.decided, f"{task}"
-
-    def _check_heaps(self) -> None:
-        running = {a: lease for a, lease in self._leases.items() if lease.state == "running"}
-        held = {a: worker for worker, attempts in self._held.items() for a in attempts}
-        assert held == {a: lease.worker for a, lease in running.items()}, "held is wrong"
-        due = {attempt: time for time, attempt in self._expiries}
-        assert all(due[a] <= lease.expires for a, lease in running.items()), "cannot expire"
-        watched = {attempt for _, attempt in self._alone}
-        alone = {a for a, lease in running.items() if self._is_alone(a, lease)}
-        assert alone <= watched, f"can have no backup: {alone - watched}"
 
 
 def _abort(attempt: Attempt, error: dict[str, Any]) -> Abort:

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from pymr.config import SETTINGS, Machine, Resolved, Settings, resolve
-from pymr.config.machine import cpu_quota, group_folders, this_machine
 from pymr.config.value import show_size
 from pymr.errors import ConfigError
 
@@ -452,32 +451,16 @@ def test_shown_sizes_read_back() -> None:
     assert show_size(1000) == "1000"
 
 
-@pytest.mark.parametrize(
-    ("text", "cores"),
-    [("max 100000", None), ("150000 100000", 1.5), ("-1 100000", None), ("", None), ("5 0", None)],
-)
-def test_a_cpu_quota_is_time_by_period(text: str, cores: float | None) -> None:
-    """Version 2 writes `max` for no limit, version 1 writes -1."""
-    assert cpu_quota(text) == cores
+def test_the_reference_has_a_row_for_every_setting() -> None:
+    """docs/reference/config.md says what `--help` says, in the order of the table."""
+    page = (Path(__file__).parents[2] / "docs/reference/config.md").read_text()
+    table = page.partition("## The settings\n")[2]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
 
-
-def test_limits_are_looked_for_from_the_own_group_up_to_the_root() -> None:
-    """Version 1 names its controllers; version 2 is one tree with an empty name."""
-    groups = "4:memory:/a/b\n2:cpu,cpuacct:/a\n0::/c\n"
-
-    assert list(group_folders(groups, "memory", "/g")) == [
-        "/g/memory/a/b",
-        "/g/memory/a",
-        "/g/memory",
-        "/g/c",
-        "/g",
-    ]
-    assert list(group_folders("0::/\n", "cpu", "/g")) == ["/g"]
-
-
-def test_this_machine_has_cores_and_memory() -> None:
-    """The real one is readable wherever the tests run."""
-    machine = this_machine()
-
-    assert machine.cores >= 1
-    assert machine.memory_bytes > 64 << 20
+    for setting, row in zip(SETTINGS, rows, strict=True):
+        about, _, default = setting.help.partition(" [default: ")
+        none = "off" if setting.is_flag else "none"
+        value = f"`{setting.metavar}`".replace("|", "\\|") if setting.metavar else "switch"
+        assert row == (
+            f"| `{setting.name}` | {value} | {about} | {default.removesuffix(']') or none} |"
+        )

@@ -11,7 +11,7 @@ from pymr.errors import WorkerFileError
 
 T_co = TypeVar("T_co", covariant=True)
 
-Key: TypeAlias = "None | bool | int | float | str | bytes | tuple[Key, ...]"
+Key: TypeAlias = "bool | int | float | str | bytes | tuple[Key, ...] | None"
 
 
 class Builtin(enum.Enum):
@@ -119,7 +119,7 @@ class Job:
         WorkerFileError: an argument cannot be used; the message shows what would do.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only: each is a part of a job
         self,
         *,
         mapper: Mapper,

@@ -110,7 +110,7 @@ class RunPlanned(Event, frozen=True):
 
 
 class TaskCommitted(Event, frozen=True):
-    """This attempt's output is the output of its task."""
+    """The output of an attempt is the output of its task, from now on."""
 
     receipt: Receipt
 
@@ -264,3 +264,8 @@ class Entry(msgspec.Struct, frozen=True):
     seq: int
     time: float
     event: AnyEvent
+
+
+def encode(decision: RunPlanned | TaskCommitted) -> bytes:
+    """Return a decision as one line of JSON, as it stands in a journal."""
+    return msgspec.json.encode(decision)

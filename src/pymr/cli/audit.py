@@ -1,0 +1,83 @@
+"""`pymr audit`: the books of a run, as its manifest keeps them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from pymr.runner.find import find_run
+from pymr.runner.result import Result
+from pymr.task.manifest import Manifest
+
+INPUTS_SHOWN = 20
+
+
+@click.command("audit")
+@click.argument("run", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(run: str, as_json: bool) -> None:
+    """Print what went in, across the shuffle and out of RUN; each line must balance."""
+    manifest = Result(find_run(run).output).manifest
+    if as_json:
+        inputs = [{"path": i.path, "size": i.size, "records": i.records} for i in manifest.inputs]
+        click.echo(json.dumps({"run": manifest.run, "inputs": inputs, **manifest.ledger}))
+        return
+    click.echo("\n".join(_lines(manifest)))
+
+
+def _lines(manifest: Manifest) -> list[str]:
+    books = manifest.ledger
+    lines = [f"books of {manifest.name} ({manifest.run})", "", "input"]
+    for entry in manifest.inputs[:INPUTS_SHOWN]:
+        lines.append(f"  {entry.size:>15,} bytes  {entry.records:>12,} records  {entry.path}")
+    if len(manifest.inputs) > INPUTS_SHOWN:
+        lines.append(f"  … {len(manifest.inputs) - INPUTS_SHOWN} more files")
+    size = sum(entry.size for entry in manifest.inputs)
+    lines += [
+        _balance("bytes of input", size, "bytes read", books["bytes_in"]),
+        f"  {books['records_in']:,} records in {books['map_calls']:,} mapper calls",
+        f"  {books['replaced']:,} replaced, {books['skipped']:,} skipped",
+    ]
+    if manifest.settings.reducers == 0:
+        return [*lines, "", "output", _balance("emitted", books["emitted"], "rows", manifest.records)]
+    return [*lines, *_shuffle(books), *_output(books, manifest)]
+
+
+def _shuffle(books: dict[str, Any]) -> list[str]:
+    written, read = books["written"], books["read"]
+    combined = books["emitted"] - books["combined_in"] + books["combined_out"]
+    reduced = read["records"] - books["reduce_combined_in"] + books["reduce_combined_out"]
+    return [
+        "",
+        "map side",
+        f"  {books['emitted']:,} emitted - {books['combined_in']:,} into the combiner"
+        f" + {books['combined_out']:,} out of it",
+        _balance("that is", combined, "records written", written["records"]),
+        "",
+        "shuffle",
+        _balance("records written", written["records"], "records read", read["records"]),
+        _balance("bytes written", written["bytes"], "bytes read", read["bytes"]),
+        _balance("fingerprint", written["fingerprint"], "fingerprint", read["fingerprint"]),
+        "",
+        "reduce side",
+        _balance("records to reduce", reduced, "reduced", books["reduced"]),
+        _balance("groups", books["groups"], "reducer calls", books["reduce_calls"]),
+    ]
+
+
+def _output(books: dict[str, Any], manifest: Manifest) -> list[str]:
+    lines = ["", "output"]
+    for part in manifest.parts:
+        lines.append(f"  {part.bytes:>15,} bytes  {part.records:>12,} rows  {part.name}")
+    return [*lines, _balance("rows of all parts", manifest.records, "emitted", books["records_out"])]
+
+
+def _balance(left: str, left_value: Any, right: str, right_value: Any) -> str:
+    sign = "=" if left_value == right_value else "≠"
+    return f"  {left} {_show(left_value)} {sign} {_show(right_value)} {right}"
+
+
+def _show(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,70 @@
+"""`pymr cp`: the parts of a result, checked on the way, in a folder of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import click
+
+from pymr.errors import CorruptDataError, OutputError
+from pymr.runner.find import find_run
+from pymr.runner.result import Result
+from pymr.task.manifest import ManifestPart
+
+
+@click.command("cp")
+@click.argument("run", metavar="RUN")
+@click.argument("target", metavar="FOLDER")
+@click.option("--overwrite", is_flag=True, help="Replace parts that are there.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(run: str, target: str, overwrite: bool, as_json: bool) -> None:
+    """Copy the parts of RUN into FOLDER; each is checked against the manifest."""
+    result = Result(find_run(run).output)
+    parts = result.manifest.parts
+    folder = Path(target)
+    _prepare(folder, parts, overwrite=overwrite)
+    for part in parts:
+        _copy(result, part, folder / part.name)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"folder": str(folder), "parts": [part.name for part in parts]}))
+    else:
+        click.echo(f"copied {len(parts)} parts to {target}", err=True)
+
+
+def _prepare(folder: Path, parts: tuple[ManifestPart, ...], *, overwrite: bool) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make folder `{folder}`: {error.strerror}") from error
+    present = [part.name for part in parts if (folder / part.name).exists()]
+    if present and not overwrite:
+        raise OutputError(
+            f"`{folder}` already has {', '.join(present[:5])}; nothing was copied",
+            hint="add --overwrite, or name another folder",
+        )
+
+
+def _copy(result: Result, part: ManifestPart, target: Path) -> None:
+    digest = hashlib.sha256()
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            for chunk in result.chunks(part):
+                digest.update(chunk)
+                file.write(chunk)
+        if digest.hexdigest() != part.sha256:
+            raise CorruptDataError(
+                f"{part.name} has SHA-256 `{digest.hexdigest()}`, the manifest says"
+                f" `{part.sha256}`; it was not copied",
+                hint=f"pymr verify {result.output}",
+                key=part.key,
+            )
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write `{target}`: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

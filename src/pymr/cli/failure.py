@@ -1,0 +1,75 @@
+"""The last border: errors become text and exit codes here, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pymr import errors
+from pymr.errors import InternalError, PymrError
+
+if TYPE_CHECKING:
+    from pymr.observe.feed import Snapshot
+
+
+def fail(error: PymrError, *, name: str | None = None, snapshot: Snapshot | None = None) -> int:
+    """Print `error` on stderr, at most 15 lines, and return its exit code."""
+    from pymr.observe.summary import render_failure
+
+    if isinstance(error, InternalError):
+        error = _with_report(error)
+    click.echo(render_failure(error, snapshot, name), err=True)
+    return exit_code_of(error)
+
+
+def exit_code_of(error: PymrError) -> int:
+    """Return the exit code of a command that failed with `error`."""
+    if error.fields.get("signal") == "SIGTERM":
+        return 143
+    return error.exit_code
+
+
+def usage_error(error: click.UsageError) -> int:
+    """Print what is wrong with a command line, and how to learn more; return 2."""
+    command = error.ctx.command_path if error.ctx else "pymr"
+    click.echo(f"✗ {error.format_message()}", err=True)
+    if error.ctx is not None:
+        click.echo(f"  {error.ctx.command.get_usage(error.ctx)}", err=True)
+    click.echo(f"  hint: {command} --help", err=True)
+    return 2
+
+
+def internal_error(error: BaseException) -> InternalError:
+    """Return an exception that nothing foresaw as what it is: a bug of ours."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    return InternalError(f"{type(error).__name__}: {error}", traceback=text)
+
+
+def _with_report(error: InternalError) -> InternalError:
+    """Write what a report of the bug needs into a file, and name it in the hint."""
+    import tempfile
+
+    from pymr.cli.version import version_lines
+
+    report = Path(tempfile.gettempdir()) / f"pymr-report-{os.getpid()}-{int(time.time())}.txt"
+    body = [
+        error.message,
+        *version_lines(),
+        " ".join(sys.argv),
+        str(error.fields.get("traceback", "")),
+    ]
+    try:
+        report.write_text("\n".join(body) + "\n")
+    except OSError:
+        return error
+    reported = errors.from_dict(errors.to_dict(error))
+    reported.hint = f"this is a bug of PyMR; please report it with {report}"
+    assert isinstance(reported, InternalError)
+    return reported

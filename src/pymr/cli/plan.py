@@ -1,0 +1,109 @@
+"""`pymr plan`: what start would do, and nothing done."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import click
+
+from pymr.cli.settings import request_of, resolved_settings, run_options
+from pymr.observe.quantity import show_bytes
+from pymr.runner.find import committed_manifest
+from pymr.runner.plan import Plan, plan_run
+from pymr.runner.pool import Pool
+from pymr.text_form import show_path
+
+TASKS_SHOWN = 10
+
+
+@click.command("plan")
+@run_options
+def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **flags: Any) -> None:
+    """Show what `pymr start` would do with the same arguments, and do nothing."""
+    resolved = resolved_settings(flags)
+    request = request_of(worker, inputs, params, resolved)
+    pool = Pool()
+    plan = None
+    try:
+        plan = plan_run(request, pool)
+    finally:
+        pool.close()
+        if plan is not None and plan.spool_folder is not None:
+            shutil.rmtree(plan.spool_folder, ignore_errors=True)
+    facts = _facts(plan, resolved.settings.memory_bytes)
+    if resolved.settings.json:
+        import json
+
+        click.echo(json.dumps(facts))
+        return
+    warnings = [*resolved.warnings, *plan.warnings]
+    if not resolved.settings.overwrite and committed_manifest(plan.output) is not None:
+        warnings.append(f"`{plan.shown_output}` has a result: start needs --overwrite")
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo("\n".join(_lines(facts)))
+
+
+def _facts(plan: Plan, memory_bytes: int) -> dict[str, Any]:
+    spec = plan.spec
+    return {
+        "name": spec.name,
+        "worker": spec.worker,
+        "mapper_input": spec.shape.input_format,
+        "combiner": spec.shape.combiner,
+        "reducer": spec.shape.reducer,
+        "files": len(plan.inputs),
+        "bytes": plan.input_bytes,
+        "map_tasks": len(plan.tasks),
+        "reduce_tasks": spec.reducers,
+        "parts": spec.reducers or len(plan.tasks),
+        "workers": plan.workers,
+        "memory_bytes": memory_bytes,
+        "spill_bytes_max": spec.limits.spill_bytes_max,
+        "output": plan.shown_output,
+        "output_format": spec.output_format,
+        "tasks": [
+            {
+                "task": task.index,
+                "bytes": task.size,
+                "splits": [
+                    {
+                        "input": show_path(plan.inputs[split.input].path),
+                        "start": split.start,
+                        "end": split.end,
+                    }
+                    for split in task.splits
+                ],
+            }
+            for task in plan.tasks
+        ],
+    }
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    functions = ["mapper", *(name for name in ("combiner", "reducer") if facts[name])]
+    lines = [
+        f"job     {facts['name']}   {facts['worker']}: {', '.join(functions)}",
+        f"input   {facts['files']} files, {show_bytes(facts['bytes'])},"
+        f" one mapper call per {_call(facts['mapper_input'])}",
+        f"tasks   {facts['map_tasks']} map, {facts['reduce_tasks']} reduce,"
+        f" by {facts['workers']} workers",
+        f"memory  {show_bytes(facts['memory_bytes'])} in all; a map task spills at"
+        f" {show_bytes(facts['spill_bytes_max'])}",
+        f"output  {facts['output']}, {facts['parts']} {facts['output_format']} parts",
+    ]
+    for task in facts["tasks"][:TASKS_SHOWN]:
+        first, more = task["splits"][0], len(task["splits"]) - 1
+        others = f" and {more} more" if more else ""
+        lines.append(
+            f"  map-{task['task']:04d}  {show_bytes(task['bytes']):>9}"
+            f"  {first['input']} [{first['start']}:{first['end']}]{others}"
+        )
+    if len(facts["tasks"]) > TASKS_SHOWN:
+        lines.append(f"  … {len(facts['tasks']) - TASKS_SHOWN} more map tasks")
+    return lines
+
+
+def _call(input_format: str) -> str:
+    return {"text": "64 KiB of lines", "lines": "line", "whole": "file"}[input_format]

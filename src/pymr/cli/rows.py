@@ -1,0 +1,88 @@
+"""`pymr head` and `pymr cat`: rows of a result on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import click
+
+from pymr.runner.find import find_run
+from pymr.runner.result import Result
+
+JSON_HELP = "One JSON object for each row."
+
+
+@click.command("head")
+@click.argument("run", metavar="RUN")
+@click.option(
+    "-n", "--rows", "number", default=10, metavar="N", type=click.IntRange(min=0), show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def head_command(run: str, number: int, as_json: bool) -> None:
+    """Show the first rows of RUN: a name, an id or an output folder."""
+    result = Result(find_run(run).output)
+    _write(islice(_json_rows(result) if as_json else _rows(result), number))
+
+
+@click.command("cat")
+@click.argument("run", metavar="RUN")
+@click.option("--sorted", "is_sorted", is_flag=True, help="All rows in key order, over all parts.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def cat_command(run: str, is_sorted: bool, as_json: bool) -> None:
+    """Write all rows of RUN, part after part: a name, an id or an output folder."""
+    result = Result(find_run(run).output)
+    if is_sorted:
+        _write_sorted(result, _as_json(result) if as_json else bytes)
+    else:
+        _write(_json_rows(result) if as_json else _rows(result))
+
+
+def _rows(result: Result) -> Iterator[bytes]:
+    from pymr.records.part import split_rows
+
+    for part in result.manifest.parts:
+        yield from split_rows(result.chunks(part))
+
+
+def _json_rows(result: Result) -> Iterator[bytes]:
+    return map(_as_json(result), _rows(result))
+
+
+def _as_json(result: Result) -> Callable[[bytes], bytes]:
+    """Return the function from a row to one JSON object, as the `jsonl` format writes it."""
+    from pymr.records.part import PartWriter, read_rows
+
+    manifest = result.manifest
+    columns = manifest.columns
+
+    def convert(row: bytes) -> bytes:
+        pieces: list[bytes] = []
+        writer = PartWriter(pieces.append, "jsonl")
+        for key, value in read_rows([row], manifest.output_format, columns.key, columns.value):
+            writer.emit(key, value)
+        writer.finish()
+        return b"".join(pieces).removesuffix(b"\n")
+
+    return convert
+
+
+def _write_sorted(result: Result, convert: Callable[[bytes], bytes]) -> None:
+    import tempfile
+
+    from pymr.runner.sorted_rows import sorted_rows
+
+    columns = result.manifest.columns
+    if columns.key_mixed:
+        click.echo("note: the keys have several types; they are sorted as text", err=True)
+    with tempfile.TemporaryDirectory(prefix="pymr-sort-") as folder:
+        _write(map(convert, sorted_rows(result, folder)))
+
+
+def _write(rows: Iterator[Any]) -> None:
+    out = sys.stdout.buffer
+    for row in rows:
+        out.write(row + b"\n")
+    out.flush()

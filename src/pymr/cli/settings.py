@@ -1,0 +1,71 @@
+"""The flags of the commands that plan or run, generated from the table of settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pymr.config import SETTINGS, Resolved, resolve
+from pymr.core.spec import Code
+from pymr.errors import ConfigError
+from pymr.runner.plan import Request
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def run_options(function: F) -> F:
+    """Add the worker, `--input`, `--set` and one flag for each setting."""
+    for setting in reversed(SETTINGS):
+        function = click.option(
+            setting.flag,
+            setting.name,
+            is_flag=setting.is_flag,
+            default=None,
+            metavar=None if setting.is_flag else setting.metavar,
+            help=setting.help,
+            hidden=setting.is_hidden,
+        )(function)
+    for option in (
+        click.option("--set", "params", multiple=True, metavar="KEY=VALUE", help="ctx.params"),
+        click.option(
+            "--input",
+            "-i",
+            "inputs",
+            multiple=True,
+            metavar="PATH",
+            help="A file, glob or folder, or - for stdin; may be given several times.",
+        ),
+        click.argument("worker", metavar="WORKER"),
+    ):
+        function = option(function)
+    return function
+
+
+def resolved_settings(flags: dict[str, Any]) -> Resolved:
+    """Return the settings of this process: flags, environment, files, defaults."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    return resolve(given, os.environ, str(Path.cwd()), str(Path("~").expanduser()))
+
+
+def request_of(
+    worker: str, inputs: tuple[str, ...], params: tuple[str, ...], resolved: Resolved
+) -> Request:
+    """Return the request that a command line makes."""
+    return Request(
+        code=Code(path=str(Path(worker).absolute()) if worker else worker),
+        worker=worker,
+        inputs=inputs,
+        settings=resolved.settings,
+        params=dict(map(_param, params)),
+    )
+
+
+def _param(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ConfigError(f"`--set {text}`, expected KEY=VALUE", hint="--set pattern=error")
+    return key, value

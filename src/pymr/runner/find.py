@@ -1,0 +1,100 @@
+"""Finds a run again by its name, its id, or its output."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pymr import names
+from pymr.core.events import Entry, RunFinished
+from pymr.errors import CorruptDataError, RunNotFoundError
+from pymr.observe.feed import read_history
+from pymr.runner.plan import OUTPUT_FOLDER
+from pymr.store.claim import read_claim
+from pymr.store.local import LocalStore
+from pymr.store.registry import registered_runs
+from pymr.task.manifest import Manifest, read_manifest
+
+RunState = Literal["running", "done", "failed", "interrupted", "replaced", "gone"]
+
+
+class FoundRun(msgspec.Struct, frozen=True):
+    """One run and where its output is."""
+
+    run: str
+    name: str
+    output: str
+    started: float
+
+
+def find_run(text: str) -> FoundRun:
+    """Return the run that `text` names: an output folder, an id, or a name (the newest).
+
+    Raises:
+        RunNotFoundError: there is none; names near ones.
+    """
+    for folder in (text, f"{OUTPUT_FOLDER}/{text}"):
+        found = _run_in(folder)
+        if found is not None:
+            return found
+    for known in reversed(registered_runs()):
+        if text in (known.run, known.name):
+            return FoundRun(known.run, known.name, known.output, known.started)
+    raise RunNotFoundError(
+        f"no run `{text}`: not the name, id or output folder of one{_nearest(text)}",
+        hint="pymr jobs",
+    )
+
+
+def _run_in(folder: str) -> FoundRun | None:
+    """Return the run that owns an output folder: the committed one, else the claiming one."""
+    output = os.path.abspath(folder)
+    manifest = committed_manifest(output)
+    if manifest is not None:
+        return FoundRun(manifest.run, manifest.name, output, manifest.created)
+    if not Path(output, names.CLAIM).is_file():
+        return None
+    record, _is_held = read_claim(output)
+    if record is None:
+        return None
+    return FoundRun(record.run, record.name, output, record.started)
+
+
+def committed_manifest(output: str) -> Manifest | None:
+    """Return the manifest in an output folder, None if there is none or it cannot be read."""
+    try:
+        return read_manifest(LocalStore(output))
+    except (RunNotFoundError, CorruptDataError):
+        return None
+
+
+def history_of(found: FoundRun) -> list[Entry]:
+    """Return all events of a run, oldest first; empty if its history is gone."""
+    path = Path(found.output, names.events_key(found.run))
+    return list(read_history(str(path))) if path.is_file() else []
+
+
+def state_of(found: FoundRun) -> RunState:
+    """Return how a run stands, by its output: the claim, the manifest, its history."""
+    if not Path(found.output, names.STATE).is_dir():
+        return "gone"
+    record, is_held = read_claim(found.output)
+    if is_held and record is not None and record.run == found.run:
+        return "running"
+    manifest = committed_manifest(found.output)
+    if manifest is not None and manifest.run == found.run:
+        return "done"
+    last = history_of(found)[-1:]
+    if last and isinstance(last[0].event, RunFinished):
+        return "replaced" if last[0].event.error is None else "failed"
+    return "interrupted" if Path(found.output, names.run_prefix(found.run)).is_dir() else "gone"
+
+
+def _nearest(text: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(text, [run.name for run in registered_runs()], 3)
+    return f"; near: {', '.join(near)}" if near else ""

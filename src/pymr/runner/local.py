@@ -1,0 +1,202 @@
+"""The local runner: task processes on this machine, driven by the core's commands.
+
+It performs commands and reports events, and holds no rule: who may run what, what is tried
+again and what counts are decided by `core.job.Job`. Nothing takes effect before the
+decisions it follows from are durable: `Grant` syncs the journal first, and `Publish` writes
+the manifest, which is itself the durable record of the last commits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from pymr import errors, names
+from pymr.core import events
+from pymr.core.events import Command
+from pymr.core.job import Job, JobEvent
+from pymr.core.spec import (
+    Attempt,
+    AttemptSpec,
+    MapWork,
+    Receipt,
+    ReduceWork,
+)
+from pymr.errors import PymrError
+from pymr.observe.feed import Feed
+from pymr.runner.plan import Plan
+from pymr.runner.pool import TICK_S, Pool
+from pymr.runner.process import TaskProcess
+from pymr.store.base import ObjectStore
+from pymr.store.journal import Journal
+from pymr.task import channel
+from pymr.task.commit import verify_attempt
+
+CONNECT_S = 30.0  # wait for workers at the start; then go on with those that came
+
+
+class LocalRunner:
+    """Runs one job to its end with a pool of task processes."""
+
+    def __init__(  # noqa: PLR0913 - keyword-only: the parts that a run is made of
+        self,
+        job: Job,
+        *,
+        plan: Plan,
+        pool: Pool,
+        store: ObjectStore,
+        journal: Journal,
+        feed: Feed,
+        publish: Callable[[], None],
+        tmp: str,
+        on_tick: Callable[[float], None],
+    ) -> None:
+        self._job = job
+        self._plan = plan
+        self._pool = pool
+        self._store = store
+        self._journal = journal
+        self._feed = feed
+        self._publish = publish
+        self._tmp = tmp
+        self._on_tick = on_tick
+
+    def run(self) -> None:
+        """Return when the job is published.
+
+        Raises:
+            PymrError: what the core aborted with.
+        """
+        self._connect()
+        while not self._job.done:
+            self._ask_for_leases()
+            for process, messages in self._pool.wait(TICK_S):
+                self._receive(process, messages)
+            self._renew_and_tick()
+
+    def _connect(self) -> None:
+        """Start the workers and wait until they have loaded the code."""
+        while len(self._pool.processes) < self._plan.workers:
+            self._pool.start()
+        for process in self._pool.processes.values():
+            process.begin(self._plan.spec, self._plan.output)
+        deadline = time.monotonic() + CONNECT_S
+        while self._loaded() < self._plan.workers and time.monotonic() < deadline:
+            for process, messages in self._pool.wait(TICK_S):
+                self._receive(process, messages)
+        connected = self._loaded()
+        self._feed.append(events.WorkersConnected(connected, self._plan.workers))
+
+    def _loaded(self) -> int:
+        return sum(process.is_loaded for process in self._pool.processes.values())
+
+    def _ask_for_leases(self) -> None:
+        for process in list(self._pool.processes.values()):
+            if process.is_loaded and process.attempt is None and not self._job.done:
+                self._handle(events.LeaseAsked(process.name, time.monotonic()))
+
+    def _renew_and_tick(self) -> None:
+        now = time.monotonic()
+        for process in self._pool.processes.values():
+            if process.attempt is not None:  # Alive as a process is alive as a worker, here.
+                self._handle(events.Renewed(process.attempt, now))
+        self._handle(events.Ticked(now))
+        self._on_tick(now)
+
+    # -- reports ------------------------------------------------------------------------------
+
+    def _receive(self, process: TaskProcess, messages: list[channel.FromProcess] | None) -> None:
+        if process.name not in self._pool.processes:
+            return  # Removed while this batch was handled.
+        if messages is None:
+            self._lose(process)
+            return
+        for message in messages:
+            self._report(process, message)
+
+    def _lose(self, process: TaskProcess) -> None:
+        error = self._pool.remove(process)
+        if not self._job.done:
+            replacement = self._pool.start()
+            replacement.begin(self._plan.spec, self._plan.output)
+        now = time.monotonic()
+        self._handle(events.WorkerLost(process.name, errors.to_dict(error), now))
+
+    def _report(self, process: TaskProcess, message: channel.FromProcess) -> None:
+        now = time.monotonic()
+        match message:
+            case channel.Loaded():
+                process.is_loaded = True
+            case channel.LoadFailed(error):
+                raise errors.from_dict(error)
+            case channel.Progressed(attempt, bytes_in, records_in):
+                self._feed.append(events.AttemptProgressed(attempt, bytes_in, records_in))
+            case channel.Finished(receipt):
+                process.attempt = None
+                self._handle(events.Finished(receipt.attempt, receipt, now))
+            case channel.Failed(attempt, error, retryable, signature):
+                process.attempt = None
+                self._handle(events.Failed(attempt, error, retryable, signature, now))
+
+    # -- commands -----------------------------------------------------------------------------
+
+    def _handle(self, event: JobEvent) -> None:
+        """Hand `event` to the core and perform what it commands, to the last command."""
+        queue = deque(self._job.handle(event))
+        while queue:
+            queue.extend(self._perform(queue.popleft()))
+
+    def _perform(self, command: Command) -> list[Command]:
+        """Perform one command and return the commands that follow from it."""
+        match command:
+            case events.Note(event):
+                self._feed.append(event)
+            case events.Grant(worker, attempt):
+                self._journal.sync()
+                self._grant(worker, attempt)
+            case events.Revoke(attempt, worker):
+                self._revoke(attempt)
+            case events.Verify(receipt):
+                return self._job.handle(self._verify(receipt))
+            case events.Journal(decision):
+                self._journal.append(events.encode(decision))
+                self._feed.append(decision)
+                return self._job.handle(decision)
+            case events.Publish():
+                self._publish()
+                return self._job.handle(events.Published())
+            case events.Abort(error):
+                raise errors.from_dict(error)
+        return []
+
+    def _grant(self, worker: str, attempt: Attempt) -> None:
+        work: MapWork | ReduceWork
+        if attempt.phase == "map":
+            splits = self._plan.tasks[attempt.task].splits
+            work = MapWork(splits, {s.input: self._plan.inputs[s.input] for s in splits})
+        else:
+            work = ReduceWork(attempt.task, self._job.map_sources())
+        nonce = names.new_nonce()
+        key = names.attempt_key(
+            self._plan.spec.run, attempt.phase, attempt.task, attempt.number, nonce
+        )
+        tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
+        self._pool.processes[worker].run(AttemptSpec(attempt, key, tmp, work))
+
+    def _revoke(self, attempt: Attempt) -> None:
+        """End the process that runs `attempt`, if one still does; another takes its place."""
+        for process in list(self._pool.processes.values()):
+            if process.attempt == attempt:
+                process.kill()
+
+    def _verify(self, receipt: Receipt) -> JobEvent:
+        now = time.monotonic()
+        try:
+            footer = verify_attempt(self._store, receipt)
+        except PymrError as error:
+            signature = f"verify {type(error).__name__}"
+            return events.Failed(
+                receipt.attempt, errors.to_dict(error), error.retryable, signature, now
+            )
+        return events.Verified(receipt, footer.partitions, footer.splits, now)

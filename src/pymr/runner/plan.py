@@ -1,0 +1,148 @@
+"""What a run will do, before it does anything: code loaded, inputs found, tasks cut.
+
+`pymr plan` prints it, `pymr start` and `pymr.run` go on with it. Nothing is written here,
+except that standard input is spooled.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+from pymr import names
+from pymr.config import Settings
+from pymr.core.plan import default_mappers, default_reducers, plan_map_tasks
+from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, TextRules
+from pymr.errors import ConfigError
+from pymr.records.discover import DiscoverRules, Discovery, discover
+from pymr.runner.pool import Pool
+
+OUTPUT_FOLDER = "pymr-out"
+SPILL_BYTES_MIN = 1 << 20
+SPILL_BYTES_MAX = 256 << 20  # beyond, a longer sort costs what a saved merge gains
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user asks for, from a shell or from Python."""
+
+    code: Code
+    worker: str  # for people: the path as typed, or the mapper's name
+    inputs: tuple[str | bytes, ...]
+    settings: Settings
+    params: dict[str, str] = {}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run will do."""
+
+    spec: JobSpec
+    output: str  # absolute folder
+    shown_output: str  # as the user would type it
+    inputs: tuple[InputFile, ...]
+    tasks: list[MapTask]
+    workers: int  # task processes, at most one for each task of the larger phase
+    spool_folder: str | None  # where standard input was spooled; remove it afterwards
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def input_bytes(self) -> int:
+        """The size of all inputs, as they are on disk."""
+        return sum(file.size for file in self.inputs)
+
+
+def plan_run(request: Request, pool: Pool) -> Plan:
+    """Return the plan of a run; `pool` loads the code while the inputs are looked for.
+
+    Raises:
+        ConfigError: nothing to read, or settings and job do not fit.
+        WorkerFileError, InputError, OutputError: as they say.
+    """
+    if not request.inputs:
+        raise ConfigError("no input given", hint="add --input PATH, or --input - for stdin")
+    pool.start(request.code)
+    run = names.new_run_id()
+    settings = request.settings
+    name = settings.name or f"{_stem(request.worker)}-{run[-4:]}"
+    shown_output = settings.output or f"./{OUTPUT_FOLDER}/{name}"
+    output = os.path.abspath(shown_output)
+    spool_folder = _spool_folder(request, run)
+    found = discover(request.inputs, _rules(settings, spool_folder or "", output))
+    shape = pool.wait_shape()
+    tasks = plan_map_tasks(
+        found.files, settings.mappers or default_mappers(found.files, settings.workers)
+    )
+    spec = _spec(request, run=run, name=name, shape=shape, found=found)
+    return Plan(
+        spec=spec,
+        output=output,
+        shown_output=shown_output,
+        inputs=found.files,
+        tasks=tasks,
+        workers=min(settings.workers, max(len(tasks), spec.reducers, 1)),
+        spool_folder=spool_folder,
+        warnings=(*shape.warnings, *found.warnings),
+    )
+
+
+def _stem(worker: str) -> str:
+    """Return a name for a job: `wordcount` for `examples/wordcount/worker.py`."""
+    path = Path(worker)
+    stem = path.resolve().parent.name if path.name == "worker.py" else path.stem
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "job"
+
+
+def _spool_folder(request: Request, run: str) -> str | None:
+    if "-" not in request.inputs and b"-" not in request.inputs:
+        return None
+    import tempfile
+
+    return str(Path(request.settings.tmp_dir or tempfile.gettempdir()) / f"pymr-stdin-{run}")
+
+
+def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:
+    return DiscoverRules(
+        recursive=settings.recursive,
+        allow_empty=settings.allow_empty,
+        allow_duplicates=settings.allow_duplicates,
+        encoding=settings.encoding,
+        spool_folder=spool_folder,
+        output=output,
+    )
+
+
+def _spec(request: Request, *, run: str, name: str, shape: Shape, found: Discovery) -> JobSpec:
+    settings = request.settings
+    reducers = 0
+    if shape.reducer is not None:
+        size = sum(file.size for file in found.files)
+        reducers = settings.reducers or default_reducers(size)
+    return JobSpec(
+        run=run,
+        name=name,
+        worker=request.worker,
+        shape=shape,
+        reducers=reducers,
+        output_format=settings.format,
+        params=request.params,
+        text=TextRules(
+            encoding=settings.encoding,
+            errors=settings.errors,
+            newline=settings.newline,
+            long_records=settings.long_records,
+            normalize=settings.normalize,
+        ),
+        limits=Limits(
+            spill_bytes_max=settings.spill_bytes or _spill_bytes(settings),
+            merge_fan_in_max=settings.merge_fan_in,
+            record_bytes_max=settings.max_record_bytes,
+        ),
+    )
+
+
+def _spill_bytes(settings: Settings) -> int:
+    """Return a map-side buffer's limit: half of a worker's share of the memory."""
+    share = settings.memory_bytes // (settings.workers + 1)  # one share is the runner's
+    return max(SPILL_BYTES_MIN, min(SPILL_BYTES_MAX, share // 2))

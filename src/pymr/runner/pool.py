@@ -1,0 +1,76 @@
+"""The task processes of a run: started, waited for, replaced."""
+
+from __future__ import annotations
+
+import selectors
+import time
+
+from pymr import errors
+from pymr.core.spec import Code, Shape
+from pymr.runner.process import TaskProcess
+from pymr.task import channel
+
+TICK_S = 0.5  # how often the core learns the time when nothing else happens
+LOAD_S = 120.0  # an import that takes longer is stuck
+
+
+class Pool:
+    """Task processes: started, watched, replaced."""
+
+    def __init__(self) -> None:
+        self._code: Code | None = None
+        self._selector = selectors.DefaultSelector()
+        self._started = 0
+        self.processes: dict[str, TaskProcess] = {}
+
+    def start(self, code: Code | None = None) -> TaskProcess:
+        """Start one more task process, which loads `code` at once; None: the same as before."""
+        self._code = code or self._code
+        assert self._code is not None, "the first process is given the code"
+        self._started += 1
+        process = TaskProcess(f"worker-{self._started}", self._code)
+        self.processes[process.name] = process
+        self._selector.register(process.replies_fd, selectors.EVENT_READ, process)
+        return process
+
+    def wait(self, timeout_s: float) -> list[tuple[TaskProcess, list[channel.FromProcess] | None]]:
+        """Return what arrived, within `timeout_s`; None stands for the end of a process."""
+        ready = self._selector.select(timeout_s)
+        return [(key.data, key.data.receive()) for key, _mask in ready]
+
+    def remove(self, process: TaskProcess) -> errors.TaskLostError:
+        """Forget a process, end it if it still runs, and say how it ended."""
+        self._selector.unregister(process.replies_fd)
+        del self.processes[process.name]
+        return process.reap()
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self.processes.values():
+            process.kill()
+        for process in list(self.processes.values()):
+            self.remove(process)
+        self._selector.close()
+
+    def wait_shape(self) -> Shape:
+        """Return the shape of the job that the first process found.
+
+        Raises:
+            WorkerFileError: the code cannot be used, or took more than LOAD_S to import.
+        """
+        deadline = time.monotonic() + LOAD_S
+        while time.monotonic() < deadline:
+            for process, messages in self.wait(TICK_S):
+                if messages is None:
+                    lost = self.remove(process)
+                    raise errors.WorkerFileError(
+                        f"the worker's code ended its process while it was imported:"
+                        f" it {lost.fields['reason']}"
+                    )
+                for message in messages:
+                    if isinstance(message, channel.LoadFailed):
+                        raise errors.from_dict(message.error)
+                    assert isinstance(message, channel.Loaded)
+                    process.is_loaded = True
+                    return message.shape
+        raise errors.WorkerFileError(f"the worker's code was not imported within {LOAD_S:.0f} s")

@@ -1,0 +1,57 @@
+"""The result of a run, as a library user sees it: lazily read from the committed output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import chain, islice
+from typing import Any
+
+from pymr.records.part import read_rows
+from pymr.store.base import ObjectStore
+from pymr.store.local import LocalStore
+from pymr.task.commit import open_part
+from pymr.task.manifest import Manifest, ManifestPart, read_manifest
+
+
+class Result:
+    """The committed output of a run: iterate over it for `(key, value)` pairs.
+
+    Pairs come part by part, in key order within a part. Every iteration reads again. Types
+    are exact where a column has one type (`manifest.columns`); a mixed TSV column is text.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self._store: ObjectStore = LocalStore(output)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest, whose digest has been checked."""
+        return read_manifest(self._store)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the job counted with `ctx.count`."""
+        return dict(self.manifest.counters)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return chain.from_iterable(map(self.rows, self.manifest.parts))
+
+    def rows(self, part: ManifestPart) -> Iterator[tuple[Any, Any]]:
+        """Return the pairs of one part."""
+        columns = self.manifest.columns
+        return read_rows(self.chunks(part), self.manifest.output_format, columns.key, columns.value)
+
+    def chunks(self, part: ManifestPart) -> Iterator[bytes]:
+        """Return the bytes of one part, in pieces."""
+        return open_part(self._store, part)
+
+    def head(self, number: int = 10) -> list[tuple[Any, Any]]:
+        """Return the first `number` pairs."""
+        return list(islice(self, number))
+
+    def __repr__(self) -> str:
+        parts = self.manifest.parts
+        rows = sum(part.records for part in parts)
+        return f"<pymr.Result {self.manifest.name}: {rows:,} rows in {len(parts)} parts>"

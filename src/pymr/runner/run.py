@@ -1,0 +1,164 @@
+"""One run from request to committed result: plan, claim, journal, run, publish.
+
+The same path for the command line and for `pymr.run`. What differs is who watches.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from pymr import errors, names
+from pymr.config import Settings
+from pymr.core import events
+from pymr.core.events import Entry
+from pymr.core.job import Job
+from pymr.core.phase import PhaseLimits
+from pymr.errors import InterruptedRunError, PymrError
+from pymr.observe.feed import Feed, HistoryFile
+from pymr.runner.local import LocalRunner
+from pymr.runner.outcome import build_manifest
+from pymr.runner.plan import Plan, Request, plan_run
+from pymr.runner.pool import Pool
+from pymr.store.journal import Journal
+from pymr.store.registry import RegisteredRun, register
+from pymr.task.commit import publish
+from pymr.task.manifest import Manifest
+from pymr.task.output import ClaimedOutput, prepare_output
+
+# The same task killing its process this often is the task's fault, not the machine's.
+DEATHS_MAX = 4
+
+
+class Observer:
+    """Watches a run; the base one sees and says nothing."""
+
+    def planned(self, plan: Plan) -> None:
+        """Take note of what will be done; called once, before anything is written."""
+
+    def entry(self, entry: Entry) -> None:
+        """Take note of an event."""
+
+    def tick(self, now: float) -> None:
+        """Take note that time has passed; `now` is monotonic seconds."""
+
+
+def run_request(request: Request, observer: Observer) -> Manifest:
+    """Run a job to its end and return the manifest of its committed output.
+
+    Raises:
+        PymrError: the run failed; nothing is visible in the output. Its class says why.
+    """
+    pool = Pool()
+    plan: Plan | None = None
+    try:
+        plan = plan_run(request, pool)
+        return _run_plan(plan, request.settings, pool, observer)
+    finally:
+        pool.close()
+        if plan is not None and plan.spool_folder is not None:
+            shutil.rmtree(plan.spool_folder, ignore_errors=True)
+
+
+def _run_plan(plan: Plan, settings: Settings, pool: Pool, observer: Observer) -> Manifest:
+    spec = plan.spec
+    started = time.time()
+    deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
+    with prepare_output(
+        plan.output, overwrite=settings.overwrite, run=spec.run, name=spec.name
+    ) as output:
+        observer.planned(plan)
+        register(RegisteredRun(spec.run, spec.name, plan.output, started))
+        with HistoryFile(_path(plan, names.events_key(spec.run))) as history:
+            feed = Feed([history, observer.entry], time.time)
+            run = _Run(plan, settings, output, feed, started)
+            try:
+                run.execute(pool, observer.tick, deadline)
+            except BaseException as error:
+                run.fail(error)
+                raise
+            assert run.manifest is not None, "a job that is done was published"
+            return run.manifest
+
+
+def _path(plan: Plan, key: str) -> str:
+    return f"{plan.output}/{key}"
+
+
+class _Run:
+    """The parts of one run, put together."""
+
+    def __init__(
+        self, plan: Plan, settings: Settings, output: ClaimedOutput, feed: Feed, started: float
+    ) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._output = output
+        self._feed = feed
+        self._started = started
+        self._job: Job | None = None
+        self.manifest: Manifest | None = None
+
+    def execute(self, pool: Pool, tick: Callable[[float], None], deadline: float | None) -> None:
+        """Run the job to its end."""
+        plan, spec = self._plan, self._plan.spec
+        planned = events.RunPlanned(spec, len(plan.tasks), len(plan.inputs), plan.input_bytes)
+        self._job = job = Job(spec, plan.inputs, plan.tasks, self._limits(), deadline=deadline)
+        with closing(Journal(_path(plan, names.journal_key(spec.run)))) as journal:
+            journal.append(events.encode(planned))
+            self._feed.append(planned)
+            for warning in plan.warnings:
+                self._feed.append(events.Warned(warning))
+            LocalRunner(
+                job,
+                plan=plan,
+                pool=pool,
+                store=self._output.store,
+                journal=journal,
+                feed=self._feed,
+                publish=self._publish,
+                tmp=self._tmp(),
+                on_tick=tick,
+            ).run()
+        self._feed.append(events.RunFinished())
+
+    def fail(self, error: BaseException) -> None:
+        """Record how the run ended, and drop data that nothing will read."""
+        if isinstance(error, KeyboardInterrupt):
+            error = InterruptedRunError("interrupted", signal="SIGINT")
+        if isinstance(error, PymrError):
+            self._feed.append(events.RunFinished(errors.to_dict(error)))
+        self._drop_attempts()
+
+    def _drop_attempts(self) -> None:
+        """Remove the data of a run that failed; its journal and history stay."""
+        store, prefix = self._output.store, names.run_prefix(self._plan.spec.run)
+        for phase in ("map", "reduce"):
+            for entry in list(store.list(f"{prefix}/{phase}")):
+                store.delete(entry.key)
+        shutil.rmtree(self._tmp(), ignore_errors=True)
+
+    def _limits(self) -> PhaseLimits:
+        return PhaseLimits(attempts_max=self._settings.attempts, losses_max=DEATHS_MAX)
+
+    def _tmp(self) -> str:
+        """Return the folder of spills: inside the output, unless `--tmp-dir` moves it."""
+        if self._settings.tmp_dir is not None:
+            return str(Path(self._settings.tmp_dir).absolute() / f"pymr-{self._plan.spec.run}")
+        return _path(self._plan, names.tmp_prefix(self._plan.spec.run))
+
+    def _publish(self) -> None:
+        assert self._job is not None, "only a job that ran is published"
+        previous = self._output.previous
+        manifest = build_manifest(
+            self._plan,
+            self._job,
+            created=self._started,
+            finished=time.time(),
+            replaces=previous.run if previous else None,
+        )
+        self.manifest = publish(self._output.store, manifest, keep=self._settings.keep)
+        shutil.rmtree(self._tmp(), ignore_errors=True)

@@ -1,0 +1,110 @@
+"""Turns an exception of user code into an error that names the user's line and record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from pymr.errors import PymrError, UserCodeError
+from pymr.text_form import show_bytes
+
+FRAMES_MAX = 50  # a RecursionError has a thousand
+MESSAGE_CHARACTERS_MAX = 2000
+RECORD_BYTES_MAX = 200
+
+_PYMR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LIBRARY = os.path.dirname(os.path.abspath(os.__file__))
+
+
+def user_error(error: BaseException, function: str, **where: Any) -> PymrError:
+    """Return `error`, raised while `function` ran, as a UserCodeError with the user's frames.
+
+    An error of PyMR itself that went through user code (no space left while `emit` spilled)
+    is returned as it is. `where` are fields of the record or key.
+    """
+    if isinstance(error, PymrError):
+        return error
+    name = type(error).__name__
+    text = _message_of(error)
+    return UserCodeError(
+        f"{function} raised {name}: {text}" if text else f"{function} raised {name}",
+        hint=_hint(error, text),
+        function=function,
+        error_type=name,
+        error_text=text,
+        frames=user_frames(error.__traceback__),
+        **where,
+    )
+
+
+def user_frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
+    """Return the frames in the user's own files, outermost first."""
+    import linecache
+
+    frames = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if _is_user_file(code.co_filename):
+            line = traceback.tb_lineno
+            frames.append(
+                {
+                    "file": code.co_filename,
+                    "line": line,
+                    "function": code.co_name,
+                    "source": linecache.getline(code.co_filename, line).rstrip(),
+                }
+            )
+        traceback = traceback.tb_next
+    return frames if len(frames) <= FRAMES_MAX else [*frames[:2], *frames[-2:]]
+
+
+def _is_user_file(path: str) -> bool:
+    if path.startswith("<frozen"):
+        return False
+    inside = os.path.abspath(path)
+    if inside.startswith((_PYMR + os.sep, _LIBRARY + os.sep)):
+        return False
+    return "site-packages" not in inside.split(os.sep)
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as second:  # noqa: BLE001 - a user's __str__ may raise anything
+        text = f"(its __str__ raised {type(second).__name__})"
+    return text[:MESSAGE_CHARACTERS_MAX]
+
+
+def _hint(error: BaseException, text: str) -> str | None:
+    if isinstance(error, TypeError) and "+: 'int' and 'str'" in text:
+        return "the values are str: emit numbers, for instance ctx.emit(key, 1)"
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        return f"raise an ordinary exception instead of {type(error).__name__}"
+    return getattr(error, "hint", None)
+
+
+def find_bad_record(
+    call: Callable[[str | bytes], object],
+    records: Iterable[tuple[int, str | bytes]],
+    error: BaseException,
+) -> tuple[int, str | bytes] | None:
+    """Return the first of `records` on which `call` raises the same type of error.
+
+    `call` must not emit. None: no record alone raises it (the error needs several of them).
+    """
+    for offset, record in records:
+        try:
+            call(record)
+        except BaseException as second:  # noqa: BLE001 - user code may raise anything
+            if type(second) is type(error):
+                return offset, record
+    return None
+
+
+def show_record(record: str | bytes) -> str:
+    """Return the start of a record, escaped, as it stands in an error."""
+    if isinstance(record, str):
+        record = record[:RECORD_BYTES_MAX].encode("utf-8", "backslashreplace")
+    return show_bytes(record.rstrip(b"\r\n"), RECORD_BYTES_MAX)

@@ -1,0 +1,75 @@
+"""Calls of user functions: what they may return, and whose fault an exception is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from pymr.api import Builtin, Job
+from pymr.core.spec import JobSpec
+from pymr.shuffle.builtin import combine_for
+from pymr.shuffle.codec import decode_key, encode_key, encode_value
+from pymr.shuffle.combine import Combine
+from pymr.shuffle.values import GroupValues
+from pymr.task.blame import user_error
+from pymr.task.context import CombinerContext
+
+
+def emit_all(emit: Callable[[Any, Any], None], pairs: object, function: str) -> None:
+    """Emit what a user function returned: nothing for None, else each `(key, value)`.
+
+    Raises:
+        TypeError: not an iterable of pairs.
+    """
+    if isinstance(pairs, (tuple, str, bytes)) or not isinstance(pairs, Iterable):
+        raise TypeError(
+            f"{function} returned {type(pairs).__name__} {pairs!r:.80}, expected None or"
+            f" an iterable of pairs: write `yield key, value` or `return [(key, value)]`"
+        )
+    for pair in pairs:
+        if type(pair) is not tuple or len(pair) != 2:  # noqa: PLR2004 - a pair
+            raise TypeError(
+                f"{function} yielded {type(pair).__name__} {pair!r:.80}, expected a pair:"
+                f" write `yield key, value`"
+            )
+        emit(pair[0], pair[1])
+
+
+def combine_of(job: Job, spec: JobSpec) -> Combine | None:
+    """Return the combiner of a job over encoded keys and values, or None."""
+    if isinstance(job.reducer, Builtin):
+        return combine_for(job.reducer.value)
+    if isinstance(job.combiner, Builtin):
+        return combine_for(job.combiner.value)
+    if job.combiner is None:
+        return None
+    return _FunctionCombiner(job.combiner, spec.params)
+
+
+class _FunctionCombiner:
+    """The user's combiner, on encoded data."""
+
+    def __init__(self, function: Callable[[Any, Any, Any], Any], params: dict[str, str]) -> None:
+        self._function = function
+        self._context = CombinerContext(self._emit, params)
+        self._key = b""
+        self._emitted: list[bytes] = []
+
+    def __call__(self, key: bytes, values: Iterator[bytes]) -> list[bytes]:
+        self._key, self._emitted = key, []
+        decoded = decode_key(key)
+        try:
+            pairs = self._function(self._context, decoded, GroupValues(values))
+            if pairs is not None:
+                emit_all(self._emit, pairs, "combiner")
+        except BaseException as error:
+            raise user_error(error, "combiner", key=f"{decoded!r:.80}") from error
+        return self._emitted
+
+    def _emit(self, key: Any, value: Any) -> None:
+        if encode_key(key) != self._key:
+            raise ValueError(
+                f"a combiner may emit its own key only: called with {decode_key(self._key)!r:.80},"
+                f" emitted {key!r:.80}"
+            )
+        self._emitted.append(encode_value(value))

@@ -1,0 +1,133 @@
+"""The two pipes between a runner and a task process, and what goes over them.
+
+A frame is a 4-byte little-endian length and one JSON message. The runner sends `Load`, then
+`Begin`, then any number of `Run`, one at a time; the process answers `Loaded` or
+`LoadFailed`, then for each `Run` some `Progressed` and one `Finished` or `Failed`. The end
+of a pipe is the end of the other side: nobody says goodbye.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, Receipt, Shape
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="message", tag=True):
+    """The base of all messages."""
+
+
+class Load(Message, frozen=True):
+    """Load the user's code and answer with its shape."""
+
+    code: Code
+
+
+class Begin(Message, frozen=True):
+    """All attempts that follow belong to this run, with its output in folder `root`."""
+
+    spec: JobSpec
+    root: str
+
+
+class Run(Message, frozen=True):
+    """Run one attempt."""
+
+    attempt: AttemptSpec
+
+
+class Loaded(Message, frozen=True):
+    """The code is loaded; the process is ready."""
+
+    shape: Shape
+
+
+class LoadFailed(Message, frozen=True):
+    """The code cannot be used. `error`: errors.to_dict."""
+
+    error: dict[str, Any]
+
+
+class Progressed(Message, frozen=True):
+    """How far the attempt is."""
+
+    attempt: Attempt
+    bytes_in: int
+    records_in: int
+
+
+class Finished(Message, frozen=True):
+    """The attempt's object is complete."""
+
+    receipt: Receipt
+
+
+class Failed(Message, frozen=True):
+    """The attempt failed. `signature` is equal for the same error on the same record."""
+
+    attempt: Attempt
+    error: dict[str, Any]
+    retryable: bool
+    signature: str
+
+
+ToProcess = Load | Begin | Run
+FromProcess = Loaded | LoadFailed | Progressed | Finished | Failed
+
+_encode = msgspec.json.encode
+_to_process = msgspec.json.Decoder(ToProcess)
+_from_process = msgspec.json.Decoder(FromProcess)
+
+
+def frame(message: Message) -> bytes:
+    """Return the bytes of one frame."""
+    body = _encode(message)
+    return len(body).to_bytes(4, "little") + body
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data`; blocks while the pipe is full.
+
+    Raises:
+        BrokenPipeError: the other side is gone.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_requests(fd: int) -> Iterator[ToProcess]:
+    """Yield what the runner sends, until its end of the pipe is closed."""
+    while len(head := _read_exactly(fd, 4)) == 4:  # noqa: PLR2004 - the length field
+        body = _read_exactly(fd, int.from_bytes(head, "little"))
+        yield _to_process.decode(body)
+
+
+def _read_exactly(fd: int, size: int) -> bytes:
+    pieces = []
+    while size > 0 and (piece := os.read(fd, min(size, 1 << 20))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+class ReplyBuffer:
+    """Cuts the bytes that arrive from a task process into messages."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[FromProcess]:
+        """Yield the messages that `data` completes."""
+        self._data += data
+        while len(self._data) >= 4:  # noqa: PLR2004 - the length field
+            size = int.from_bytes(self._data[:4], "little")
+            if len(self._data) < 4 + size:
+                return
+            body = bytes(self._data[4 : 4 + size])
+            del self._data[: 4 + size]
+            yield _from_process.decode(body)

@@ -1,0 +1,79 @@
+"""The `ctx` that user functions receive, one class for each place they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+COUNTERS_MAX = 1000  # a counter is a summary, not data; each one travels in every receipt
+
+
+class Position(NamedTuple):
+    """Where a record comes from: a file as it was given, and a byte offset in it."""
+
+    file: str
+    offset: int
+
+
+class TaskContext:
+    """What a mapper or reducer, `setup` and `teardown` see.
+
+    `emit` is a plain attribute: looking it up costs least, and it is called most.
+    """
+
+    __slots__ = ("_file", "_offset", "_params", "counters", "emit")
+
+    def __init__(self, emit: Callable[[Any, Any], None], params: dict[str, str]) -> None:
+        self.emit = emit
+        self.counters: dict[str, int] = {}
+        self._params = params
+        self._file: str | None = None
+        self._offset = 0
+
+    def at(self, file: str | None, offset: int) -> None:
+        """Say where the next record comes from; for the engine."""
+        self._file = file
+        self._offset = offset
+
+    @property
+    def input(self) -> Position | None:
+        """The place of the current record, None outside a mapper."""
+        return None if self._file is None else Position(self._file, self._offset)
+
+    @property
+    def params(self) -> dict[str, str]:
+        """A copy of the values of `--set KEY=VALUE`."""
+        return dict(self._params)
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add `number` to the counter `name`.
+
+        Raises:
+            TypeError: `name` is not a str, or `number` not an int.
+            ValueError: more than COUNTERS_MAX different names.
+        """
+        if type(name) is not str or type(number) is not int:
+            raise TypeError(f"a counter is a str and an int, got {name!r} and {number!r}")
+        if name not in self.counters and len(self.counters) >= COUNTERS_MAX:
+            raise ValueError(
+                f"counter `{name}` would be number {COUNTERS_MAX + 1}; emit it instead"
+            )
+        self.counters[name] = self.counters.get(name, 0) + number
+
+
+class CombinerContext(TaskContext):
+    """What a combiner sees: it emits its own key only, and counts nothing."""
+
+    __slots__ = ()
+
+    def count(self, name: str, number: int = 1) -> NoReturn:
+        """Refuse: a combiner runs any number of times, so what it counts means nothing."""
+        raise RuntimeError("a combiner may not count: it runs any number of times, also none")
+
+
+def refuse_emit(_key: Any, _value: Any) -> NoReturn:
+    """Stand in for `emit` in `setup` and `teardown`."""
+    raise RuntimeError(
+        "setup and teardown run once an attempt, so what they emitted would depend on how the"
+        " input was split; emit in the mapper or reducer"
+    )

@@ -1,0 +1,212 @@
+"""A map attempt: splits → records → the user's mapper → a sorted run, or a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import msgspec
+
+from pymr.core.spec import InputFile, MapWork, Receipt, Split, SplitReceipt
+from pymr.errors import PymrError
+from pymr.records.part import PartWriter
+from pymr.records.split_reader import SplitReader, line_number, lines_in, open_split
+from pymr.shuffle.buffer import MapBuffer
+from pymr.task.attempt import AttemptContext, Ticker, call_hook
+from pymr.task.blame import find_bad_record, show_record, user_error
+from pymr.task.call import combine_of, emit_all
+from pymr.task.context import TaskContext
+from pymr.text_form import show_path
+
+TICK_CALLS = 256  # mapper calls between looks at the clock, where calls are single lines
+
+
+class _Sink(Protocol):
+    """Where a mapper's pairs go."""
+
+    def emit(self, key: Any, value: Any) -> None: ...
+
+
+def run_map(context: AttemptContext, work: MapWork) -> Receipt:
+    """Run a map attempt; see `run_attempt`."""
+    if context.spec.shape.reducer is None:
+        return _run_map_only(context, work)
+    spec, attempt = context.spec, context.attempt
+    buffer = MapBuffer(
+        partitions=spec.reducers,
+        limits=spec.limits,
+        spill_folder=attempt.tmp,
+        combine=combine_of(context.job, spec),
+        partitioner=context.job.partitioner,
+        normalize=spec.text.normalize,
+        count_only=spec.shape.reducer == "count",
+    )
+    try:
+        with context.store.create(attempt.key) as writer:
+            mapping = _Mapping(context, work, buffer)
+            splits = mapping.run()
+            totals = buffer.finish(writer, extra=msgspec.json.encode(splits))
+            writer.commit()
+    finally:
+        buffer.discard()
+    return mapping.receipt(
+        splits,
+        size=totals.size,
+        footer_digest=totals.footer_digest,
+        emitted=totals.emitted,
+        combined_in=totals.combined_in,
+        combined_out=totals.combined_out,
+        written=totals.written,
+        spills=totals.spills,
+    )
+
+
+def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:
+    """Run a map attempt whose pairs are the output: its object is a part."""
+    with context.store.create(context.attempt.key) as writer:
+        part = PartWriter(writer.write, context.spec.output_format)
+        mapping = _Mapping(context, work, part)
+        splits = mapping.run()
+        totals = part.finish()
+        writer.commit()
+    return mapping.receipt(
+        splits,
+        size=totals.bytes,
+        sha256=totals.sha256,
+        emitted=totals.records,
+        records_out=totals.records,
+        bytes_out=totals.bytes,
+        key_type=totals.key_type,
+        value_type=totals.value_type,
+        key_mixed=totals.key_mixed,
+        value_mixed=totals.value_mixed,
+    )
+
+
+class _Mapping:
+    """The calls of one map attempt."""
+
+    def __init__(self, context: AttemptContext, work: MapWork, sink: _Sink) -> None:
+        self._context = context
+        self._work = work
+        self._ctx = TaskContext(sink.emit, context.spec.params)
+        self._ticker = Ticker(context.progress)
+        self._calls = 0
+        self._bytes_done = 0  # of finished splits
+        self._records_done = 0
+
+    def run(self) -> list[SplitReceipt]:
+        """Call the mapper on everything and return what was read of each split."""
+        call_hook(self._context.job, "setup", self._ctx)
+        receipts = [self._run_split(split) for split in self._work.splits]
+        call_hook(self._context.job, "teardown", self._ctx)
+        return receipts
+
+    def _run_split(self, split: Split) -> SplitReceipt:
+        spec, file = self._context.spec, self._work.inputs[split.input]
+        name = show_path(file.path)
+        with open_split(
+            file,
+            split,
+            input_format=spec.shape.input_format,
+            rules=spec.text,
+            limits=spec.limits,
+        ) as reader:
+            self._call_mapper(reader, file, name)
+            receipt = reader.receipt()
+        self._bytes_done += receipt.bytes
+        self._records_done += receipt.records
+        return receipt
+
+    def _call_mapper(self, reader: SplitReader, file: InputFile, name: str) -> None:
+        mapper, ctx = self._context.job.mapper, self._ctx
+        emit = ctx.emit
+        tick_calls = 1 if self._context.spec.shape.input_format == "text" else TICK_CALLS
+        calls = 0
+        for offset, data in reader:
+            ctx.at(name, offset)
+            try:
+                pairs = mapper(ctx, data)
+                if pairs is not None:
+                    emit_all(emit, pairs, "mapper")
+            except BaseException as error:
+                raise self._blame(error, file, offset, data) from error
+            calls += 1
+            if calls % tick_calls == 0:
+                self._ticker.tick(
+                    self._bytes_done + reader.bytes_done, self._records_done + reader.records_done
+                )
+        self._calls += calls
+
+    def _blame(
+        self, error: BaseException, file: InputFile, offset: int, data: str | bytes
+    ) -> PymrError:
+        """Return the error of a mapper call, naming the record that caused it."""
+        if isinstance(error, PymrError):
+            return error
+        spec = self._context.spec
+        where: dict[str, Any] = {"input": show_path(file.path), "offset": offset}
+        if spec.shape.input_format == "text":
+            found = find_bad_record(
+                self._silent_mapper(), lines_in(data, offset, file, spec.text), error
+            )
+            if found:
+                where["offset"], data = found
+        if spec.shape.input_format != "whole":
+            where["line"] = line_number(file, where["offset"], spec.text)
+            where["record"] = show_record(data)
+        return user_error(error, "mapper", **where)
+
+    def _silent_mapper(self) -> Callable[[str | bytes], object]:
+        """Return the mapper on its own, emitting nowhere: for finding a bad record."""
+        mapper = self._context.job.mapper
+        ctx = TaskContext(_Checker(self._context).emit, self._context.spec.params)
+
+        def call(record: str | bytes) -> object:
+            pairs = mapper(ctx, record)
+            if pairs is not None:
+                emit_all(ctx.emit, pairs, "mapper")
+            return None
+
+        return call
+
+    def receipt(self, splits: list[SplitReceipt], **totals: Any) -> Receipt:
+        """Return the receipt of the attempt."""
+        work = self._context.attempt
+        return Receipt(
+            attempt=work.attempt,
+            key=work.key,
+            code_digest=self._context.spec.shape.digest,
+            calls=self._calls,
+            bytes_in=sum(split.bytes for split in splits),
+            records_in=sum(split.records for split in splits),
+            carriage_returns=sum(split.carriage_returns for split in splits),
+            replaced=sum(split.replaced for split in splits),
+            skipped=sum(split.skipped for split in splits),
+            damaged_inputs=tuple(_damaged(splits)),
+            counters=self._ctx.counters,
+            **totals,
+        )
+
+
+class _Checker:
+    """Checks what `emit` would refuse, and keeps nothing."""
+
+    def __init__(self, context: AttemptContext) -> None:
+        self._buffer = MapBuffer(
+            partitions=max(1, context.spec.reducers),
+            limits=msgspec.structs.replace(context.spec.limits, spill_bytes_max=1 << 62),
+            spill_folder=context.attempt.tmp,
+            partitioner=context.job.partitioner,
+        )
+
+    def emit(self, key: Any, value: Any) -> None:
+        self._buffer.emit(key, value)
+
+
+def _damaged(splits: list[SplitReceipt]) -> Iterator[int]:
+    seen = set()
+    for split in splits:
+        if (split.replaced or split.skipped) and split.input not in seen:
+            seen.add(split.input)
+            yield split.input

@@ -1,0 +1,105 @@
+"""The task process: a child that loads the user's code once and runs attempts, one by one.
+
+It is started by `subprocess` (never forked), talks over two inherited pipes, has /dev/null
+as standard input, and dies with its parent. Ending without a report is how it fails.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pymr import errors
+from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt
+from pymr.errors import PymrError, UserCodeError
+from pymr.task import channel
+
+if TYPE_CHECKING:
+    from pymr.api import Job
+    from pymr.store.base import ObjectStore
+
+
+def main(requests_fd: int, replies_fd: int) -> None:
+    """Serve one runner until its end of the pipe is closed."""
+    from pymr._native import die_with_parent
+
+    die_with_parent()
+    sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
+    process = _TaskProcess(replies_fd)
+    try:
+        for request in channel.read_requests(requests_fd):
+            process.handle(request)
+    except BrokenPipeError:
+        return  # The runner is gone; nobody is left to tell.
+
+
+class _TaskProcess:
+    """The state of a task process: the job it loaded, the run it works for."""
+
+    def __init__(self, replies_fd: int) -> None:
+        self._replies_fd = replies_fd
+        self._job: Job | None = None
+        self._spec: JobSpec | None = None
+        self._store: ObjectStore | None = None
+
+    def handle(self, request: channel.ToProcess) -> None:
+        match request:
+            case channel.Load(code):
+                from pymr.task.user_code import load_job
+
+                try:
+                    self._job, shape = load_job(code)
+                except PymrError as error:
+                    self._reply(channel.LoadFailed(errors.to_dict(error)))
+                else:
+                    self._reply(channel.Loaded(shape))
+            case channel.Begin(spec, root):
+                from pymr.store.local import LocalStore
+
+                self._spec = spec
+                self._store = LocalStore(root)
+            case channel.Run(attempt):
+                self._run(attempt)
+
+    def _run(self, attempt: AttemptSpec) -> None:
+        from pymr.task.attempt import run_attempt
+
+        job, spec, store = self._job, self._spec, self._store
+        assert job is not None, "Load comes before Run"
+        assert spec is not None, "Begin comes before Run"
+        assert store is not None, "Begin comes before Run"
+
+        def progress(bytes_in: int, records_in: int) -> None:
+            self._reply(channel.Progressed(attempt.attempt, bytes_in, records_in))
+
+        try:
+            receipt: Receipt = run_attempt(job, spec, attempt, store, progress)
+        except BrokenPipeError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            self._reply(_failed(attempt.attempt, _typed(error)))
+        else:
+            self._reply(channel.Finished(receipt))
+
+    def _reply(self, message: channel.Message) -> None:
+        channel.write_all(self._replies_fd, channel.frame(message))
+
+
+def _typed(error: BaseException) -> PymrError:
+    """Return `error` as one of ours; what is not yet ours is a bug or the machine's limit."""
+    if isinstance(error, PymrError):
+        return error
+    if isinstance(error, MemoryError):
+        return errors.ResourceError("a task ran out of memory", hint="lower --workers")
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    return errors.InternalError(f"{type(error).__name__}: {error}", traceback=text)
+
+
+def _failed(attempt: Attempt, error: PymrError) -> channel.Failed:
+    fields = error.fields
+    place = (fields.get("input"), fields.get("offset"), fields.get("key"))
+    signature = f"{type(error).__name__} {error.message} {place}"
+    retryable = error.retryable or isinstance(error, UserCodeError)
+    return channel.Failed(attempt, errors.to_dict(error), retryable, signature)

@@ -1,0 +1,92 @@
+"""The files that make up a worker: `worker.py` and the modules beside it that it imports.
+
+Found by reading import statements, without running anything, so that an import inside a
+function counts too. Of a package every `.py` file belongs.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from pathlib import Path
+
+from pymr.errors import WorkerFileError
+
+
+def parse_worker(path: Path) -> ast.Module:
+    """Return the syntax tree of a worker file.
+
+    Raises:
+        WorkerFileError: it is missing, unreadable, or not Python; with line and column.
+    """
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except FileNotFoundError as error:
+        raise WorkerFileError(
+            f"no such worker file: `{path}`", hint="pymr init writes one that runs"
+        ) from error
+    except IsADirectoryError as error:
+        raise WorkerFileError(f"worker file `{path}` is a directory") from error
+    except OSError as error:
+        raise WorkerFileError(f"worker file `{path}`: {error.strerror}") from error
+    except SyntaxError as error:
+        where = f"{path}:{error.lineno or 1}:{error.offset or 1}"
+        source = (error.text or "").strip()
+        raise WorkerFileError(
+            f"{where}: {error.msg}" + (f": `{source}`" if source else ""),
+            line=error.lineno,
+            column=error.offset,
+        ) from error
+    except ValueError as error:  # a NUL byte, for instance
+        raise WorkerFileError(f"worker file `{path}`: {error}") from error
+
+
+def find_source_files(worker: Path) -> list[Path]:
+    """Return `worker` and all files beside it that it imports, the worker first, then sorted.
+
+    Raises:
+        WorkerFileError: as `parse_worker`.
+    """
+    folder = worker.parent
+    found: dict[Path, None] = {worker: None}
+    queue = [(worker, parse_worker(worker))]
+    while queue:
+        path, tree = queue.pop()
+        for name in _imported(tree, path, folder):
+            for neighbour in _files_of(folder, name):
+                if neighbour not in found:
+                    found[neighbour] = None
+                    queue.append((neighbour, parse_worker(neighbour)))
+    return [worker, *sorted(set(found) - {worker})]
+
+
+def digest_of(files: list[Path], folder: Path) -> str:
+    """Return the SHA-256 of names and contents; the folder's own name does not matter."""
+    total = hashlib.sha256()
+    for path in files:
+        body = path.read_bytes()
+        name = path.relative_to(folder).as_posix()
+        total.update(f"{name}\0{len(body)}\0".encode("utf-8", "surrogateescape"))
+        total.update(body)
+    return total.hexdigest()
+
+
+def _imported(tree: ast.Module, path: Path, folder: Path) -> set[str]:
+    """Return the top-level names that a file imports; relative imports stay in its package."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0 and node.module:
+                names.add(node.module.split(".")[0])
+            elif node.level and path.parent != folder:
+                names.add(path.relative_to(folder).parts[0])
+    return names
+
+
+def _files_of(folder: Path, name: str) -> list[Path]:
+    module, package = folder / f"{name}.py", folder / name
+    if (package / "__init__.py").is_file():
+        return sorted(package.rglob("*.py"))
+    return [module] if module.is_file() else []

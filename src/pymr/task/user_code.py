@@ -1,0 +1,247 @@
+"""Loads the user's job in a task process, and says in words what is wrong with it.
+
+User code is imported here and nowhere else. A worker file is loaded under a private module
+name, so that one called `json.py` shadows nothing and `if __name__ == "__main__"` does not
+run; the modules beside it win over installed packages, and the standard library over them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from pymr.api import Builtin, Job
+from pymr.core.spec import Code, Shape
+from pymr.errors import IntegrityError, PymrError, WorkerFileError
+from pymr.task.blame import user_frames
+from pymr.task.source_files import digest_of, find_source_files, parse_worker
+
+MODULE_NAME = "__pymr_worker__"
+
+EXAMPLE = """\
+import pymr
+
+def mapper(ctx, chunk):
+    for word in chunk.split():
+        ctx.emit(word, 1)
+
+def reducer(ctx, key, values):
+    ctx.emit(key, sum(values))
+
+job = pymr.Job(mapper=mapper, reducer=reducer)"""
+
+# The reference implementation's pattern, PEP 723.
+_SCRIPT_BLOCK = re.compile(
+    r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$"
+)
+
+
+def load_job(code: Code) -> tuple[Job, Shape]:
+    """Load the user's functions and describe them.
+
+    Raises:
+        WorkerFileError: the code cannot be used.
+        IntegrityError: a pickle whose checksum is not the one this run recorded.
+    """
+    sys.path.extend(path for path in code.sys_path if path not in sys.path)
+    if code.path is None:
+        return _load_pickle(code)
+    path = Path(code.path)
+    files = find_source_files(path)
+    check_packages(path)
+    warnings = _shadow_warnings(files)
+    job = _job_of(_execute(path), path)
+    return job, shape_of(
+        job,
+        digest=digest_of(files, path.parent),
+        files=tuple(file.relative_to(path.parent).as_posix() for file in files),
+        warnings=warnings,
+    )
+
+
+def shape_of(
+    job: Job, *, digest: str, files: tuple[str, ...] = (), warnings: tuple[str, ...] = ()
+) -> Shape:
+    """Return what a runner needs to know of a job without importing it."""
+    return Shape(
+        input_format=job.input.value,
+        reducer=_kind(job.reducer),
+        combiner=_kind(job.combiner),
+        digest=digest,
+        files=files,
+        warnings=warnings,
+    )
+
+
+def _kind(function: object) -> str | None:
+    if isinstance(function, Builtin):
+        return function.value
+    return None if function is None else "function"
+
+
+def _load_pickle(code: Code) -> tuple[Job, Shape]:
+    body = code.pickle or b""
+    digest = hashlib.sha256(body).hexdigest()
+    if digest != code.digest:
+        raise IntegrityError(
+            f"the job's pickle has digest `{digest}`, expected `{code.digest}`; not loaded"
+        )
+    import pickle
+
+    try:
+        job: Job = pickle.loads(body)
+    except BaseException as error:
+        raise _import_error("the job", error) from error
+    return job, shape_of(job, digest=digest)
+
+
+def _execute(path: Path) -> ModuleType:
+    """Run the worker file as a module of its own and return it."""
+    _add_folder(str(path.parent.resolve()))
+    module = ModuleType(MODULE_NAME)
+    module.__file__ = str(path)
+    sys.modules[MODULE_NAME] = module
+    sys.argv = [str(path)]
+    program: CodeType = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    try:
+        exec(program, module.__dict__)  # noqa: S102 - running the user's file is the purpose
+    except BaseException as error:
+        raise _import_error(f"`{path}`", error) from error
+    return module
+
+
+def _add_folder(folder: str) -> None:
+    """Put the worker's folder before installed packages and after the standard library."""
+    if folder in sys.path:
+        return
+    places = [i for i, path in enumerate(sys.path) if "-packages" in path]
+    sys.path.insert(places[0] if places else len(sys.path), folder)
+
+
+def _import_error(what: str, error: BaseException) -> PymrError:
+    if isinstance(error, PymrError):
+        return error
+    frames = user_frames(error.__traceback__)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.split(".")[0]
+        return WorkerFileError(
+            f"{what} cannot be imported: no module named `{error.name}`",
+            hint=f"{sys.executable} -m pip install {package}   (see its requirements.txt, if any)",
+            frames=frames,
+        )
+    name = type(error).__name__
+    return WorkerFileError(
+        f"{what} cannot be imported: {name}: {error}",
+        error_type=name,
+        error_text=str(error),
+        frames=frames,
+    )
+
+
+def _job_of(module: ModuleType, path: Path) -> Job:
+    job = module.__dict__.get("job")
+    if isinstance(job, Job):
+        return job
+    found = _describe(module)
+    problem = "no `job` in it" if job is None else f"`job` is {job!r}, expected a pymr.Job"
+    raise WorkerFileError(
+        f"`{path}`: {problem}; found {', '.join(found) if found else 'nothing'}",
+        example=EXAMPLE,
+    )
+
+
+def _describe(module: ModuleType) -> list[str]:
+    """Return what a worker file defines, in words, at most eight of them."""
+    words = []
+    for name, value in vars(module).items():
+        if name.startswith("__") or isinstance(value, ModuleType):
+            continue
+        if isinstance(value, Job):
+            words.append(f"a Job named `{name}`")
+        elif isinstance(value, type):
+            words.append(f"class `{name}`")
+        elif callable(value):
+            words.append(f"{'async ' if _is_async(value) else ''}function `{name}`")
+    return words[:8]
+
+
+def _is_async(value: Any) -> bool:
+    import inspect
+
+    return inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
+
+
+def _shadow_warnings(files: list[Path]) -> tuple[str, ...]:
+    return tuple(
+        f"`{file.name}` has the name of a module of the standard library; it is loaded under"
+        f" another name, and `import {file.stem}` means the standard library's"
+        for file in files
+        if file.stem in sys.stdlib_module_names and file.parent == files[0].parent
+    )
+
+
+def check_packages(path: Path) -> None:
+    """Check the packages that a worker file declares inline (PEP 723).
+
+    Raises:
+        WorkerFileError: some are missing or too old, with the command that installs them;
+            or the block is not valid.
+    """
+    text = path.read_text("utf-8", "replace").replace("\r\n", "\n")
+    blocks = [m for m in _SCRIPT_BLOCK.finditer(text) if m["type"] == "script"]
+    if not blocks:
+        return
+    if len(blocks) > 1:
+        raise WorkerFileError(f"`{path}`: {len(blocks)} `# /// script` blocks, expected one")
+    metadata = _script_metadata(blocks[0]["content"], path)
+    missing = [name for name in metadata.get("dependencies", []) if not _is_installed(name, path)]
+    if missing:
+        listed = " ".join(f"'{name}'" for name in missing)
+        raise WorkerFileError(
+            f"`{path}` declares packages that are not installed here: {', '.join(missing)}",
+            hint=f"{sys.executable} -m pip install {listed}",
+        )
+    _check_python(metadata.get("requires-python"), path)
+
+
+def _script_metadata(content: str, path: Path) -> dict[str, Any]:
+    import tomllib
+
+    lines = (line[2:] if line.startswith("# ") else line[1:] for line in content.splitlines())
+    try:
+        return tomllib.loads("\n".join(lines))
+    except tomllib.TOMLDecodeError as error:
+        raise WorkerFileError(f"`{path}`: the `# /// script` block: {error}") from error
+
+
+def _is_installed(text: str, path: Path) -> bool:
+    from importlib import metadata
+
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise WorkerFileError(f"`{path}`: dependency `{text}`: {error}") from error
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return False
+    return requirement.specifier.contains(version, prereleases=True)
+
+
+def _check_python(wanted: str | None, path: Path) -> None:
+    from packaging.specifiers import SpecifierSet
+
+    seen = ".".join(map(str, sys.version_info[:3]))
+    if wanted and not SpecifierSet(wanted).contains(seen):
+        raise WorkerFileError(f"`{path}` requires Python {wanted}, this is {seen}")
+
+
+__all__ = ["EXAMPLE", "check_packages", "load_job", "parse_worker", "shape_of"]

@@ -34,6 +34,7 @@ RECORD_BYTES = 48
 GROUP_BYTES = 400
 
 _ONE = encode_value(1)
+_SMALL_INTS = {value: encode_value(value) for value in range(-16, 112)}  # those of one byte
 _NOBODY = 0  # no thread has this ident
 
 
@@ -97,17 +98,17 @@ class MapBuffer:
             raise self._misuse()
         # Pickling and the partitioner are code of the user, which may emit itself: nothing of
         # the buffer is held across them.
-        data = _ONE if self._count_only else encode_value(value)
-        if len(data) > self._limits.value_bytes_max:
-            raise _too_large("value", len(data), self._limits.value_bytes_max)
+        data = _SMALL_INTS.get(value) if type(value) is int else None
+        if data is None or self._count_only:
+            data = self._encode(value)
         # Only an exact str is looked up by itself; 1, 1.0 and True are equal in a dict.
         group = self._strings.get(key) if type(key) is str else None
         if group is None:
             group = self._group_of(key)
         group.append(data)
         self._emitted += 1
-        self._bytes += len(data) + RECORD_BYTES
-        if self._bytes > self._limits.spill_bytes_max:
+        self._room -= len(data) + RECORD_BYTES
+        if self._room < 0:
             self._make_room()
 
     def finish(self, writer: ObjectWriter, extra: bytes = b"") -> MapTotals:
@@ -151,9 +152,15 @@ class MapBuffer:
         self._spill_folder.discard()
 
     def _clear(self) -> None:
-        self._bytes = 0
+        self._room = self._limits.spill_bytes_max  # bytes until the buffer is full
         self._groups: list[dict[bytes, list[bytes]]] = [{} for _ in range(self._partitions)]
         self._strings: dict[str, list[bytes]] = {}
+
+    def _encode(self, value: Any) -> bytes:
+        data = _ONE if self._count_only else encode_value(value)
+        if len(data) > self._limits.value_bytes_max:
+            raise _too_large("value", len(data), self._limits.value_bytes_max)
+        return data
 
     def _group_of(self, key: Any) -> list[bytes]:
         normal = key if self._normalize is None else _normalized(key, self._normalize)
@@ -164,7 +171,7 @@ class MapBuffer:
         group = self._groups[partition].get(data)
         if group is None:
             group = self._groups[partition][data] = []
-            self._bytes += len(data) + GROUP_BYTES
+            self._room -= len(data) + GROUP_BYTES
         if type(key) is str:
             self._strings[key] = group
         return group
@@ -185,7 +192,7 @@ class MapBuffer:
         try:
             self._combine_all()
             # Combining is worth its while only if it makes much room.
-            if not self._has_combine or self._bytes > self._limits.spill_bytes_max // 2:
+            if not self._has_combine or self._room < self._limits.spill_bytes_max // 2:
                 self._spill()
         finally:
             self._thread = thread
@@ -196,9 +203,9 @@ class MapBuffer:
         for groups in self._groups:
             for key, group in groups.items():
                 if len(group) > 1:
-                    self._bytes -= _memory(group)
-                    group[:] = self._combiner.apply(key, group)
-                    self._bytes += _memory(group)
+                    self._room += _memory(group)
+                    group[:] = self._combiner.apply_to_list(key, group)
+                    self._room -= _memory(group)
 
     def _spill(self) -> None:
         self._spills.append(

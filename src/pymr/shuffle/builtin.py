@@ -16,6 +16,7 @@ from pymr.shuffle.codec import decode_value, encode_key, encode_value
 from pymr.shuffle.combine import Combine
 from pymr.shuffle.values import short_repr
 
+_SMALL_INTS = {encode_value(value): value for value in range(-16, 112)}  # those of one byte
 _UNIT_BITS = 1074  # Every finite float is a whole number of units of 2**-1074.
 
 
@@ -43,7 +44,9 @@ def reduce_for(name: str) -> Callable[[Iterable[Any]], Any]:
 def _combine_sum(_: bytes, values: Iterator[bytes]) -> Iterator[bytes]:
     total, found = 0, False
     for data in values:
-        value = decode_value(data)
+        value = _SMALL_INTS.get(data)
+        if value is None:
+            value = decode_value(data)
         if type(value) is int:
             total, found = total + value, True
         else:

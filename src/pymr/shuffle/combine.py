@@ -26,6 +26,14 @@ class Combiner:
         """Return what stays of `values`, lazily: consume it before `values` moves on."""
         return values if self._combine is None else self._applied(self._combine, key, values)
 
+    def apply_to_list(self, key: bytes, values: list[bytes]) -> list[bytes]:
+        """Return what stays of `values`, two or more, which the combiner is known to need."""
+        assert self._combine is not None
+        result = list(self._combine(key, iter(values)))
+        self.values_in += len(values)
+        self.values_out += len(result)
+        return result
+
     def _applied(self, combine: Combine, key: bytes, values: Iterable[bytes]) -> Iterator[bytes]:
         rest = iter(values)
         first = list(islice(rest, 2))

@@ -18,7 +18,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from pymr._native import xxh3_64, xxh3_128
+from pymr._native import fingerprint_sum, xxh3_64, xxh3_128
 from pymr.core.spec import EdgeSum
 from pymr.errors import CorruptDataError, IncompleteError
 from pymr.shuffle.bounded import decode_varint, encode_varint
@@ -31,7 +31,6 @@ from pymr.shuffle.footer import (
     decode_footer,
     encode_footer,
 )
-from pymr.shuffle.partition import fingerprint_sum
 from pymr.shuffle.value_codec import value_end
 
 _MAGIC = b"PyMRrun\n"
@@ -227,11 +226,18 @@ def _entries_of(data: bytes) -> Iterator[Entry]:
         key, position = data[position : position + length], position + length
         count, position = decode_varint(data, position)
         size, position = decode_varint(data, position)
-        end = position + size
-        values = []
-        while position < min(end, len(data)):
-            start, position = position, value_end(data, position)
-            values.append(data[start:position])
-        if position != end or end > len(data) or len(values) != count:
+        values = _values_of(data[position : position + size])
+        position += size
+        if position > len(data) or len(values) != count:
             raise CorruptDataError("an entry has other values than it says")
         yield key, values
+
+
+def _values_of(data: bytes) -> list[bytes]:
+    values, position = [], 0
+    while position < len(data):
+        start, position = position, value_end(data, position)
+        values.append(data[start:position])
+    if position != len(data):
+        raise CorruptDataError("a value ends behind its entry")
+    return values

@@ -179,6 +179,7 @@ class SplitReceipt(msgspec.Struct, frozen=True, kw_only=True):
     carriage_returns: int = 0  # \r stripped from lines
     replaced: int = 0  # records with bytes that are not text, replaced
     skipped: int = 0  # records left out by --errors skip or --long-records skip
+    grown: bool = False  # the file had become longer; what was added was not read
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

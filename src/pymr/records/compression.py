@@ -1,0 +1,247 @@
+"""Reads compressed inputs as one stream: gzip, bzip2, xz and zstd.
+
+A compressed file is decided by its first bytes, never by its name, and is not splittable:
+one task reads it from the front. Files of several members (`cat a.gz b.gz`) are read whole;
+zero bytes after a member are padding; anything else there, an early end or a wrong checksum
+is an error that names the file and the place. Output is produced in bounded pieces, so a
+small file that expands a thousandfold costs time, never memory.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pymr.core.spec import InputFile, TextRules
+from pymr.errors import InputError
+from pymr.records.encoding import ByteStream, Transcoder, is_transcoded, normalise_encoding
+from pymr.records.source import FileSource, RangeReader
+
+RAW_READ_BYTES = 64 << 10  # of a compressed file at once; one cell of its digest
+SUFFIXES = {
+    b".gz": "gzip",
+    b".tgz": "gzip",
+    b".bz2": "bz2",
+    b".xz": "xz",
+    b".zst": "zstd",
+    b".zstd": "zstd",
+}
+_ZSTD_MODULES = ("compression.zstd", "backports.zstd")  # the standard library's from 3.14 on
+
+
+class _Decompressor(Protocol):
+    """One member, as the decompressors of the standard library have it."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+def compression_of(head: bytes) -> str | None:
+    """Return how a file that begins with `head` (10 bytes or more) is compressed, or None."""
+    if head.startswith(b"\x1f\x8b\x08"):
+        return "gzip"
+    if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
+        return "bz2"
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return "xz"
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return "zstd"
+    return None
+
+
+def compression_promised_by(path: bytes) -> str | None:
+    """Return how a file of that name should be compressed, or None."""
+    dot = path.rfind(b".")
+    return SUFFIXES.get(path[dot:].lower()) if dot > path.rfind(b"/") else None
+
+
+def open_stream(
+    file: InputFile, rules: TextRules | None = None, source: FileSource | None = None
+) -> DecodedStream:
+    """Open `file` as a stream of its decoded bytes.
+
+    With `rules`, text of an encoding that can not be cut at bytes comes out as UTF-8.
+
+    Raises:
+        InputError: the file cannot be opened, or its decompressor is not installed.
+    """
+    source = source or FileSource(file)
+    try:
+        return DecodedStream(source, rules)
+    except BaseException:
+        source.close()
+        raise
+
+
+class DecodedStream:
+    """The decoded bytes of one file; knows how many raw bytes were read, and their digest."""
+
+    def __init__(self, source: FileSource, rules: TextRules | None) -> None:
+        file = source.file
+        self.source = source
+        self.raw = RangeReader(source, 0, file.size, step=RAW_READ_BYTES, read_bytes=RAW_READ_BYTES)
+        self._stream: ByteStream = Plain(self.raw)
+        if file.compression:
+            self._stream = Decompressed(self.raw, file.compression, source.name)
+        encoding = normalise_encoding(rules.encoding) if rules else "utf-8"
+        if rules and is_transcoded(encoding):
+            self._stream = Transcoder(self._stream, encoding, rules.errors, source.name)
+
+    def read(self, length: int) -> bytes:
+        """Return 1 to `length` decoded bytes, b"" at the end.
+
+        Raises:
+            InputError: the file is truncated, corrupt, or followed by something else.
+            RecordError: it is not in the encoding it should be in.
+        """
+        return self._stream.read(length)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.source.close()
+
+
+class Plain:
+    """Bytes as they are."""
+
+    def __init__(self, raw: RangeReader) -> None:
+        self._raw = raw
+        self._data = b""
+
+    def read(self, length: int) -> bytes:
+        """Return 1 to `length` bytes, b"" at the end."""
+        data = self._data or self._raw.read()
+        data, self._data = data[:length], data[length:]
+        return data
+
+
+class Decompressed:
+    """The bytes of all members of a compressed file."""
+
+    def __init__(self, raw: RangeReader, compression: str, name: str) -> None:
+        self._raw = raw
+        self._compression = compression
+        self._name = name
+        self._new, self._errors = _load(compression, name)
+        self._member: _Decompressor | None = None
+        self._data = b""  # read, and not yet given to a member
+
+    def read(self, length: int) -> bytes:
+        """Return 1 to `length` decoded bytes, b"" at the end."""
+        while self._member or self._next_member():
+            member = self._member
+            assert member is not None
+            data = b""
+            if member.needs_input and not self._data and not (data := self._raw.read()):
+                raise self._broken("it ends in the middle of the data", self._raw.position)
+            data, self._data = self._data + data, b""
+            at = self._raw.position - len(data)
+            try:
+                decoded = member.decompress(data, length)
+            except self._errors as error:
+                raise self._broken(str(error), at) from error
+            if member.eof:
+                self._data = member.unused_data
+                self._member = None
+            if decoded:
+                return decoded
+        return b""
+
+    def _next_member(self) -> bool:
+        """Begin the next member; False at the end of the file. Zeros before it are padding."""
+        while True:
+            self._data = self._data.lstrip(b"\0")
+            if self._data or not (data := self._raw.read()):
+                break
+            self._data = data
+        if not self._data:
+            return False
+        while len(self._data) < 10 and (data := self._raw.read()):  # noqa: PLR2004 - longest magic
+            self._data += data
+        if compression_of(self._data[:10]) != self._compression:
+            at = self._raw.position - len(self._data)
+            raise self._broken(f"`{self._data[:4].hex(' ')}` follows the data", at)
+        self._member = self._new()
+        return True
+
+    def _broken(self, reason: str, offset: int) -> InputError:
+        return InputError(
+            f"broken {self._compression} input `{self._name}` at byte {offset}: {reason}",
+            hint=_TESTS[self._compression].format(self._name),
+            input=self._name,
+            offset=offset,
+        )
+
+
+_TESTS = {
+    "gzip": "gzip -t '{}'",
+    "bz2": "bzip2 -t '{}'",
+    "xz": "xz -t '{}'",
+    "zstd": "zstd -t '{}'",
+}
+
+
+class _GzipMember:
+    """zlib's decompressor with the interface of the other three."""
+
+    def __init__(self) -> None:
+        import zlib
+
+        self._zlib = zlib.decompressobj(wbits=31)  # 31: a gzip header, CRC and length are checked
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._zlib.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
+
+
+def _load(
+    compression: str, name: str
+) -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
+    """Return what makes a member's decompressor, and what it raises."""
+    match compression:
+        case "gzip":
+            import zlib
+
+            return _GzipMember, (zlib.error,)
+        case "bz2":
+            import bz2
+
+            return bz2.BZ2Decompressor, (OSError, ValueError)
+        case "xz":
+            import lzma
+
+            return (lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)), (lzma.LZMAError,)
+        case "zstd":
+            zstd = _load_zstd(name)
+            return zstd.ZstdDecompressor, (zstd.ZstdError,)
+    raise AssertionError(compression)
+
+
+def _load_zstd(name: str) -> Any:
+    for module in _ZSTD_MODULES:
+        try:
+            return importlib.import_module(module)
+        except ImportError:
+            continue
+    raise InputError(
+        f"cannot read `{name}`: it is zstd data, and no zstd module is installed",
+        hint="pip install 'pymr[zstd]'",
+        input=name,
+    )

@@ -1,0 +1,199 @@
+"""Turns names, globs and directories into paths of files.
+
+As a shell would: a glob is what it matches, a directory among that is its files. A name that
+exists is that file, even if it has `*`, `?` or `[` in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from pymr.errors import InputError
+from pymr.records.spool import STANDARD_INPUT
+from pymr.text_form import show_path
+
+NEAREST_NAMES = 3
+NAMES_COMPARED_MAX = 1000  # with a missing name: comparing costs about 20 µs each
+EXAMPLES_MAX = 3
+
+
+class Expander:
+    """Collects the paths of all inputs, in input order."""
+
+    def __init__(self, *, recursive: bool, allow_empty: bool) -> None:
+        self.paths: list[bytes] = []
+        self.hidden_skipped = 0
+        self._recursive = recursive
+        self._allow_empty = allow_empty
+        self._folders_skipped: list[bytes] = []
+
+    def add(self, given: bytes) -> None:
+        """Add what one input stands for.
+
+        Raises:
+            InputError: nothing is there, a glob matches nothing, or a directory has no file.
+        """
+        if given == STANDARD_INPUT:
+            self.paths.append(given)
+            return
+        if not _exists(given):
+            self._add_glob(given)
+            return
+        mode = _mode(given)
+        if not stat.S_ISDIR(mode):
+            self.paths.append(given)
+            return
+        found = sorted(self._files_in(given))
+        if not found and not self._allow_empty:
+            raise self._empty(given)
+        self.paths += found
+
+    def warnings(self) -> Iterator[str]:
+        """Yield what the user should know about what was left out."""
+        folders = self._folders_skipped
+        if folders:
+            shown = ", ".join(f"`{show_path(folder)}`" for folder in folders[:EXAMPLES_MAX])
+            count = "a directory" if len(folders) == 1 else f"{len(folders)} directories"
+            more = " …" if len(folders) > EXAMPLES_MAX else ""
+            yield f"{count} in an input directory left out: {shown}{more}; --recursive reads them"
+
+    def _add_glob(self, pattern: bytes) -> None:
+        if b"\0" in pattern or not any(character in pattern for character in b"*?["):
+            raise _missing("no such input", pattern)
+        import glob
+
+        matched = glob.glob(pattern, recursive=True)
+        if not matched:
+            raise _missing("no input matches the glob", pattern)
+        explicit = os.path.basename(pattern).startswith((b".", b"_"))
+        found: list[bytes] = []
+        for path in matched:
+            if not explicit and _is_hidden(os.path.basename(path.rstrip(b"/"))):
+                self.hidden_skipped += 1
+            elif stat.S_ISDIR(_mode(path)):
+                found += self._files_in(path)
+            else:
+                found.append(path)
+        if not found and not self._allow_empty:
+            raise self._empty(pattern)
+        self.paths += sorted(found)
+
+    def _files_in(self, folder: bytes) -> Iterator[bytes]:
+        """Yield the files of a directory; with `recursive`, of those in it as well."""
+        open_folders: list[tuple[bytes, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
+        while open_folders:
+            path, above = open_folders.pop()
+            seen = os.stat(path)
+            identity = (seen.st_dev, seen.st_ino)
+            if identity in above:
+                raise InputError(
+                    f"input `{show_path(path)}` is a loop of symbolic links", input=show_path(path)
+                )
+            for entry in self._entries(path):
+                if not _is_folder(entry):
+                    yield entry.path
+                elif self._recursive:
+                    open_folders.append((entry.path, above | {identity}))
+                else:
+                    self._folders_skipped.append(entry.path)
+
+    def _entries(self, folder: bytes) -> Iterator[os.DirEntry[bytes]]:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if _is_hidden(entry.name):
+                        self.hidden_skipped += 1
+                    else:
+                        yield entry
+        except OSError as error:
+            name = show_path(folder)
+            raise InputError(
+                f"cannot read the directory `{name}`: {error.strerror}", input=name
+            ) from error
+
+    def _empty(self, given: bytes) -> InputError:
+        name = show_path(given)
+        hint = "--allow-empty"
+        if self._folders_skipped:
+            hint = "--recursive reads its directories too"
+        elif self.hidden_skipped:
+            hint = "files that begin with `.` or `_` are read when named one by one"
+        return InputError(f"no input files in `{name}`", hint=hint, input=name)
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A loop of symbolic links, for instance: opening it will tell.
+        return False
+
+
+def _is_hidden(name: bytes) -> bool:
+    """Return whether other tools keep their own notes in a file of that name."""
+    return name.startswith((b".", b"_")) or name.endswith(b".crc")
+
+
+def _exists(path: bytes) -> bool:
+    """Return whether there is anything of that name, a dangling symbolic link included."""
+    try:
+        os.lstat(path)
+    except PermissionError as error:
+        raise _unreadable(path, error) from error
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _mode(path: bytes) -> int:
+    """Return the mode of what `path` leads to.
+
+    Raises:
+        InputError: it leads nowhere.
+    """
+    try:
+        return os.stat(path).st_mode
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: bytes, error: OSError) -> InputError:
+    name = show_path(path)
+    return InputError(f"cannot read `{name}`: {reason_of(path, error)}", input=name)
+
+
+def reason_of(path: bytes, error: OSError) -> str:
+    """Return why `path` cannot be read, for a message."""
+    if error.errno == errno.ELOOP:
+        return "a loop of symbolic links"
+    if error.errno == errno.ENOENT and os.path.islink(path):
+        return f"a symbolic link to `{show_path(os.readlink(path))}`, which does not exist"
+    return error.strerror or str(error)
+
+
+def _missing(what: str, given: bytes) -> InputError:
+    near = [show_path(path) for path in _nearest(given)]
+    shown = ", ".join(f"`{path}`" for path in near)
+    return InputError(
+        f"{what}: `{show_path(given)}`",
+        hint=f"there is {shown}" if near else None,
+        input=show_path(given),
+        nearest=near,
+    )
+
+
+def _nearest(given: bytes) -> Iterable[bytes]:
+    """Return the paths beside `given` whose names are most like it."""
+    import difflib
+    from itertools import islice
+
+    folder, wanted = os.path.split(given)
+    try:
+        with os.scandir(folder or b".") as entries:
+            names = [os.fsdecode(entry.name) for entry in islice(entries, NAMES_COMPARED_MAX)]
+    except (OSError, ValueError):
+        return []
+    close = difflib.get_close_matches(os.fsdecode(wanted), names, NEAREST_NAMES, cutoff=0.0)
+    return [os.path.join(folder, os.fsencode(name)) for name in close]

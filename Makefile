@@ -26,7 +26,7 @@ setup: .venv/built ## Build everything this folder needs, in .venv (quick the se
 	"$$python" -m venv .venv
 	$(bin)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	# An index that only pip is configured for is found by pip.
-	$(bin)/uv pip install --quiet --python $(bin)/python --require-hashes -r requirements/dev.txt ||
+	$(bin)/uv pip install --quiet --compile-bytecode --python $(bin)/python --require-hashes -r requirements/dev.txt ||
 	    $(bin)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
 
@@ -34,6 +34,7 @@ setup: .venv/built ## Build everything this folder needs, in .venv (quick the se
 	@requirements/toolchain.sh > /dev/null
 	$(bin)/uv pip install --quiet --python $(bin)/python --no-deps --no-build-isolation --editable .
 	touch $@
+	echo 'ready: $(bin)/pymr --help'
 
 demo: setup ## Count the words of Python's own standard library
 	@stdlib=$$($(bin)/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
@@ -60,7 +61,9 @@ test: setup ## All tests, of Rust and of Python
 	$(bin)/pytest -n 2
 
 bench: setup ## Compare with what you would write by hand; adds to benchmarks/history
-	@$(bin)/python benchmarks/run.py
+	@# Where Python may not write bytecode itself, start-up would be measured without any.
+	$(bin)/python -m compileall -q src
+	$(bin)/python benchmarks/run.py
 
 clean: ## Remove what the other targets made
 	@rm -rf .venv rust/target pymr-out src/pymr/_native.*.so

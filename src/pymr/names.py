@@ -16,9 +16,8 @@ _SUCCESS under `--overwrite`.
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
-import uuid
 
 STATE = "_pymr"
 CLAIM = f"{STATE}/CLAIM"
@@ -29,15 +28,16 @@ SUCCESS = "_SUCCESS"
 def new_run_id() -> str:
     """Return a UUIDv7 (RFC 9562, section 5.7): ordered by time, never the same twice."""
     milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76  # the version
+    value = value & ~(0x3 << 62) | 0x2 << 62  # the variant
+    digits = f"{value:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def new_nonce() -> str:
     """Return 128 random bits as hex: two attempts never share a key."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 def run_prefix(run: str) -> str:

@@ -31,7 +31,7 @@ class ObstoreStore:
         self._client = client
 
     def __str__(self) -> str:
-        return str(self._client)
+        return type(self._client).__name__
 
     def put_if_absent(self, key: str, body: bytes) -> None:
         """Create the object in one atomic, durable step."""

@@ -30,13 +30,13 @@ from pymr.errors import (
     ObjectMissingError,
     OutputError,
     ResourceError,
+    RunNotFoundError,
 )
 from pymr.names import MANIFEST, SUCCESS, is_part_name, phase_prefix, run_prefix, tmp_prefix
 from pymr.store.base import ObjectStore
 from pymr.task.manifest import (
     Manifest,
     ManifestPart,
-    decode_manifest,
     encode_manifest,
     read_manifest,
 )
@@ -71,45 +71,58 @@ def verify_attempt(store: ObjectStore, receipt: Receipt) -> MapFooter:
     return MapFooter(reader.footer.partitions, splits)
 
 
-def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> None:
-    """Commit `manifest` and show its parts; may be repeated, and then goes on where it was.
+def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Manifest:
+    """Commit `manifest`, show its parts, and return the manifest that is visible now.
 
-    With `manifest.replaces`, the output of that run is replaced: readers of the manifest see
-    the old or the new, other tools see no `_SUCCESS` in between. `keep` leaves intermediate
-    data in place. On a disk it costs 3 fsyncs.
+    May be repeated, and then goes on where it was: if the run has a visible manifest, that
+    one stands. With `manifest.replaces`, the output of that run is replaced: readers of the
+    manifest see the old or the new, other tools see no `_SUCCESS` in between. `keep` leaves
+    intermediate data in place. On a disk it costs 3 fsyncs.
 
     Raises:
-        OutputError: something that is not ours has a name that we need; nothing was changed.
+        OutputError: something that is not ours has a name that we need; it is left as it is.
         CorruptDataError: a part is not there in full; nothing was changed.
-        ResourceError: no space; committed, but no part of this run is shown under its name.
+        ResourceError: no space; if committed, no part of this run is shown under its name.
     """
-    body = encode_manifest(manifest)
+    visible = _visible_manifest(store)
+    is_committed = visible is not None and visible.run == manifest.run
+    if visible is not None and is_committed:
+        manifest = visible
     for part in manifest.parts:
         _check_size(store, part.key, part.bytes)
     if manifest.replaces is None:
-        _refuse_foreign(store, manifest, body)
-    _commit(store, manifest, body)
+        _refuse_foreign(store, manifest)
+    if not is_committed:
+        _commit(store, manifest, visible)
     _show_parts(store, manifest)
+    manifest = read_manifest(store)
     if not keep:
-        _remove_intermediate(store)
+        _remove_intermediate(store, manifest)
+    return manifest
 
 
-def _refuse_foreign(store: ObjectStore, manifest: Manifest, body: bytes) -> None:
+def _visible_manifest(store: ObjectStore) -> Manifest | None:
+    try:
+        return read_manifest(store)
+    except RunNotFoundError:
+        return None
+
+
+def _refuse_foreign(store: ObjectStore, manifest: Manifest) -> None:
     """Raise if a name that will be written holds anything but what will be written."""
     for part in manifest.parts:
         found = _differences(store, part.name, part)
         if found and not found[0].is_missing:
             raise _foreign(store, part.name)
-    if _get(store, SUCCESS) not in (None, body):
+    if _get(store, SUCCESS) not in (None, _get(store, MANIFEST)):
         raise _foreign(store, SUCCESS)
 
 
-def _commit(store: ObjectStore, manifest: Manifest, body: bytes) -> None:
-    visible = _get(store, MANIFEST)
-    if visible == body:
-        return
-    if visible is not None and decode_manifest(visible).run != manifest.replaces:
+def _commit(store: ObjectStore, manifest: Manifest, visible: Manifest | None) -> None:
+    """Make `manifest` the visible one, in one step."""
+    if visible is not None and visible.run != manifest.replaces:
         raise _foreign(store, MANIFEST)
+    body = encode_manifest(manifest)
     if manifest.replaces is not None:
         store.delete(SUCCESS)
     if visible is not None:
@@ -137,9 +150,8 @@ def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
         raise
 
 
-def _remove_intermediate(store: ObjectStore) -> None:
-    """Remove what the visible manifest does not name; never trust memory here."""
-    manifest = read_manifest(store)
+def _remove_intermediate(store: ObjectStore, manifest: Manifest) -> None:
+    """Remove what `manifest` does not name; it was read back, as memory may be wrong."""
     named = frozenset(part.key for part in manifest.parts)
     for phase in ("map", "reduce"):
         store.delete_folder(phase_prefix(manifest.run, phase), but=named)

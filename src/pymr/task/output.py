@@ -119,8 +119,8 @@ def _previous(store: LocalStore, *, overwrite: bool) -> Manifest | None:
         return manifest
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.finished))
     raise OutputError(
-        f"output `{place}` exists: {manifest.records:,} rows in {len(manifest.parts)} parts"
-        f" by run {manifest.name} of {when}",
+        f"output `{place}` exists: run {manifest.name} of {when},"
+        f" {len(manifest.parts)} part(s), {manifest.records:,} row(s)",
         hint="replace it with --overwrite, or choose another --output",
         run=manifest.run,
     )

@@ -1,0 +1,116 @@
+"""The ambiguity rule: an answer of a store is not believed before the object is read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import obstore
+import pytest
+from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError
+from obstore.store import MemoryStore
+
+from pymr.errors import ObjectExistsError, StoreError, StoreUnavailableError
+from pymr.store.object_store import ObstoreStore
+
+
+@pytest.fixture
+def store() -> ObstoreStore:
+    return ObstoreStore(MemoryStore())
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, error: Exception, *, stored: bool) -> None:
+    """Let `put` fail with `error`, after it was carried out or before."""
+    put = obstore.put
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        if stored:
+            put(*arguments, **options)
+        raise error
+
+    monkeypatch.setattr(obstore, "put", fail)
+
+
+@pytest.mark.parametrize("error", [AlreadyExistsError("412"), GenericError("connection reset")])
+def test_a_put_whose_reply_was_lost_has_won(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """My bytes are there: I won, whatever the store said."""
+    answer(monkeypatch, error, stored=True)
+
+    store.put_if_absent("key", b"mine")
+
+    assert store.get("key") == b"mine"
+
+
+@pytest.mark.parametrize("error", [AlreadyExistsError("412"), GenericError("connection reset")])
+def test_a_put_that_finds_other_bytes_has_lost(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Other bytes are there: I lost, whatever the store said."""
+    store.put_if_absent("key", b"theirs")
+    answer(monkeypatch, error, stored=False)
+
+    with pytest.raises(ObjectExistsError):
+        store.put_if_absent("key", b"mine")
+
+
+def test_a_put_that_was_not_carried_out_may_be_repeated(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is there after a failure: retryable, and the same bytes may be sent again."""
+    with monkeypatch.context() as patch:
+        answer(patch, GenericError("connection reset\nDebug source"), stored=False)
+        with pytest.raises(StoreUnavailableError, match="failed on `key`: connection reset$"):
+            store.put_if_absent("key", b"mine")
+
+    store.put_if_absent("key", b"mine")
+
+    assert store.get("key") == b"mine"
+
+
+def test_a_put_that_cannot_be_read_back_is_undecided(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither won nor lost is claimed while the object cannot be read."""
+
+    def fail(*_: Any) -> None:
+        raise GenericError("timeout")
+
+    answer(monkeypatch, AlreadyExistsError("412"), stored=True)
+    monkeypatch.setattr(obstore, "get", fail)
+
+    with pytest.raises(StoreUnavailableError):
+        store.put_if_absent("key", b"mine")
+
+
+def test_a_refusal_is_not_retried(store: ObstoreStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the right to write, trying again does not help."""
+    answer(monkeypatch, PermissionDeniedError("denied"), stored=False)
+
+    with pytest.raises(StoreError, match="refused `key`") as caught:
+        store.put_if_absent("key", b"mine")
+
+    assert not caught.value.retryable
+
+
+def test_a_missing_object_may_be_deleted_in_any_store(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some stores answer a deletion of nothing with an error; it is none."""
+
+    def fail(*_: Any) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(obstore, "delete", fail)
+
+    store.delete("none")
+
+
+def test_a_listing_out_of_order_with_repeats_is_put_right(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listings come sorted and without duplicates, whatever the store does."""
+    rows = [{"path": path, "size": 1} for path in ["b", "a", "b"]]
+    monkeypatch.setattr(obstore, "list", lambda *_, **__: iter([rows[:2], rows[2:]]))
+
+    assert list(store.list("")) == [("a", 1), ("b", 1)]

@@ -31,6 +31,16 @@ def show_path(path: bytes | str) -> str:
     return show_bytes(name, len(name))
 
 
+def show_text(text: str) -> str:
+    """Return a text of any origin on one line, safe for a terminal: unprintable is escaped.
+
+    A backslash stays as it is, since parts of a message may have been escaped before.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\\" else _character(c) for c in text)
+
+
 def _printable(text: str) -> str:
     if text.isprintable() and "\\" not in text:
         return text

@@ -1,0 +1,153 @@
+"""A failure in words: what, where, the record that caused it, and what to do. Pure.
+
+    ✗ wc-7f3a failed: mapper raised ValueError in map-0017
+        worker.py:12 in mapper
+        ▸ 12 │     ctx.emit(user, int(amount))
+        ValueError: invalid literal for int() with base 10: 'n/a'
+      record  logs/19.gz  line 48213 (byte 3901127):  "u881,checkout,n/a"
+      61 of 64 map tasks were finished; nothing was published
+      hint: fix worker.py:12 and start again
+
+At most 15 lines; every text of the user is escaped and cut.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from pymr.errors import InterruptedRunError, PymrError, UserCodeError
+from pymr.observe.quantity import show_many
+from pymr.observe.snapshot import Snapshot
+from pymr.text_form import show_text
+
+LINES_MAX = 15
+FRAMES_SHOWN_MAX = 4
+TEXT_CHARS_MAX = 400  # of a message
+SOURCE_CHARS_MAX = 120
+EXAMPLE_LINES_MAX = 4
+
+
+def render_failure(
+    error: PymrError, snapshot: Snapshot | None = None, name: str | None = None
+) -> str:
+    """Return what to print on stderr for `error`, without a newline at its end.
+
+    `name` is the run's, if it has one; `snapshot` what is known about how far it came.
+    """
+    lines = [
+        *_headline(error, snapshot, name),
+        *_frames(error),
+        *_error_text(error),
+        *_place(error),
+        *_progress(snapshot),
+    ]
+    hint = error.hint or _default_hint(error)
+    last = [f"  hint: {_clean(hint)}"] if hint else []
+    return "\n".join([*lines[: LINES_MAX - len(last)], *last])
+
+
+def _headline(error: PymrError, snapshot: Snapshot | None, name: str | None) -> Iterator[str]:
+    """Yield the first line, and the further lines of a message that has several."""
+    task = _task(error, snapshot)
+    message, *more = error.message.split("\n")
+    if _is_raised(error):
+        message = f"{error.fields.get('function', 'user code')} raised {error.fields['error_type']}"
+        more = []  # The rest stands below the frames.
+    message = _clean(message)
+    where = f" in {task}" if task is not None and task not in message else ""
+    if name is None:
+        yield f"✗ {message}{where}"
+    elif isinstance(error, InterruptedRunError):
+        yield f"✗ {_clean(name)}: {message}"
+    else:
+        yield f"✗ {_clean(name)} failed: {message}{where}"
+    yield from (f"  {_clean(line)}" for line in more)
+    for line in str(error.fields.get("example", "")).splitlines()[:EXAMPLE_LINES_MAX]:
+        yield f"    {_source(line)}"
+
+
+def _is_raised(error: PymrError) -> bool:
+    """Tell an exception of user code from a contract that its return value broke."""
+    return isinstance(error, UserCodeError) and "error_type" in error.fields
+
+
+def _task(error: PymrError, snapshot: Snapshot | None) -> str | None:
+    """Return the task that the error comes from, if one of the last attempts had it."""
+    for failed in reversed(snapshot.errors if snapshot is not None else []):
+        if type(failed.error) is type(error) and failed.error.message == error.message:
+            return str(failed.attempt)
+    return None
+
+
+def _frames(error: PymrError) -> Iterator[str]:
+    frames = error.fields.get("frames") or []
+    if len(frames) <= FRAMES_SHOWN_MAX:
+        for frame in frames:
+            yield from _frame(frame)
+        return
+    yield from _frame(frames[0])
+    yield f"    … {show_many(len(frames) - 2, 'frame')} more"
+    yield from _frame(frames[-1])
+
+
+def _frame(frame: dict[str, Any]) -> Iterator[str]:
+    line = frame["line"]
+    yield f"    {_short(frame['file'])}:{line} in {_clean(frame['function'])}"
+    if frame.get("source"):
+        yield f"    ▸ {line} │ {_source(frame['source'])}"
+
+
+def _short(path: str) -> str:
+    """Return a path from here if it lies here, as the user would type it."""
+    here = os.getcwd() + os.sep
+    return _clean(path.removeprefix(here))
+
+
+def _error_text(error: PymrError) -> Iterator[str]:
+    if _is_raised(error):
+        error_type, text = error.fields["error_type"], error.fields.get("error_text")
+        yield f"    {_clean(f'{error_type}: {text}' if text else error_type)}"
+
+
+def _place(error: PymrError) -> Iterator[str]:
+    """Yield the record or the key that the error is about. Both are escaped where they arise."""
+    fields = error.fields
+    if isinstance(error, UserCodeError) and "input" in fields:
+        line = f"  line {fields['line']}" if fields.get("line") is not None else ""
+        offset = f" (byte {fields['offset']})" if fields.get("offset") is not None else ""
+        record = f':  "{_clean(fields["record"])}"' if fields.get("record") is not None else ""
+        yield f"  record  {_clean(fields['input'])}{line}{offset}{record}"
+    elif isinstance(error, UserCodeError) and fields.get("key") is not None:
+        yield f"  key  {_clean(fields['key'])}"
+
+
+def _progress(snapshot: Snapshot | None) -> Iterator[str]:
+    """Yield how far the run had come, if it had begun."""
+    if snapshot is None or not snapshot.map.tasks:
+        return
+    phase = "reduce" if snapshot.map.committed == snapshot.map.tasks else "map"
+    if phase == "reduce" and not snapshot.reduce.tasks:
+        phase = "map"
+    state = snapshot.map if phase == "map" else snapshot.reduce
+    tasks = show_many(state.tasks, f"{phase} task")
+    yield f"  {state.committed} of {tasks} finished; nothing was published"
+
+
+def _default_hint(error: PymrError) -> str | None:
+    frames = error.fields.get("frames")
+    if isinstance(error, UserCodeError) and frames:
+        return f"fix {_short(frames[-1]['file'])}:{frames[-1]['line']} and start again"
+    return None
+
+
+def _source(line: str) -> str:
+    """Return a line of source with its indentation."""
+    text = show_text(line.expandtabs(4))
+    return text if len(text) <= SOURCE_CHARS_MAX else text[: SOURCE_CHARS_MAX - 1] + "…"
+
+
+def _clean(text: object) -> str:
+    line = show_text(str(text))
+    return line if len(line) <= TEXT_CHARS_MAX else line[: TEXT_CHARS_MAX - 1] + "…"

@@ -1,0 +1,167 @@
+"""The feed: every event of a run, numbered and stamped, for whoever watches.
+
+    event ─► Feed ─► Entry(seq, time) ─► history file, JSON lines, progress, …
+
+The feed is best effort: what decides a run stands in its journal, and a sink that can not
+write must not stop the run. One line of JSON for each entry, one schema everywhere
+(docs/reference/events.md):
+
+    {"v":1,"seq":1,"time":1735689600.0,"kind":"WorkersConnected","count":4,"wanted":4}
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import msgspec
+
+from pymr.core.events import SCHEMA_VERSION, AnyEvent, Entry, Event
+from pymr.observe.snapshot import Snapshot, fold
+from pymr.text_form import show_path
+
+__all__ = [
+    "Feed",
+    "HistoryFile",
+    "JsonLines",
+    "Sink",
+    "Snapshot",
+    "encode_entry",
+    "flat",
+    "fold",
+    "read_history",
+]
+
+Sink = Callable[[Entry], object]
+
+
+class Feed:
+    """Numbers events from 1, stamps them with `clock` (Unix seconds), hands them to sinks."""
+
+    def __init__(self, sinks: list[Sink], clock: Callable[[], float]) -> None:
+        self._sinks = sinks
+        self._clock = clock
+        self._seq = 0
+
+    def append(self, event: Event) -> None:
+        """Hand `event` to every sink, in their order."""
+        self._seq += 1
+        entry = Entry(SCHEMA_VERSION, self._seq, self._clock(), event)  # type: ignore[arg-type]
+        for sink in self._sinks:
+            sink(entry)
+
+
+class JsonLines:
+    """A sink that writes one line of JSON for each entry."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+
+    def __call__(self, entry: Entry) -> None:
+        """Write one line, with its newline, in one call."""
+        self._write(encode_entry(entry))
+
+
+class HistoryFile:
+    """A sink that appends to a file, for those who come later. Use it in a `with` block.
+
+    If the file can not be written, `warn` is told once and the run goes on without history.
+    """
+
+    def __init__(self, path: str, warn: Callable[[str], object] | None = None) -> None:
+        self._path = path
+        self._warn = warn or _warn_on_stderr
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+            # Unbuffered: a run that is killed leaves all but the line it was writing.
+            self._file = open(self._path, "ab", buffering=0)
+        except OSError as error:
+            self._give_up(error.strerror)
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __call__(self, entry: Entry) -> None:
+        """Append one line, if the file still takes it."""
+        if self._file is None:
+            return
+        line = encode_entry(entry)
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            self._give_up(error.strerror)
+            return
+        if written < len(line):
+            self._give_up("no space left")
+
+    def _give_up(self, reason: str | None) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._warn(
+            f"history `{show_path(self._path)}` can not be written: {reason};"
+            " the run goes on without it"
+        )
+
+
+def _warn_on_stderr(message: str) -> None:
+    sys.stderr.write(f"warning: {message}\n")
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return `entry` as one line of JSON: the event's fields beside `v`, `seq` and `time`."""
+    try:
+        event = msgspec.json.encode(entry.event)
+    except UnicodeEncodeError:  # A lone surrogate in a user's message.
+        import json
+
+        text = json.dumps(msgspec.to_builtins(entry.event), ensure_ascii=False)
+        event = text.encode(errors="replace")
+    head = f'{{"v":{entry.v},"seq":{entry.seq},"time":{entry.time!r},'
+    return head.encode() + event[1:] + b"\n"
+
+
+def flat(entry: Entry) -> dict[str, Any]:
+    """Return what stands in the line of `entry`, as plain values."""
+    event: dict[str, Any] = msgspec.to_builtins(entry.event)
+    return {"v": entry.v, "seq": entry.seq, "time": entry.time, **event}
+
+
+def read_history(path: str) -> Iterator[Entry]:
+    """Yield the entries of a history file, or of JSON lines that were saved.
+
+    A line that is no entry is passed over: the last one may be torn, and a newer PyMR may
+    know more kinds of events.
+
+    Raises:
+        OSError: the file can not be read.
+    """
+    decode_head = msgspec.json.Decoder(_Head).decode
+    decode_event = msgspec.json.Decoder(AnyEvent).decode
+    with open(path, "rb") as lines:
+        for line in lines:
+            try:
+                head, event = decode_head(line), decode_event(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue
+            yield Entry(head.v, head.seq, head.time, event)
+
+
+class _Head(msgspec.Struct):
+    v: int
+    seq: int
+    time: float

@@ -1,0 +1,185 @@
+"""What a run looks like now: a fold over its entries, the same live and from history.
+
+Laws: no I/O, no clock; an entry is applied once, in order of `seq`; entries that are missing
+(the feed is best effort) make numbers too small, never an error.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pymr.core import events
+from pymr.core.backup import RunningMedian
+from pymr.core.events import Entry, Event
+from pymr.core.spec import Attempt, PhaseName, Receipt
+from pymr.errors import PymrError, from_dict
+
+ERRORS_MAX = 10  # the last ones are kept
+WARNINGS_MAX = 100
+
+
+class Progress(msgspec.Struct):
+    """What an attempt that still runs has read so far."""
+
+    worker: str
+    bytes: int = 0
+    records: int = 0
+
+
+class AttemptError(msgspec.Struct, frozen=True):
+    """An attempt that failed or was lost."""
+
+    attempt: Attempt
+    error: PymrError
+
+
+class PhaseState(msgspec.Struct):
+    """One phase so far. Bytes and records are what its tasks read."""
+
+    tasks: int = 0
+    bytes_total: int = 0  # of a reduce phase: as far as the map tasks are committed
+    committed: int = 0
+    bytes_committed: int = 0
+    records_committed: int = 0
+    running: dict[Attempt, Progress] = msgspec.field(default_factory=dict)
+    slowest: Receipt | None = None
+    largest: Receipt | None = None  # of the reduce task that read most records
+    median: RunningMedian = msgspec.field(default_factory=RunningMedian)
+
+    @property
+    def bytes_done(self) -> int:
+        """What was read for committed tasks and by attempts that run, backups not twice."""
+        return self.bytes_committed + sum(
+            max(p.bytes for a, p in self.running.items() if a.task == task)
+            for task in {attempt.task for attempt in self.running}
+        )
+
+    @property
+    def records_done(self) -> int:
+        """As `bytes_done`, in records."""
+        return self.records_committed + sum(
+            max(p.records for a, p in self.running.items() if a.task == task)
+            for task in {attempt.task for attempt in self.running}
+        )
+
+    @property
+    def slowness(self) -> float:
+        """How many times the median the slowest task took; 1.0 if there is nothing to compare."""
+        median = self.median.value
+        if self.slowest is None or not median:
+            return 1.0
+        return self.slowest.wall_s / median
+
+
+class Snapshot(msgspec.Struct):
+    """A run so far. Times are Unix seconds."""
+
+    run: str = ""
+    name: str = ""
+    worker: str = ""  # the worker file
+    functions: tuple[str, ...] = ()  # mapper, combiner, reducer: those there are
+    input_files: int = 0
+    input_bytes: int = 0
+    workers: int = 0
+    workers_wanted: int = 0
+    phase: str = "planning"  # planning | map | reduce | publishing | done | failed
+    map: PhaseState = msgspec.field(default_factory=PhaseState)
+    reduce: PhaseState = msgspec.field(default_factory=PhaseState)
+    failed: int = 0  # attempts that failed or were lost and are not tried again
+    retried: int = 0  # attempts that failed or were lost and are tried again
+    lost: int = 0  # attempts whose worker or lease was lost, of both kinds
+    backups_won: int = 0
+    backups: set[Attempt] = msgspec.field(default_factory=set)
+    skipped: int = 0  # bad records left out
+    warnings: list[str] = msgspec.field(default_factory=list)
+    errors: list[AttemptError] = msgspec.field(default_factory=list)
+    started: float | None = None
+    time: float = 0.0  # of the last entry
+    finished: float | None = None
+
+    def phase_state(self, phase: PhaseName) -> PhaseState:
+        """Return the state of one phase."""
+        return self.map if phase == "map" else self.reduce
+
+
+def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
+    """Apply the next entry to `snapshot`, in place, and return it."""
+    snapshot.time = entry.time
+    match entry.event:
+        case events.RunPlanned() as planned:
+            _plan(snapshot, planned, entry.time)
+        case events.WorkersConnected(count, wanted):
+            snapshot.workers, snapshot.workers_wanted = count, wanted
+        case events.PhaseFinished(phase):
+            is_last = phase == "reduce" or not snapshot.reduce.tasks
+            snapshot.phase = "publishing" if is_last else "reduce"
+        case events.Warned(message):
+            if message not in snapshot.warnings and len(snapshot.warnings) < WARNINGS_MAX:
+                snapshot.warnings.append(message)
+        case events.RunFinished(error):
+            snapshot.phase = "done" if error is None else "failed"
+            snapshot.finished = entry.time
+        case events.TaskCommitted(receipt):
+            _commit(snapshot, receipt)
+        case _:
+            _fold_attempt(snapshot, entry.event)
+    return snapshot
+
+
+def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
+    match event:
+        case events.AttemptStarted(attempt, worker, backup):
+            snapshot.phase_state(attempt.phase).running[attempt] = Progress(worker)
+            if backup:
+                snapshot.backups.add(attempt)
+        case events.AttemptProgressed(attempt, bytes_in, records_in):
+            progress = snapshot.phase_state(attempt.phase).running.get(attempt)
+            if progress is not None:
+                progress.bytes, progress.records = bytes_in, records_in
+        case events.AttemptFailed(attempt, error, will_retry):
+            _fail(snapshot, attempt, from_dict(error), will_retry=will_retry)
+        case events.AttemptLost(attempt, _, error, will_retry):
+            snapshot.lost += 1
+            _fail(snapshot, attempt, from_dict(error), will_retry=will_retry)
+        case events.AttemptRevoked(attempt):
+            snapshot.phase_state(attempt.phase).running.pop(attempt, None)
+
+
+def _plan(snapshot: Snapshot, planned: events.RunPlanned, time: float) -> None:
+    spec = planned.spec
+    snapshot.run, snapshot.name, snapshot.worker = spec.run, spec.name, spec.worker
+    optional = {"combiner": spec.shape.combiner, "reducer": spec.shape.reducer}
+    snapshot.functions = ("mapper", *(name for name, kind in optional.items() if kind))
+    snapshot.input_files, snapshot.input_bytes = planned.input_files, planned.input_bytes
+    snapshot.map = PhaseState(tasks=planned.map_tasks, bytes_total=planned.input_bytes)
+    snapshot.reduce = PhaseState(tasks=spec.reducers)
+    snapshot.phase = "map"
+    snapshot.started = time
+
+
+def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
+    attempt = receipt.attempt
+    state = snapshot.phase_state(attempt.phase)
+    for rival in [rival for rival in state.running if rival.task == attempt.task]:
+        del state.running[rival]
+    is_map = attempt.phase == "map"
+    state.committed += 1
+    state.bytes_committed += receipt.bytes_in if is_map else receipt.read.bytes
+    state.records_committed += receipt.records_in if is_map else receipt.read.records
+    state.median.add(receipt.wall_s)
+    if state.slowest is None or receipt.wall_s > state.slowest.wall_s:
+        state.slowest = receipt
+    if state.largest is None or receipt.read.records > state.largest.read.records:
+        state.largest = receipt
+    snapshot.reduce.bytes_total += receipt.written.bytes
+    snapshot.skipped += receipt.skipped
+    snapshot.backups_won += attempt in snapshot.backups
+
+
+def _fail(snapshot: Snapshot, attempt: Attempt, error: PymrError, *, will_retry: bool) -> None:
+    snapshot.phase_state(attempt.phase).running.pop(attempt, None)
+    if will_retry:
+        snapshot.retried += 1
+    else:
+        snapshot.failed += 1
+    snapshot.errors = [*snapshot.errors, AttemptError(attempt, error)][-ERRORS_MAX:]

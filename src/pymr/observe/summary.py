@@ -1,0 +1,204 @@
+"""The end of a run in words: what came of it, or why nothing did. At most 15 lines each.
+
+Everything that a user's data can put into these lines is escaped; what to do next is always a
+command or a setting that exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pymr.core.spec import Receipt
+from pymr.observe.failure import render_failure
+from pymr.observe.quantity import show_bytes, show_count, show_duration, show_many, show_percent
+from pymr.observe.snapshot import PhaseState, Snapshot
+from pymr.task.manifest import Manifest
+from pymr.text_form import show_text
+
+__all__ = ["render_failure", "render_success"]
+
+LINES_MAX = 15
+ROWS_MAX = 3  # first records that are shown
+ROW_CHARS_MAX = 80
+WARNINGS_SHOWN_MAX = 3
+COUNTERS_SHOWN_MAX = 6
+SLOW_RATIO = 1.5  # the slowest task is named from here on …
+SLOW_S_MIN = 1.0  # … unless it took less than a second: that is noise
+SKEW_SHARE = 0.5  # of all records in one partition
+
+
+def render_success(
+    manifest: Manifest,
+    snapshot: Snapshot | None,
+    output: str,
+    first_rows: Sequence[bytes] = (),
+) -> str:
+    """Return the summary of a committed run, without a newline at its end.
+
+    `output` is the folder as the user would type it; `first_rows` are raw rows of its first
+    part that has any.
+    """
+    name = show_text(manifest.name)
+    notes = [*_damage(manifest), *_advice(manifest, snapshot), *_warnings(manifest, snapshot)]
+    head = [_headline(manifest, name), _books(manifest)]
+    tail = [*_rows(manifest, output, first_rows), f"  next: pymr head {name} · pymr verify {name}"]
+    room = LINES_MAX - len(head) - len(tail)
+    if len(notes) > room:
+        more = show_many(len(notes) - room + 1, "more note")
+        notes = [*notes[: room - 1], f"  … {more}: pymr show {name}"]
+    return "\n".join([*head, *notes, *tail])
+
+
+def _headline(manifest: Manifest, name: str) -> str:
+    ledger = manifest.ledger
+    read = f"{show_bytes(ledger['bytes_in'])}, {show_many(ledger['records_in'], 'record')} in"
+    wrote = f"{show_many(manifest.records, 'record')} out, {show_many(len(manifest.parts), 'part')}"
+    took = show_duration(manifest.finished - manifest.created)
+    return f"✓ {name} done in {took}   {read} → {wrote}, {show_bytes(manifest.bytes)}"
+
+
+def _books(manifest: Manifest) -> str:
+    """Return the sums of the ledger as one equation, exact to the record."""
+    ledger = manifest.ledger
+    read = f"  books balance: {show_bytes(ledger['bytes_in'])} read once, "
+    emitted, written = ledger["emitted"], ledger["written"]["records"]
+    if not manifest.settings.reducers:
+        return f"{read}{emitted:,} emitted = written"
+    combined = ledger["combined_in"] - ledger["combined_out"]
+    merged = ledger["reduce_combined_in"] - ledger["reduce_combined_out"]
+    sums = f"{emitted:,} emitted"
+    if combined:
+        sums += f" - {combined:,} combined = {written:,} shuffled"
+    else:
+        sums += " = shuffled"
+    if merged:
+        return f"{read}{sums} - {merged:,} combined = {ledger['reduced']:,} reduced"
+    return f"{read}{sums} = reduced"
+
+
+def _damage(manifest: Manifest) -> Iterator[str]:
+    """Yield what was changed or left out of the input on the way in."""
+    ledger, text = manifest.ledger, manifest.settings.text
+    replaced, skipped = ledger["replaced"], ledger["skipped"]
+    files = show_many(len(ledger["damaged_inputs"]), "file")
+    if replaced:
+        left_out = f", {show_count(skipped)} left out" if skipped else ""
+        yield (
+            f"  {files} had bytes that are not {text.encoding.upper()}:"
+            f" {show_many(replaced, 'record')} replaced{left_out}"
+        )
+    elif skipped:
+        yield f"  {files} had bad records: {show_count(skipped)} left out"
+    if ledger["carriage_returns"]:
+        lines = show_many(ledger["carriage_returns"], "line")
+        yield rf"  {lines} ended in \r\n: the \r was removed (--newline lf keeps it)"
+
+
+def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
+    """Yield what the user may want to know about the result and how it came about."""
+    if not manifest.records:
+        yield f"  warning: the output is empty: {_why_empty(manifest)}"
+    yield from _mixed(manifest)
+    yield from _skew(manifest, snapshot)
+    if snapshot is not None:
+        yield from _slowest(snapshot)
+        yield from _attempts(snapshot)
+    if manifest.counters:
+        shown = [
+            f"{show_text(name)} {number:,}"
+            for name, number in list(manifest.counters.items())[:COUNTERS_SHOWN_MAX]
+        ]
+        more = len(manifest.counters) - len(shown)
+        yield f"  counters: {' · '.join(shown)}{f' · {more} more' if more else ''}"
+
+
+def _why_empty(manifest: Manifest) -> str:
+    if not manifest.ledger["bytes_in"]:
+        return "all inputs are empty"
+    return f"the {'reducer' if manifest.ledger['emitted'] else 'mapper'} emitted nothing"
+
+
+def _mixed(manifest: Manifest) -> Iterator[str]:
+    columns = manifest.columns
+    mixed = [
+        name
+        for name, is_mixed in (("keys", columns.key_mixed), ("values", columns.value_mixed))
+        if is_mixed
+    ]
+    if mixed:
+        form = "text" if manifest.output_format == "tsv" else "JSON values"
+        yield f"  {' and '.join(mixed)} have several types: they read back as {form}"
+
+
+def _skew(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
+    """Yield a warning if one of several partitions has most of the records."""
+    records = manifest.ledger["partition_records"]
+    total, partitions = sum(records), len(records)
+    # With as few records as partitions, where they lie says nothing.
+    if partitions < 2 or total <= partitions or max(records) <= SKEW_SHARE * total:  # noqa: PLR2004
+        return
+    index = records.index(max(records))
+    line = f"  warning: reducer {index} has {show_percent(max(records), total)} of data"
+    largest = snapshot.reduce.largest if snapshot is not None else None
+    if largest is not None and largest.attempt.task == index:
+        line += _key_share(largest, total)
+    if manifest.settings.combiner is None and manifest.settings.reducer == "function":
+        line += "; a combiner would make it less"
+    yield line
+
+
+def _key_share(receipt: Receipt, total: int) -> str:
+    if receipt.largest_key is None:
+        return ""
+    share = show_percent(receipt.largest_group, total)
+    return f" (key {show_text(receipt.largest_key)}: {share} of records)"
+
+
+def _slowest(snapshot: Snapshot) -> Iterator[str]:
+    """Yield the task that took longest, if it is out of line with its phase."""
+    state: PhaseState = max(snapshot.map, snapshot.reduce, key=lambda state: state.slowness)
+    receipt = state.slowest
+    if receipt is None or state.slowness <= SLOW_RATIO or receipt.wall_s < SLOW_S_MIN:
+        return
+    line = f"  slowest: {receipt.attempt} {receipt.wall_s:.1f} s = {state.slowness:.1f}x the median"
+    yield line + _key_share(receipt, snapshot.reduce.records_committed)
+
+
+def _attempts(snapshot: Snapshot) -> Iterator[str]:
+    facts = []
+    if snapshot.retried:
+        facts.append(f"{show_many(snapshot.retried, 'attempt')} tried again")
+    if snapshot.lost:
+        facts.append(f"{show_count(snapshot.lost)} of them lost with their worker")
+    if snapshot.backups_won:
+        facts.append(f"{show_many(snapshot.backups_won, 'backup attempt')} won")
+    if facts:
+        yield f"  {', '.join(facts)}"
+
+
+def _warnings(manifest: Manifest, snapshot: Snapshot | None) -> list[str]:
+    seen = snapshot.warnings if snapshot is not None else []
+    warnings = list(dict.fromkeys([*manifest.warnings, *seen]))
+    lines = [f"  warning: {show_text(warning)}" for warning in warnings[:WARNINGS_SHOWN_MAX]]
+    if len(warnings) > WARNINGS_SHOWN_MAX:
+        more = show_many(len(warnings) - WARNINGS_SHOWN_MAX, "more warning")
+        lines.append(f"  … {more}: pymr show {show_text(manifest.name)}")
+    return lines
+
+
+def _rows(manifest: Manifest, output: str, first_rows: Sequence[bytes]) -> list[str]:
+    """Return the place of the output and its first rows."""
+    place = show_text(output.rstrip("/"))
+    if not first_rows:
+        return [f"  output {place}/"]
+    first = next((part.name for part in manifest.parts if part.records), "")
+    lines = [f"  first records of {place}/{first}"]
+    for row in first_rows[:ROWS_MAX]:
+        cells = row.decode(errors="surrogateescape").split("\t")
+        line = "    ".join(show_text(cell) for cell in cells)
+        lines.append(f"    {_cut(line, ROW_CHARS_MAX)}")
+    return lines
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

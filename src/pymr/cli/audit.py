@@ -30,8 +30,10 @@ def command(run: str, as_json: bool) -> None:
 def _lines(manifest: Manifest) -> list[str]:
     books = manifest.ledger
     lines = [f"books of {manifest.name} ({manifest.run})", "", "input"]
-    for entry in manifest.inputs[:INPUTS_SHOWN]:
-        lines.append(f"  {entry.size:>15,} bytes  {entry.records:>12,} records  {entry.path}")
+    lines += [
+        f"  {entry.size:>15,} bytes  {entry.records:>12,} records  {entry.path}"
+        for entry in manifest.inputs[:INPUTS_SHOWN]
+    ]
     if len(manifest.inputs) > INPUTS_SHOWN:
         lines.append(f"  … {len(manifest.inputs) - INPUTS_SHOWN} more files")
     size = sum(entry.size for entry in manifest.inputs)
@@ -41,7 +43,12 @@ def _lines(manifest: Manifest) -> list[str]:
         f"  {books['replaced']:,} replaced, {books['skipped']:,} skipped",
     ]
     if manifest.settings.reducers == 0:
-        return [*lines, "", "output", _balance("emitted", books["emitted"], "rows", manifest.records)]
+        return [
+            *lines,
+            "",
+            "output",
+            _balance("emitted", books["emitted"], "rows", manifest.records),
+        ]
     return [*lines, *_shuffle(books), *_output(books, manifest)]
 
 
@@ -68,10 +75,12 @@ def _shuffle(books: dict[str, Any]) -> list[str]:
 
 
 def _output(books: dict[str, Any], manifest: Manifest) -> list[str]:
-    lines = ["", "output"]
-    for part in manifest.parts:
-        lines.append(f"  {part.bytes:>15,} bytes  {part.records:>12,} rows  {part.name}")
-    return [*lines, _balance("rows of all parts", manifest.records, "emitted", books["records_out"])]
+    return [
+        "",
+        "output",
+        *(f"  {p.bytes:>15,} bytes  {p.records:>12,} rows  {p.name}" for p in manifest.parts),
+        _balance("rows of all parts", manifest.records, "emitted", books["records_out"]),
+    ]
 
 
 def _balance(left: str, left_value: Any, right: str, right_value: Any) -> str:

@@ -14,12 +14,12 @@ from pymr import errors
 from pymr.errors import InternalError, PymrError
 
 if TYPE_CHECKING:
-    from pymr.observe.feed import Snapshot
+    from pymr.observe.snapshot import Snapshot
 
 
 def fail(error: PymrError, *, name: str | None = None, snapshot: Snapshot | None = None) -> int:
     """Print `error` on stderr, at most 15 lines, and return its exit code."""
-    from pymr.observe.summary import render_failure
+    from pymr.observe.failure import render_failure
 
     if isinstance(error, InternalError):
         error = _with_report(error)

@@ -13,7 +13,9 @@ from pymr.store.registry import registered_runs
 
 
 @click.command("jobs")
-@click.option("-n", "--number", default=20, metavar="N", type=click.IntRange(min=1), show_default=True)
+@click.option(
+    "-n", "--number", default=20, metavar="N", type=click.IntRange(min=1), show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each run.")
 def command(number: int, as_json: bool) -> None:
     """List runs, newest first; how each stands is read from its output."""

@@ -24,7 +24,7 @@ JSON_HELP = "One JSON object for each row."
 def head_command(run: str, number: int, as_json: bool) -> None:
     """Show the first rows of RUN: a name, an id or an output folder."""
     result = Result(find_run(run).output)
-    _write(islice(_json_rows(result) if as_json else _rows(result), number))
+    _write(islice(_json_rows(result) if as_json else result.raw_rows(), number))
 
 
 @click.command("cat")
@@ -37,18 +37,11 @@ def cat_command(run: str, is_sorted: bool, as_json: bool) -> None:
     if is_sorted:
         _write_sorted(result, _as_json(result) if as_json else bytes)
     else:
-        _write(_json_rows(result) if as_json else _rows(result))
-
-
-def _rows(result: Result) -> Iterator[bytes]:
-    from pymr.records.part import split_rows
-
-    for part in result.manifest.parts:
-        yield from split_rows(result.chunks(part))
+        _write(_json_rows(result) if as_json else result.raw_rows())
 
 
 def _json_rows(result: Result) -> Iterator[bytes]:
-    return map(_as_json(result), _rows(result))
+    return map(_as_json(result), result.raw_rows())
 
 
 def _as_json(result: Result) -> Callable[[bytes], bytes]:

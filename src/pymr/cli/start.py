@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+import sys
+from itertools import islice
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
+import msgspec
 
-from pymr.cli.failure import internal_error
+from pymr.cli.failure import fail, internal_error
 from pymr.cli.settings import request_of, resolved_settings, run_options
-from pymr.errors import InterruptedRunError, PymrError
-from pymr.runner.run import run_request
+from pymr.config import Settings
+from pymr.core.events import Entry
+from pymr.errors import InterruptedRunError, PymrError, to_dict
+from pymr.observe.feed import JsonLines
+from pymr.observe.progress import ProgressView
+from pymr.runner.plan import Plan
+from pymr.runner.run import Observer, run_request
+from pymr.task.manifest import Manifest
+
+ROWS_SHOWN = 3
 
 
 @click.command("start")
@@ -20,18 +32,72 @@ def start_command(
 ) -> int:
     """Run the job in WORKER and leave a committed, sorted, verifiable result."""
     resolved = resolved_settings(flags)
+    view = _View(resolved.settings)
     for warning in resolved.warnings:
         click.echo(f"warning: {warning}", err=True)
     request = request_of(worker, inputs, params, resolved)
-    view = _View(request.settings)
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         manifest = run_request(request, view)
     except KeyboardInterrupt:
-        return _failed(view, InterruptedRunError("interrupted", signal="SIGINT"))
+        return view.fail(InterruptedRunError("interrupted by Ctrl-C", signal="SIGINT"))
     except PymrError as error:
-        return _failed(view, error)
+        return view.fail(error)
     except Exception as error:  # noqa: BLE001 - what nothing foresaw is a bug with a report
-        return _failed(view, internal_error(error))
+        return view.fail(internal_error(error))
     view.succeed(manifest)
     return 0
+
+
+def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise InterruptedRunError("terminated by SIGTERM", signal="SIGTERM")
+
+
+class _View(Observer):
+    """Shows a run: events on stdout under --json, everything for people on stderr."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._plan: Plan | None = None
+        self._progress = ProgressView(
+            sys.stderr, is_terminal=sys.stderr.isatty(), quiet=settings.quiet
+        )
+        self._json = JsonLines(sys.stdout.buffer.write) if settings.json else None
+
+    def planned(self, plan: Plan) -> None:
+        self._plan = plan
+        self._progress.show_plan(plan.shown_output)
+
+    def entry(self, entry: Entry) -> None:
+        if self._json is not None:
+            self._json(entry)
+            sys.stdout.buffer.flush()
+        self._progress.entry(entry)
+
+    def tick(self, now: float) -> None:
+        self._progress.tick(now)
+
+    def fail(self, error: PymrError) -> int:
+        """Show why the run failed and return the exit code."""
+        self._progress.close()
+        name = self._plan.spec.name if self._plan else None
+        if self._json is not None and name is None:  # No event has said so.
+            click.echo(msgspec.json.encode({"kind": "Refused", **to_dict(error)}).decode())
+        return fail(error, name=name, snapshot=self._progress.snapshot)
+
+    def succeed(self, manifest: Manifest) -> None:
+        """Show what came out."""
+        from pymr.observe.summary import render_success
+        from pymr.runner.result import Result
+
+        self._progress.close()
+        assert self._plan is not None, "a run that is done was planned"
+        if self._settings.quiet:
+            return
+        summary = render_success(
+            manifest,
+            self._progress.snapshot,
+            output=self._plan.shown_output,
+            first_rows=list(islice(Result(self._plan.output).raw_rows(), ROWS_SHOWN)),
+        )
+        click.echo(summary, err=True)

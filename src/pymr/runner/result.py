@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
-from pymr.records.part import read_rows
+from pymr.records.part import read_rows, split_rows
 from pymr.store.base import ObjectStore
 from pymr.store.local import LocalStore
 from pymr.task.commit import open_part
@@ -46,6 +46,11 @@ class Result:
     def chunks(self, part: ManifestPart) -> Iterator[bytes]:
         """Return the bytes of one part, in pieces."""
         return open_part(self._store, part)
+
+    def raw_rows(self) -> Iterator[bytes]:
+        r"""Return all rows as they stand in the parts, without their `\n`."""
+        for part in self.manifest.parts:
+            yield from split_rows(self.chunks(part))
 
     def head(self, number: int = 10) -> list[tuple[Any, Any]]:
         """Return the first `number` pairs."""

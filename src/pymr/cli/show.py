@@ -1,0 +1,114 @@
+"""`pymr show` and `pymr errors`: what happened in a run, from its history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import click
+
+from pymr import errors
+from pymr.core.events import AttemptFailed, AttemptLost, Entry, RunFinished
+from pymr.core.spec import Attempt
+from pymr.errors import PymrError
+from pymr.observe.failure import render_failure
+from pymr.observe.feed import encode_entry
+from pymr.observe.quantity import show_bytes, show_count, show_duration
+from pymr.observe.snapshot import PhaseState, Snapshot, fold
+from pymr.runner.find import FoundRun, committed_manifest, find_run, history_of, state_of
+
+
+@click.command("show")
+@click.argument("run", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="All events, one JSON object a line.")
+def show_command(run: str, as_json: bool) -> None:
+    """Show how RUN stands and what happened in it: a name, an id or an output folder."""
+    found = find_run(run)
+    history = history_of(found)
+    if as_json:
+        _print_json(history)
+    else:
+        click.echo("\n".join(_lines(found, history)))
+
+
+@click.command("errors")
+@click.argument("run", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each failure.")
+def errors_command(run: str, as_json: bool) -> None:
+    """Show every attempt of RUN that failed or was lost, and why the run failed, if it did."""
+    found = find_run(run)
+    failures = [entry for entry in history_of(found) if _error_of(entry) is not None]
+    if as_json:
+        _print_json(failures)
+    elif not failures:
+        click.echo(f"{found.name}: nothing failed", err=True)
+    else:
+        click.echo("\n".join(text for entry in failures for text in _failure(found, entry)))
+
+
+def _print_json(entries: list[Entry]) -> None:
+    for entry in entries:
+        click.echo(encode_entry(entry).decode("utf-8", "replace"), nl=False)
+
+
+def _error_of(entry: Entry) -> PymrError | None:
+    match entry.event:
+        case AttemptFailed(_, error) | AttemptLost(_, _, error):
+            return errors.from_dict(error)
+        case RunFinished(error) if error is not None:
+            return errors.from_dict(error)
+    return None
+
+
+def _failure(found: FoundRun, entry: Entry) -> Iterator[str]:
+    error = _error_of(entry)
+    assert error is not None, "only failures are shown"
+    at = time.strftime("%H:%M:%S", time.localtime(entry.time))
+    match entry.event:
+        case AttemptFailed(attempt, _, will_retry) | AttemptLost(attempt, _, _, will_retry):
+            yield f"{at}  {_name(attempt)}  {'tried again' if will_retry else 'not tried again'}"
+        case _:
+            yield f"{at}  the run ended"
+    yield render_failure(error, None, found.name)
+    yield ""
+
+
+def _name(attempt: Attempt) -> str:
+    return f"{attempt} attempt {attempt.number}"
+
+
+def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
+    snapshot = Snapshot()
+    for entry in history:
+        fold(snapshot, entry)
+    started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.started))
+    yield f"run     {found.name}   {state_of(found)}   started {started}"
+    yield f"id      {found.run}"
+    yield f"output  {found.output}"
+    if snapshot.started is not None:
+        yield f"worker  {snapshot.worker}: {', '.join(snapshot.functions)}"
+        yield f"input   {snapshot.input_files} files, {show_bytes(snapshot.input_bytes)}"
+        yield f"took    {show_duration((snapshot.finished or snapshot.time) - snapshot.started)}"
+        yield from _phase("map", snapshot.map)
+        yield from _phase("reduce", snapshot.reduce)
+        yield f"tries   {snapshot.failed} failed, {snapshot.retried} retried, {snapshot.lost} lost"
+    for warning in snapshot.warnings:
+        yield f"warning {warning}"
+    yield from _result(found)
+
+
+def _phase(name: str, state: PhaseState) -> Iterator[str]:
+    if state.tasks:
+        yield f"{name:<7} {state.committed} of {state.tasks} tasks"
+
+
+def _result(found: FoundRun) -> Iterator[str]:
+    manifest = committed_manifest(found.output)
+    if manifest is None or manifest.run != found.run:
+        return
+    yield (
+        f"result  {show_count(manifest.records)} rows in {len(manifest.parts)} parts,"
+        f" {show_bytes(manifest.bytes)}"
+    )
+    for name, count in manifest.counters.items():
+        yield f"counter {name} {count:,}"

@@ -131,9 +131,11 @@ def test_a_sync_costs_one_fsync_and_the_second_one_the_folder(
 ) -> None:
     """A sync without news is free; the folder is synced once, with the second sync."""
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").resolve())
+    )
     journal = Journal(str(path))
-    file, folder = str(path), str(path.parent)
+    file, folder = path, path.parent
 
     journal.sync()
     assert synced == []
@@ -196,10 +198,15 @@ def test_after_an_error_nothing_more_is_taken(
         raise OSError(number, os.strerror(number))
 
     journal = Journal(str(path))
-    with monkeypatch.context() as patch, pytest.raises(error_class):
-        patch.setattr(os, call, fail)
+
+    def append_and_sync() -> None:
         journal.append(b"one")
         journal.sync()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(error_class):
+            append_and_sync()
 
     with pytest.raises(InternalError, match="is closed"):
         journal.append(b"two")

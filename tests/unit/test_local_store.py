@@ -130,7 +130,7 @@ def test_a_write_that_fails_at_the_end_leaves_nothing(
     """After a failed fsync or link the object is not there, nor a temporary file."""
     monkeypatch.setattr(os, call, failing(errno.EIO))
 
-    with pytest.raises(StoreError, match="cannot write `.*key`: Input/output error"):
+    with pytest.raises(StoreError, match=r"cannot write `.*key`: Input/output error"):
         store.put_if_absent("key", b"x")
 
     assert files(store) == []
@@ -183,12 +183,15 @@ def test_running_out_of_descriptors_is_a_resource_error(store: LocalStore) -> No
     lowest_free = os.dup(0)
     os.close(lowest_free)
     held = []
+
+    def create_many() -> None:
+        for _ in range(10):
+            held.append(store.create(f"new-{len(held)}"))
+
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 3, hard))
     try:
         with pytest.raises(ResourceError, match="Too many open files") as caught:
-            for _ in range(10):
-                writer = store.create(f"new-{len(held)}")
-                held.append(writer)
+            create_many()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for writer in held:
@@ -265,7 +268,7 @@ def test_listing_what_is_no_folder_is_an_error(store: LocalStore) -> None:
     """A file where a folder should be is not an empty folder."""
     store.put_if_absent("file", b"x")
 
-    with pytest.raises(StoreError, match="cannot list `.*file`: Not a directory"):
+    with pytest.raises(StoreError, match=r"cannot list `.*file`: Not a directory"):
         list(store.list("file"))
 
 

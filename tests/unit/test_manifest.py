@@ -166,7 +166,7 @@ def test_a_corrupt_manifest_is_named(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     store.put_if_absent(MANIFEST, encode_manifest(manifest()).replace(b"wc-7f3a", b"wc-7f3b"))
 
-    with pytest.raises(CorruptDataError, match="its digest is `[0-9a-f]{64}`, expected") as caught:
+    with pytest.raises(CorruptDataError, match=r"its digest is `[0-9a-f]{64}`, expected") as caught:
         read_manifest(store)
 
     assert caught.value.exit_code == 7

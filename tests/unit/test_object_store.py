@@ -60,7 +60,7 @@ def test_a_put_that_was_not_carried_out_may_be_repeated(
     """Nothing is there after a failure: retryable, and the same bytes may be sent again."""
     with monkeypatch.context() as patch:
         answer(patch, GenericError("connection reset\nDebug source"), stored=False)
-        with pytest.raises(StoreUnavailableError, match="failed on `key`: connection reset$"):
+        with pytest.raises(StoreUnavailableError, match=r"failed on `key`: connection reset$"):
             store.put_if_absent("key", b"mine")
 
     store.put_if_absent("key", b"mine")

@@ -99,7 +99,8 @@ def _take_claim(root: str, run: str, name: str) -> LocalClaim:
         claim = LocalClaim.take(root, record)
     except StoreError as error:
         raise _unusable(root, error.__cause__) from error
-    if not os.access(root, os.W_OK | os.X_OK):  # Better now than when the parts are shown.
+    # Better now than when the parts are shown.
+    if not os.access(root, os.W_OK | os.X_OK, effective_ids=True):
         claim.release()
         raise _unusable(root, "the directory is read-only")
     return claim

@@ -1,0 +1,194 @@
+"""An output directory before a run: claimed, emptied of dead runs, or refused with a reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pymr import names
+from pymr.errors import OutputError
+from pymr.store.claim import read_claim
+from pymr.store.local import LocalStore
+from pymr.task.manifest import Manifest
+from pymr.task.output import prepare_output
+from staged_run import published
+
+
+def publish_run(root: Path) -> Manifest:
+    """Put a published output of one row there."""
+    return published(LocalStore(str(root)), "r1", [b"a\t1\n"], finished=1_700_000_000.5)
+
+
+def refused(root: Path | str, **options: bool) -> OutputError:
+    with pytest.raises(OutputError) as caught:
+        prepare_output(str(root), run="r2", name="new", **options)
+    assert caught.value.exit_code == 4
+    assert caught.value.hint
+    return caught.value
+
+
+@pytest.mark.parametrize("make", [lambda _: None, Path.mkdir])
+def test_a_new_or_empty_directory_is_claimed(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """The output is made, is ours while we hold it, and then free."""
+    root = tmp_path / "out"
+    make(root)
+
+    with prepare_output(str(root), run="r1", name="wc") as output:
+        record, is_held = read_claim(str(root))
+        assert record is not None
+        assert (record.run, record.name, record.pid, is_held) == ("r1", "wc", os.getpid(), True)
+        assert output.previous is None
+        assert output.store.root == str(root)
+
+    assert read_claim(str(root)) == (None, False)
+
+
+def test_a_claimed_output_is_refused(tmp_path: Path) -> None:
+    """F98: the second run is told which run owns the output."""
+    with prepare_output(str(tmp_path), run="r1", name="wc"):
+        error = refused(tmp_path, overwrite=True)
+
+    assert "is claimed by run r1 (pid" in error.message
+
+
+def test_a_file_is_no_output(tmp_path: Path) -> None:
+    """A file in place of the output stays as it is."""
+    path = tmp_path / "out"
+    path.write_bytes(b"mine")
+
+    assert "is a file, expected a new or empty directory" in refused(path).message
+
+    assert path.read_bytes() == b"mine"
+
+
+def test_a_file_above_the_output_is_named_by_the_system(tmp_path: Path) -> None:
+    """The words of the system say what is wrong with the path."""
+    (tmp_path / "file").write_bytes(b"")
+
+    assert refused(tmp_path / "file" / "out").message.endswith("cannot be used: Not a directory")
+
+
+def test_files_of_the_user_are_listed_and_left(tmp_path: Path) -> None:
+    """A directory with other files is refused, five of them named, and nothing is made."""
+    for name in ["g", "f", "e", "d", "c\n", "b", "a"]:
+        (tmp_path / name).write_bytes(b"mine")
+
+    message = refused(tmp_path, overwrite=True).message
+
+    assert "not PyMR's: `a`, `b`, `c\\n`, `d`, `e` and 2 more" in message
+    assert len(list(tmp_path.iterdir())) == 7
+
+
+def test_a_single_foreign_file_is_enough(tmp_path: Path) -> None:
+    """Also beside what a dead run left: it may be the user's only copy."""
+    with prepare_output(str(tmp_path), run="r1", name="wc"):
+        (tmp_path / "part-00000.tsv").write_bytes(b"mine")
+
+    assert "not PyMR's: `part-00000.tsv`, expected" in refused(tmp_path).message
+
+
+def test_an_output_that_exists_is_refused_with_what_it_is(tmp_path: Path) -> None:
+    """The message says which run, when and how much; the hint, how to go on."""
+    publish_run(tmp_path)
+
+    error = refused(tmp_path)
+
+    assert f"output `{tmp_path}` exists: run name-r1 of 2023-11-1" in error.message
+    assert error.message.endswith(", 1 part(s), 1 row(s)")
+    assert "--overwrite" in (error.hint or "")
+    assert read_claim(str(tmp_path)) == (None, False)
+
+
+def test_an_output_to_be_overwritten_stays_until_then(tmp_path: Path) -> None:
+    """With `overwrite` the old manifest is handed over and nothing of it is touched."""
+    manifest = publish_run(tmp_path)
+    (tmp_path / "notes.txt").write_bytes(b"mine")
+
+    with prepare_output(str(tmp_path), run="r2", name="new", overwrite=True) as output:
+        assert output.previous == manifest
+        assert output.store.get(manifest.parts[0].key) == b"a\t1\n"
+        assert (tmp_path / "_SUCCESS").exists()
+        assert (tmp_path / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_damaged_output_is_left_to_the_user(tmp_path: Path, *, overwrite: bool) -> None:
+    """An output whose manifest cannot be read is neither overwritten nor taken for none."""
+    publish_run(tmp_path)
+    (tmp_path / names.MANIFEST).write_bytes(b"{}")
+
+    assert "exists, and cannot be read: manifest" in refused(tmp_path, overwrite=overwrite).message
+
+
+def test_what_a_dead_run_left_is_removed(tmp_path: Path) -> None:
+    """Objects, spills, journal and half-written files of uncommitted runs go."""
+    store = LocalStore(str(tmp_path))
+    store.put_if_absent(names.attempt_key("r0", "map", 0, 1, "nonce"), b"x")
+    store.put_if_absent(names.journal_key("r0"), b"x")
+    for folder in ["", "_pymr/", "_pymr/r0/map/"]:
+        (tmp_path / f"{folder}.tmp-1").write_bytes(b"half")
+
+    with prepare_output(str(tmp_path), run="r1", name="wc"):
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["CLAIM", "_pymr"]
+
+
+def test_dead_runs_beside_an_output_are_removed_too(tmp_path: Path) -> None:
+    """Of an output to be overwritten only the run that its manifest names stays."""
+    manifest = publish_run(tmp_path)
+    store = LocalStore(str(tmp_path))
+    store.put_if_absent(names.journal_key("r0"), b"x")
+
+    with prepare_output(str(tmp_path), run="r2", name="new", overwrite=True):
+        assert {entry.key for entry in store.list("_pymr")} == {
+            "_pymr/CLAIM",
+            "_pymr/MANIFEST.json",
+            "_pymr/r1/journal",
+            manifest.parts[0].key,
+        }
+
+
+@pytest.fixture
+def folder_of_nobody() -> Iterator[Path]:
+    """A directory that we own as a user whom permissions stop (root passes them all)."""
+    path = Path(tempfile.mkdtemp())
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+        os.seteuid(65534)
+    yield path
+    os.seteuid(os.getuid())
+    shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("below", [".", "out", "out/deep"])
+def test_a_directory_without_write_permission_is_refused(
+    folder_of_nobody: Path, below: str
+) -> None:
+    """Before any work, with the system's words."""
+    folder_of_nobody.chmod(0o555)
+
+    message = refused(folder_of_nobody / below).message
+
+    assert message.endswith("cannot be used: Permission denied")
+    assert list(folder_of_nobody.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_read_is_refused(folder_of_nobody: Path) -> None:
+    """What is in it is unknown, so it may hold anything."""
+    folder_of_nobody.chmod(0o333)
+
+    assert refused(folder_of_nobody).message.endswith("cannot be used: Permission denied")
+
+
+def test_an_output_made_read_only_is_found_out_at_once(folder_of_nobody: Path) -> None:
+    """`_pymr` may be written, but the parts could not be shown in the end."""
+    (folder_of_nobody / "_pymr").mkdir()
+    folder_of_nobody.chmod(0o555)
+
+    assert refused(folder_of_nobody).message.endswith("the directory is read-only")
+
+    assert read_claim(str(folder_of_nobody)) == (None, False)

@@ -11,6 +11,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Cargo and maturin build for one Python, or each would undo the other's work.
 export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 
+# A company's certificates are in the system's store; uv has one of its own.
+export UV_SYSTEM_CERTS := true
+
 bin := .venv/bin
 rust_sources := rust/Cargo.toml $(wildcard rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
@@ -57,7 +60,14 @@ check: setup ## Static checks: ruff, mypy, imports, house rules, cargo fmt and c
 	cargo clippy --quiet --manifest-path rust/Cargo.toml --all-targets -- --deny warnings
 
 test: setup ## All tests, of Rust and of Python
-	@cargo test --quiet --manifest-path rust/Cargo.toml
+	@read -r version folder < <($(bin)/python -c \
+	    'import sysconfig as s; print(s.get_config_var("LDVERSION"), s.get_config_var("LIBDIR"))')
+	if echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - -L"$$folder" -lpython"$$version" 2> /dev/null; then
+	    LD_LIBRARY_PATH="$$folder" cargo test --quiet --manifest-path rust/Cargo.toml
+	else
+	    echo "skipped: the tests of Rust, which link libpython   get it: sudo apt install libpython$$version-dev"
+	    [ -z "$${CI:-}" ]
+	fi
 	$(bin)/pytest -n 2
 
 bench: setup ## Compare with what you would write by hand; adds to benchmarks/history

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt
-from pymr.errors import PymrError, UserCodeError
+from pymr.errors import PymrError
 from pymr.task import channel
 
 if TYPE_CHECKING:
@@ -101,5 +101,4 @@ def _failed(attempt: Attempt, error: PymrError) -> channel.Failed:
     fields = error.fields
     place = (fields.get("input"), fields.get("offset"), fields.get("key"))
     signature = f"{type(error).__name__} {error.message} {place}"
-    retryable = error.retryable or isinstance(error, UserCodeError)
-    return channel.Failed(attempt, errors.to_dict(error), retryable, signature)
+    return channel.Failed(attempt, errors.to_dict(error), error.retryable, signature)

@@ -69,7 +69,7 @@ def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:
         splits = mapping.run()
         totals = part.finish()
         writer.commit()
-    return mapping.receipt(
+    receipt = mapping.receipt(
         splits,
         size=totals.bytes,
         sha256=totals.sha256,
@@ -81,6 +81,7 @@ def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:
         key_mixed=totals.key_mixed,
         value_mixed=totals.value_mixed,
     )
+    return msgspec.structs.replace(receipt, splits=tuple(splits))
 
 
 class _Mapping:

@@ -75,6 +75,9 @@ class SortedRunWriter:
         (partition, key) must not be less than the last one; an equal key goes on.
         """
         if partition != len(self._index):
+            assert len(self._index) < partition < self._partitions, (
+                f"partition {partition} comes after {len(self._index)} of {self._partitions}"
+            )
             self._end_partitions(partition)
         if key != self._key:
             assert self._key is None or self._key < key, f"{key!r} comes after {self._key!r}"
@@ -113,9 +116,6 @@ class SortedRunWriter:
         self._groups = self._groups_before = 0
 
     def _end_partitions(self, partition: int) -> None:
-        assert len(self._index) < partition <= self._partitions, (
-            f"partition {partition} comes after {len(self._index)} of {self._partitions}"
-        )
         while len(self._index) < partition:
             self._end_block()
             self._index.append(PartitionIndex(self._sum, self._groups, tuple(self._blocks)))

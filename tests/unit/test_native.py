@@ -1,0 +1,82 @@
+"""What the native module does beside keys: the tie to the parent process, and fingerprints."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pymr import _native
+from pymr.shuffle.codec import encode_key
+from pymr.shuffle.partition import fingerprint_of, partition_of
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
+print(child.stdout.readline().decode().strip(), flush=True)
+"""
+CHILD = """
+import sys
+from pymr import _native
+print(_native.die_with_parent(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can")
+def test_a_process_dies_with_its_parent() -> None:
+    """The child would wait for ever for input that nobody sends, holding our pipe open."""
+    read = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD], stdin=read, stdout=read, stderr=read
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        assert parent.stderr is not None
+        assert parent.stdout.readline() == b"True\n"
+        # The child has inherited stdin and stderr: their other end sees its death.
+        assert parent.stderr.read() == b""
+        assert parent.wait() == 0
+
+
+def test_xxh3_equals_its_published_values() -> None:
+    """The hash is XXH3 with seed 0, so other programs find the same partitions."""
+    assert _native.xxh3_64(b"") == 0x2D06800538D394C2
+    assert _native.xxh3_128(b"") == 0x99AA06D3014798D86001C324468D497F
+
+
+def test_the_partition_of_a_key_never_changes() -> None:
+    """The same on every machine, in every version and run."""
+    keys = ("the", "of", 1, 1.0, True, None, b"", (1, "a"))
+
+    partitions = [partition_of(encode_key(key), 1000) for key in keys]
+
+    assert partitions == [831, 544, 924, 829, 954, 127, 589, 858]
+
+
+def test_the_fingerprint_of_a_record_never_changes() -> None:
+    """It stands in receipts that another version may have to check."""
+    assert fingerprint_of(b"\x40the", b"\x11") == 0xAE3CB068574F44C2C140F8E316474E97
+
+
+def test_the_fingerprint_tells_where_a_key_ends() -> None:
+    """Moving a byte from the value to the key is another record."""
+    assert fingerprint_of(b"ab", b"c") != fingerprint_of(b"a", b"bc")
+
+
+def test_the_native_sum_of_fingerprints_is_their_sum() -> None:
+    """Records with keys of any length add up modulo 2**128, in any order."""
+    values = [bytes([n]) * n for n in range(200)]
+    for key in (b"", b"key", b"k" * 127, b"k" * 128, b"k" * 70_000):
+        expected = sum(fingerprint_of(key, value) for value in values) % (1 << 128)
+
+        assert _native.fingerprint_sum(key, values) == expected
+        assert _native.fingerprint_sum(key, values[::-1]) == expected
+    assert _native.fingerprint_sum(b"", []) == 0
+
+
+def test_the_native_sum_refuses_what_is_no_bytes() -> None:
+    """A wrong type is a TypeError, not a crash."""
+    with pytest.raises(TypeError):
+        _native.fingerprint_sum(b"", ["text"])  # type: ignore[list-item]

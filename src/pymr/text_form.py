@@ -19,9 +19,7 @@ def show_bytes(data: bytes, limit: int = 200) -> str:
     """
     if len(data) <= limit:
         return _printable(data.decode("utf-8", "surrogateescape"))
-    cut = limit
-    while cut > limit - 4 and cut > 0 and data[cut] & 0xC0 == 0x80:  # noqa: PLR2004 - UTF-8 tail
-        cut -= 1
+    cut = next((cut for cut in range(limit, max(limit - 4, 0), -1) if _begins(data[cut])), limit)
     return _printable(data[:cut].decode("utf-8", "surrogateescape")) + "…"
 
 
@@ -39,6 +37,11 @@ def show_text(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c == "\\" else _character(c) for c in text)
+
+
+def _begins(byte: int) -> bool:
+    """Return whether a character of UTF-8 may begin with that byte."""
+    return byte & 0xC0 != 0x80  # noqa: PLR2004 - 10xxxxxx goes on with a character
 
 
 def _printable(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Bytes ↔ records: finding and reading inputs, writing and reading parts."""

@@ -97,6 +97,7 @@ class Transcoder:
             good = self._decoder.decode(data[: max(0, error.start - pending)])
             raise undecodable(
                 error,
+                encoding=self._encoding,
                 name=self._name,
                 offset=self._read - pending + error.start,
                 line=self._lines + good.count("\n") + 1,
@@ -108,13 +109,13 @@ class Transcoder:
 
 
 def undecodable(
-    error: UnicodeDecodeError, *, name: str, offset: int, line: int | None
+    error: UnicodeDecodeError, *, encoding: str, name: str, offset: int, line: int | None
 ) -> RecordError:
     """Return the error for bytes at `offset` of the input `name` that are no text."""
     seen = error.object[error.start : error.start + 16].hex(" ")
     where = f"line {line}, byte {offset}" if line else f"byte {offset}"
     return RecordError(
-        f"input `{name}` is not {error.encoding} at {where}: `{seen}`, {error.reason}",
+        f"input `{name}` is not {encoding} at {where}: `{seen}`, {error.reason}",
         hint="--encoding NAME, or --errors replace",
         input=name,
         offset=offset,

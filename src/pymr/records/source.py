@@ -9,6 +9,7 @@ when it has been read. A file that has only grown is read up to its planned size
 from __future__ import annotations
 
 import os
+import stat
 from types import TracebackType
 from typing import Self
 
@@ -85,6 +86,8 @@ class FileSource:
             raise _changed(
                 self.name, f"it has {seen.st_size} bytes", f"{planned.size} as when it was planned"
             )
+        if not stat.S_ISREG(seen.st_mode):
+            raise _changed(self.name, "it is not a regular file", "the file that was planned")
         if not planned.inode:
             return  # A plan without times: there is nothing more to compare.
         if seen.st_ino != planned.inode:

@@ -192,7 +192,11 @@ class TextDecoder:
             case "strict":
                 at = offset + error.start
                 raise undecodable(
-                    error, name=self._name, offset=at, line=self._line_number(at)
+                    error,
+                    encoding=self._encoding,
+                    name=self._name,
+                    offset=at,
+                    line=self._line_number(at),
                 ) from error
             case "skip":
                 for start, run in runs_of(offset, raw, self._keep):

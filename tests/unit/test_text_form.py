@@ -1,0 +1,38 @@
+"""How bytes look in messages."""
+
+from __future__ import annotations
+
+import pytest
+
+from pymr.text_form import show_bytes, show_path
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"plain text", "plain text"),
+        ("é 😀".encode(), "é 😀"),
+        (b"a\tb\r\n", "a\\tb\\r\\n"),
+        (b"\x1b[31m\0\x7f", "\\x1b[31m\\x00\\x7f"),
+        (b"\xff\xc3", "\\xff\\xc3"),
+        ("\u2028\u202e\xa0".encode(), "\\u2028\\u202e\\xa0"),
+        (b"\\n", "\\\\n"),
+        (b"\\xff", "\\\\xff"),
+    ],
+)
+def test_what_is_not_printable_is_escaped(data, shown):
+    """No control character, no terminal escape, and no two values look the same."""
+    assert show_bytes(data) == show_path(data) == shown
+
+
+def test_a_long_value_is_cut_at_a_character():
+    """At most `limit` bytes are shown; a character is not cut in two."""
+    assert show_bytes(b"x" * 201) == "x" * 200 + "…"
+    assert show_bytes(b"x" * 200) == "x" * 200
+    assert show_bytes("é".encode() * 3, limit=3) == "é…"
+    assert show_bytes(b"\x80" * 9, limit=3) == "\\x80\\x80\\x80…"
+
+
+def test_a_path_is_shown_whole():
+    """A message that names half a file helps nobody."""
+    assert show_path("x" * 4000) == "x" * 4000

@@ -85,12 +85,18 @@ def spec(reducers: int = 2) -> JobSpec:
     return JobSpec(run="r", name="wordcount", worker="worker.py", shape=shape, reducers=reducers)
 
 
-def job(sizes: Sequence[int] = (26,), mappers: int = 2, reducers: int = 2, **limits: float) -> Job:
-    """A job over files of `sizes`, with leases of 10 s and no deadline."""
+def job(
+    sizes: Sequence[int] = (26,),
+    mappers: int = 2,
+    reducers: int = 2,
+    deadline: float | None = None,
+    **limits: float,
+) -> Job:
+    """A job over files of `sizes`, with leases of 10 s."""
     inputs = files(*sizes)
     tasks = plan_map_tasks(inputs, mappers)
     told = PhaseLimits(**{"lease_s": 10.0, **limits})  # type: ignore[arg-type]
-    return Job(spec(reducers), inputs, tasks, told)
+    return Job(spec(reducers), inputs, tasks, told, deadline)
 
 
 def edge_sum(task: int, partition: int) -> EdgeSum:

@@ -24,7 +24,8 @@ WARNINGS_SHOWN_MAX = 3
 COUNTERS_SHOWN_MAX = 6
 SLOW_RATIO = 1.5  # the slowest task is named from here on …
 SLOW_S_MIN = 1.0  # … unless it took less than a second: that is noise
-SKEW_SHARE = 0.5  # of all records in one partition
+SKEW_SHARE = 0.5  # of all records in one partition …
+SKEW_RATIO = 1.5  # … and so many times its fair share: of two, one always has half
 
 
 def render_success(
@@ -135,7 +136,9 @@ def _skew(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
     records = manifest.ledger["partition_records"]
     total, partitions = sum(records), len(records)
     # With as few records as partitions, where they lie says nothing.
-    if partitions < 2 or total <= partitions or max(records) <= SKEW_SHARE * total:  # noqa: PLR2004
+    if partitions < 2 or total <= partitions:  # noqa: PLR2004 - one partition has it all
+        return
+    if max(records) <= max(SKEW_SHARE, SKEW_RATIO / partitions) * total:
         return
     index = records.index(max(records))
     line = f"  warning: reducer {index} has {show_percent(max(records), total)} of data"
@@ -194,7 +197,7 @@ def _rows(manifest: Manifest, output: str, first_rows: Sequence[bytes]) -> list[
     first = next((part.name for part in manifest.parts if part.records), "")
     lines = [f"  first records of {place}/{first}"]
     for row in first_rows[:ROWS_MAX]:
-        cells = row.decode(errors="surrogateescape").split("\t")
+        cells = row[: 4 * ROW_CHARS_MAX].decode(errors="surrogateescape").split("\t")
         line = "    ".join(show_text(cell) for cell in cells)
         lines.append(f"    {_cut(line, ROW_CHARS_MAX)}")
     return lines

@@ -1,0 +1,67 @@
+"""The history file of a run: appended while it goes, read when it is over."""
+
+import pytest
+
+from pymr.core.events import PhaseFinished, RunFinished, Warned, WorkersConnected
+from pymr.observe.feed import Feed, HistoryFile, read_history
+
+EVENTS = [WorkersConnected(2, 2), Warned("é\n"), PhaseFinished("map", 1), RunFinished(None)]
+
+
+def test_what_is_appended_is_read_back(tmp_path):
+    """Entries come back equal, also over two sessions of writing."""
+    path = str(tmp_path / "run" / "events.jsonl")
+    wrote = []
+
+    for _ in range(2):
+        with HistoryFile(path) as history:
+            feed = Feed([history, wrote.append], lambda: 12.5)
+            for event in EVENTS:
+                feed.append(event)
+
+    assert list(read_history(path)) == wrote
+    assert len(wrote) == 8
+
+
+def test_every_prefix_of_a_history_is_read_without_its_torn_line(tmp_path):
+    """A run that was killed leaves whatever had reached the disk."""
+    path = tmp_path / "events.jsonl"
+    wrote = []
+    with HistoryFile(str(path)) as history:
+        feed = Feed([history, wrote.append], lambda: 12.5)
+        for event in EVENTS:
+            feed.append(event)
+    data = path.read_bytes()
+
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        whole = data[:size].count(b"\n") + data[: size + 1].endswith(b"}\n")
+        assert list(read_history(str(path))) == wrote[:whole], size
+
+
+def test_a_kind_that_is_not_known_is_passed_over(tmp_path):
+    """A newer PyMR may know more."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(
+        b'{"v":1,"seq":1,"time":1.0,"kind":"FromTheFuture"}\n'
+        b"\xff\n"
+        b'{"v":1,"seq":2,"time":2.0,"kind":"Warned","message":"m","more":1}\n'
+    )
+
+    assert [(entry.seq, entry.event) for entry in read_history(str(path))] == [(2, Warned("m"))]
+
+
+@pytest.mark.parametrize("path", ["/dev/full", "/proc/no/such/folder/events.jsonl"])
+def test_a_history_that_can_not_be_written_warns_once_and_the_run_goes_on(path):
+    """A full disk, or a folder that can not be made."""
+    warnings, seen = [], []
+
+    with HistoryFile(path, warnings.append) as history:
+        feed = Feed([history, seen.append], lambda: 0.0)
+        for event in EVENTS:
+            feed.append(event)
+
+    assert len(seen) == len(EVENTS)
+    assert len(warnings) == 1
+    assert f"history `{path}` can not be written" in warnings[0]
+    assert "the run goes on without it" in warnings[0]

@@ -1,0 +1,178 @@
+"""A failure in words: at most 15 lines that name the user's line, record and next step."""
+
+from pathlib import Path
+
+import pytest
+
+from pymr.core.events import AttemptFailed, Entry
+from pymr.core.spec import Attempt
+from pymr.errors import (
+    ConfigError,
+    InputError,
+    InterruptedRunError,
+    PymrError,
+    StoreError,
+    UserCodeError,
+    WorkerFileError,
+    to_dict,
+)
+from pymr.observe.snapshot import PhaseState, Snapshot, fold
+from pymr.observe.summary import render_failure
+
+
+def frame(line=12, function="mapper", source="    ctx.emit(user, int(amount))"):
+    """Return a frame in the user's own file, below the current folder."""
+    file = str(Path.cwd() / "worker.py")
+    return {"file": file, "line": line, "function": function, "source": source}
+
+
+def raised(frames=None, **fields):
+    """Return the error of a mapper that raised ValueError."""
+    fields = {
+        "function": "mapper",
+        "error_type": "ValueError",
+        "error_text": "invalid literal for int() with base 10: 'n/a'",
+        "frames": [frame()] if frames is None else frames,
+        **fields,
+    }
+    return UserCodeError(f"mapper raised ValueError: {fields['error_text']}", **fields)
+
+
+def run_with(error, *, committed=61, phase="map"):
+    """Return what is known of a run in which an attempt failed with `error`."""
+    snapshot = Snapshot(map=PhaseState(tasks=64), reduce=PhaseState(tasks=8))
+    if phase == "map":
+        snapshot.map.committed = committed
+    else:
+        snapshot.map.committed, snapshot.reduce.committed = 64, committed
+    event = AttemptFailed(Attempt(phase, 17, 1), to_dict(error), will_retry=False)
+    return fold(snapshot, Entry(1, 1, 0.0, event))
+
+
+def test_an_error_of_user_code_shows_line_record_and_progress():
+    """The whole picture."""
+    error = raised(input="logs/19.gz", line=48213, offset=3901127, record="u881,checkout,n/a")
+
+    text = render_failure(error, run_with(error), "wc-7f3a")
+
+    assert text.splitlines() == [
+        "✗ wc-7f3a failed: mapper raised ValueError in map-0017",
+        "    worker.py:12 in mapper",
+        "    ▸ 12 │     ctx.emit(user, int(amount))",
+        "    ValueError: invalid literal for int() with base 10: 'n/a'",
+        '  record  logs/19.gz  line 48213 (byte 3901127):  "u881,checkout,n/a"',
+        "  61 of 64 map tasks finished; nothing was published",
+        "  hint: fix worker.py:12 and start again",
+    ]
+
+
+def test_an_error_in_a_reducer_shows_the_key():
+    """And how far the reduce phase had come."""
+    error = raised(function="reducer", key="'the'")
+
+    text = render_failure(error, run_with(error, committed=3, phase="reduce"), "wc")
+
+    assert text.startswith("✗ wc failed: reducer raised ValueError in reduce-0017\n")
+    assert "\n  key  'the'\n" in text
+    assert "\n  3 of 8 reduce tasks finished; nothing was published\n" in text
+
+
+@pytest.mark.parametrize(("count", "lines"), [(4, 8), (5, 5), (50, 5)])
+def test_of_many_frames_the_first_and_the_last_are_shown(count, lines):
+    """With the number of those between."""
+    frames = [frame(line=number, function=f"f{number}") for number in range(1, count + 1)]
+
+    shown = render_failure(raised(frames), None, "wc").splitlines()[1:-2]
+
+    assert len(shown) == lines
+    assert shown[0] == "    worker.py:1 in f1"
+    assert shown[-2] == f"    worker.py:{count} in f{count}"
+    assert (f"    … {count - 2} frames more" in shown) == (count > 4)
+
+
+def test_no_failure_is_longer_than_15_lines_and_the_hint_is_kept():
+    """Whatever the error holds."""
+    example = "\n".join(f"line {number}" for number in range(30))
+    error = WorkerFileError("\n".join("abcdefghijklmnop"), hint="do this", example=example)
+
+    lines = render_failure(error, None, "wc").splitlines()
+
+    assert len(lines) == 15
+    assert lines[-1] == "  hint: do this"
+
+
+def test_an_error_of_pymr_is_its_message_and_hint():
+    """The hint of the error wins over ours."""
+    text = render_failure(ConfigError("no input given", hint="add --input PATH"))
+
+    assert text == "✗ no input given\n  hint: add --input PATH"
+
+
+def test_an_error_of_an_input_names_the_task_and_no_frame():
+    """The place stands in its message; the task is the one that read it."""
+    error = InputError("`a.txt`: byte 7 is not UTF-8", input="a.txt", offset=7)
+
+    assert render_failure(error, run_with(error), "wc").splitlines() == [
+        "✗ wc failed: `a.txt`: byte 7 is not UTF-8 in map-0017",
+        "  61 of 64 map tasks finished; nothing was published",
+    ]
+
+
+def test_an_error_that_no_attempt_had_names_no_task():
+    """Another attempt's failure is not blamed for it."""
+    snapshot = run_with(InputError("something else"))
+
+    assert "map-0017" not in render_failure(StoreError("denied"), snapshot, "wc")
+
+
+def test_an_interrupted_run_did_not_fail():
+    """The user stopped it."""
+    assert render_failure(InterruptedRunError("interrupted"), None, "wc") == "✗ wc: interrupted"
+
+
+def test_a_worker_file_that_cannot_be_imported_shows_the_frames_once():
+    """Its message holds the error already; the example shows what would do."""
+    error = WorkerFileError(
+        "`worker.py` cannot be imported: ZeroDivisionError: division by zero",
+        error_type="ZeroDivisionError",
+        error_text="division by zero",
+        frames=[frame(3, "<module>", "x = 1 / 0")],
+        example="def mapper(ctx, chunk):\n    ctx.emit(key, value)",
+    )
+
+    assert render_failure(error).splitlines() == [
+        "✗ `worker.py` cannot be imported: ZeroDivisionError: division by zero",
+        "    def mapper(ctx, chunk):",
+        "        ctx.emit(key, value)",
+        "    worker.py:3 in <module>",
+        "    ▸ 3 │ x = 1 / 0",
+    ]
+
+
+def test_nothing_of_the_user_reaches_the_terminal_unescaped():
+    """B87, B94: file names, records, messages, functions, sources, hints."""
+    evil = "\x1b[31mred\x07\u202e\nline"
+    error = raised(
+        [{"file": evil, "line": 1, "function": evil, "source": evil}],
+        error_type=evil,
+        error_text=evil,
+        input=evil,
+        line=1,
+        offset=0,
+        record=evil,
+        example=evil,
+    )
+    error.hint = evil
+
+    for shown in (error, PymrError(evil, hint=evil), raised([], key=evil)):
+        for line in render_failure(shown, None, evil).splitlines():
+            assert line.isprintable(), line
+
+
+def test_long_texts_are_cut():
+    """One line of a record or a message does not fill the screen."""
+    error = raised(
+        [frame(source="x" * 10_000)], error_text="y" * 10_000, record="z", input="w" * 9999
+    )
+
+    assert max(map(len, render_failure(error, None, "wc").splitlines())) < 500

@@ -1,0 +1,76 @@
+"""The feed: events numbered, stamped, and written as lines of JSON."""
+
+import json
+
+import msgspec
+
+from pymr.core.events import (
+    AttemptFailed,
+    AttemptStarted,
+    Entry,
+    PhaseFinished,
+    Published,
+    Warned,
+    WorkersConnected,
+)
+from pymr.core.spec import Attempt
+from pymr.observe.feed import Feed, JsonLines, flat
+
+
+def test_entries_are_numbered_from_one_and_stamped_and_go_to_every_sink():
+    """All sinks see the same entries in the same order."""
+    times = iter([10.0, 20.5])
+    first, second = [], []
+    feed = Feed([first.append, second.append], lambda: next(times))
+
+    feed.append(WorkersConnected(4, 4))
+    feed.append(PhaseFinished("map", 3))
+
+    assert first == second
+    assert first == [
+        Entry(1, 1, 10.0, WorkersConnected(4, 4)),
+        Entry(1, 2, 20.5, PhaseFinished("map", 3)),
+    ]
+
+
+def test_an_entry_is_one_flat_line_of_json():
+    """The event's kind and fields stand beside `v`, `seq` and `time`."""
+    lines = []
+    feed = Feed([JsonLines(lines.append)], lambda: 1735689600.25)
+
+    feed.append(AttemptStarted(Attempt("map", 3, 1), "worker-1"))
+
+    assert lines == [
+        b'{"v":1,"seq":1,"time":1735689600.25,"kind":"AttemptStarted",'
+        b'"attempt":{"phase":"map","task":3,"number":1},"worker":"worker-1","backup":false}\n'
+    ]
+
+
+def test_an_event_without_fields_is_a_line_too():
+    """`kind` alone."""
+    lines = []
+    Feed([JsonLines(lines.append)], lambda: 0.0).append(Published())
+
+    assert json.loads(lines[0]) == {"v": 1, "seq": 1, "time": 0.0, "kind": "Published"}
+
+
+def test_text_that_is_no_unicode_does_not_stop_the_feed():
+    """A lone surrogate in a user's message is written as `?`; the line stays JSON."""
+    lines = []
+
+    Feed([JsonLines(lines.append)], lambda: 0.0).append(Warned("bad \udcff\n\x1b[31m"))
+
+    assert msgspec.json.decode(lines[0])["message"] == "bad ?\n\x1b[31m"
+    assert lines[0].count(b"\n") == 1
+    assert b"\x1b" not in lines[0]
+
+
+def test_flat_gives_what_stands_in_the_line():
+    """Plain values, for those who write JSON themselves."""
+    error = {"type": "InputError", "message": "gone", "hint": None, "fields": {"input": "a"}}
+    entry = Entry(1, 7, 1.5, AttemptFailed(Attempt("reduce", 0, 2), error, will_retry=True))
+    lines = []
+
+    JsonLines(lines.append)(entry)
+
+    assert flat(entry) == json.loads(lines[0])

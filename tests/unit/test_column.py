@@ -72,7 +72,8 @@ def test_a_cell_that_no_name_describes_exactly_is_mixed(cell):
     ("cell", "role", "words"),
     [
         (Counter(), "value", ["`Counter`", "`dict(value)`"]),
-        ({1}, "value", ["`set`", "convert it"]),
+        ({1}, "value", ["`set`", "`sorted(value)`"]),
+        (1j, "value", ["`complex`", "convert it"]),
         ((1, [object()]), "value", ["`object`"]),
         ([1], "key", ["`list`", "`tuple(key)`"]),
         ((1, [1]), "key", ["`list`", "`tuple(key)`"]),

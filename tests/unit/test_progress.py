@@ -208,7 +208,8 @@ def test_the_picture_has_job_input_a_bar_for_each_phase_and_troubles():
 
     assert lines == [
         "  job     wc-7f3a   worker.py: mapper, reducer   on local, 8 workers",
-        "  input   3 files, 400 MB  →  4 map tasks, 2 reduce tasks      output ./pymr-out/wc-7f3a/",
+        "  input   3 files, 400 MB  →  4 map tasks, 2 reduce tasks",
+        "  output  ./pymr-out/wc-7f3a/",
         "  map     ━━━━━━━━━━━━━━━━━━╸───────  72%  2/4 tasks  288/400 MB  41.2 MB/s"
         "  3.9 M rec/s  ~0:03",
         "  reduce  waiting for map",
@@ -225,8 +226,8 @@ def test_the_picture_of_a_finished_map_phase_has_a_full_bar():
 
     lines = live_lines(run.view.snapshot, "out", 5.0, 5.0)
 
-    assert lines[2] == f"  map     {'━' * 26} 100%  4/4 tasks  400/400 MB"
-    assert lines[3].startswith(f"  reduce  {'─' * 26}   0%  0/2 tasks  0/400 B")
+    assert lines[3] == f"  map     {'━' * 26} 100%  4/4 tasks  400/400 MB"
+    assert lines[4].startswith(f"  reduce  {'─' * 26}   0%  0/2 tasks  0/400 B")
 
 
 def test_a_map_only_run_has_no_reduce_line():

@@ -7,6 +7,7 @@ from pymr.observe.quantity import (
     show_bytes_of,
     show_count,
     show_duration,
+    show_elapsed,
     show_many,
     show_percent,
 )
@@ -62,6 +63,11 @@ def test_both_sides_of_a_fraction_have_the_unit_of_the_total():
 def test_durations_are_minutes_and_seconds(seconds, shown):
     """Hours only where there are some."""
     assert show_duration(seconds) == shown
+
+
+def test_a_short_time_has_tenths_of_a_second():
+    """`0:00` would say nothing."""
+    assert (show_elapsed(0.42), show_elapsed(9.9), show_elapsed(58.4)) == ("0.4 s", "9.9 s", "0:58")
 
 
 def test_one_thing_has_no_plural():

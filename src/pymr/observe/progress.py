@@ -176,7 +176,7 @@ def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:
 
 
 def live_lines(snapshot: Snapshot, output: str, bytes_s: float, records_s: float) -> list[str]:
-    """Return the picture of the run: job, input, a bar for each phase, and what went wrong."""
+    """Return the picture of the run: what it does, a bar for each phase, and what went wrong."""
     name, worker = show_text(snapshot.name), show_text(snapshot.worker)
     tasks = show_many(snapshot.map.tasks, "map task")
     if snapshot.reduce.tasks:
@@ -185,7 +185,8 @@ def live_lines(snapshot: Snapshot, output: str, bytes_s: float, records_s: float
     read = f"{show_many(snapshot.input_files, 'file')}, {show_bytes(snapshot.input_bytes)}"
     lines = [
         f"  job     {name}   {worker}: {', '.join(snapshot.functions)}   on local, {workers}",
-        f"  input   {read}  →  {tasks}      output {show_text(output)}",
+        f"  input   {read}  →  {tasks}",
+        f"  output  {show_text(output)}",
         _bar_line("map", snapshot.map, snapshot, bytes_s, records_s),
     ]
     if snapshot.reduce.tasks:

@@ -40,6 +40,11 @@ def show_duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def show_elapsed(seconds: float) -> str:
+    """Return `0.4 s` where minutes and seconds would say nothing, else `0:58`."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else show_duration(seconds)  # noqa: PLR2004
+
+
 def show_percent(part: float, whole: float) -> str:
     """Return `11 %`; 100 % only for the whole."""
     percent = int(100 * part / whole) if whole else 100

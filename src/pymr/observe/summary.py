@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from pymr.core.spec import Receipt
 from pymr.observe.failure import render_failure
-from pymr.observe.quantity import show_bytes, show_count, show_duration, show_many, show_percent
+from pymr.observe.quantity import show_bytes, show_count, show_elapsed, show_many, show_percent
 from pymr.observe.snapshot import PhaseState, Snapshot
 from pymr.task.manifest import Manifest
 from pymr.text_form import show_text
@@ -54,7 +54,7 @@ def _headline(manifest: Manifest, name: str) -> str:
     ledger = manifest.ledger
     read = f"{show_bytes(ledger['bytes_in'])}, {show_many(ledger['records_in'], 'record')} in"
     wrote = f"{show_many(manifest.records, 'record')} out, {show_many(len(manifest.parts), 'part')}"
-    took = show_duration(manifest.finished - manifest.created)
+    took = show_elapsed(manifest.finished - manifest.created)
     return f"✓ {name} done in {took}   {read} → {wrote}, {show_bytes(manifest.bytes)}"
 
 
@@ -163,7 +163,8 @@ def _slowest(snapshot: Snapshot) -> Iterator[str]:
     receipt = state.slowest
     if receipt is None or state.slowness <= SLOW_RATIO or receipt.wall_s < SLOW_S_MIN:
         return
-    line = f"  slowest: {receipt.attempt} {receipt.wall_s:.1f} s = {state.slowness:.1f}x the median"
+    took, ratio = show_elapsed(receipt.wall_s), f"{state.slowness:.1f}x the median"
+    line = f"  slowest: {receipt.attempt} {took} = {ratio}"
     yield line + _key_share(receipt, snapshot.reduce.records_committed)
 
 

@@ -103,10 +103,18 @@ def _refusal(cell: object, role: str) -> str:
     types = "None, bool, int, float, str, bytes"
     if role == "key":
         types += " and tuples of them"
-        hints = {"list": "use `tuple(key)`", "dict": "use `tuple(sorted(key.items()))`"}
+        hints = {
+            "list": "use `tuple(key)`",
+            "dict": "use `tuple(sorted(key.items()))`",
+            "set": "use `tuple(sorted(key))`",
+        }
     else:
         types += ", and tuples, lists and dicts of them"
-        hints = {"list": "use `list(value)`", "dict": "use `dict(value)`"}
+        hints = {
+            "list": "use `list(value)`",
+            "dict": "use `dict(value)`",
+            "set": "use `sorted(value)`",
+        }
     bases = [base.__name__ for base in type(cell).__mro__]
     for base in ("str", "int", "float", "bytes", "tuple", *hints):
         if base in bases:

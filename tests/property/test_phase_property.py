@@ -108,6 +108,7 @@ class Edge:
                 self.granted.add(granted)
                 self.live.add(granted)
             case Revoke(attempt=revoked):
+                assert revoked not in self.decided, "the output of a task is not wanted"
                 self.live.discard(revoked)
             case Note(event=AttemptLost(attempt=lost)):
                 self.seen.add("lost")

@@ -206,6 +206,16 @@ def test_reports_that_come_twice_count_once() -> None:
     assert p.handle(failed(attempt())) == [], "the decision is on its way"
 
 
+def test_the_attempt_that_won_is_never_revoked() -> None:
+    """F27: its report may come again after the commit, and its output must stay."""
+    p = phase()
+    p.handle(asked())
+    complete(p, attempt())
+
+    for late in (finished(attempt()), verified(attempt()), Renewed(attempt(), 9.0)):
+        assert p.handle(late) == []
+
+
 def test_what_was_not_finished_cannot_be_verified() -> None:
     """The right to commit needs a lease and a finish, in this order."""
     p = phase()

@@ -198,7 +198,7 @@ class Phase:
     def _renew(self, event: Renewed) -> list[Command]:
         lease = self._leases.get(event.attempt)
         if lease is None:
-            return [Revoke(event.attempt)]
+            return self._refuse(event.attempt)
         self._leases.renew(lease, event.now)
         return []
 
@@ -206,7 +206,7 @@ class Phase:
         assert event.receipt.attempt == event.attempt, f"receipt of another attempt: {event}"
         lease = self._leases.get(event.attempt)
         if lease is None:
-            return [Revoke(event.attempt)]  # late: another attempt owns the task
+            return self._refuse(event.attempt)
         if lease.state != "running":
             return []  # said before
         self._leases.settle(event.attempt, event.now)
@@ -216,7 +216,7 @@ class Phase:
         attempt = receipt.attempt
         lease = self._leases.get(attempt)
         if lease is None:
-            return [Revoke(attempt)]
+            return self._refuse(attempt)
         if lease.state != "verifying":
             return []  # not asked for, or said before
         if self._open[attempt.task].decided:
@@ -225,6 +225,11 @@ class Phase:
         lease.state = "verified"
         self._open[attempt.task].decided = True
         return [Journal(TaskCommitted(receipt))]
+
+    def _refuse(self, attempt: Attempt) -> list[Command]:
+        """Revoke an attempt that comes late; but one that won may say so as often as it likes."""
+        winner = self.committed.get(attempt.task)
+        return [] if winner is not None and winner.attempt == attempt else [Revoke(attempt)]
 
     def _commit(self, receipt: Receipt) -> list[Command]:
         winner = receipt.attempt

@@ -109,14 +109,15 @@ def run_command(command: click.Command, arguments: list[str], name: str = "pymr"
         result: Any = command.main(arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except Exception as error:  # noqa: BLE001 - the last border
-        return _exit_code_of(error)
+        called = f"{name} {arguments[0]}" if arguments and arguments[0] in COMMANDS else name
+        return _exit_code_of(error, called)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return result if isinstance(result, int) else 0
 
 
-def _exit_code_of(error: Exception) -> int:
-    """Print an error that ended a command and return the exit code."""
+def _exit_code_of(error: Exception, called: str) -> int:
+    """Print an error that ended the command `called` and return the exit code."""
     from pymr.errors import PymrError
 
     match error:
@@ -125,7 +126,7 @@ def _exit_code_of(error: Exception) -> int:
         case click.Abort():
             return EXIT_INTERRUPTED
         case click.UsageError():
-            return usage_error(error)
+            return usage_error(error, called)
         case BrokenPipeError():
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the flush at exit must not fail too
             return EXIT_BROKEN_PIPE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 
 from pymr import errors
 from pymr.errors import InternalError, PymrError
+from pymr.text_form import show_text
 
 if TYPE_CHECKING:
     from pymr.observe.snapshot import Snapshot
@@ -34,14 +36,29 @@ def exit_code_of(error: PymrError) -> int:
     return error.exit_code
 
 
-def usage_error(error: click.UsageError) -> int:
-    """Print what is wrong with a command line, and how to learn more; return 2."""
-    command = error.ctx.command_path if error.ctx else "pymr"
-    click.echo(f"✗ {error.format_message()}", err=True)
+def usage_error(error: click.UsageError, command: str) -> int:
+    """Print what is wrong with a command line, and how to learn more; return 2.
+
+    `command` is what was called, where the error itself does not know.
+    """
+    command = error.ctx.command_path if error.ctx else command
+    click.echo(f"✗ {show_text(_usage_message(error))}", err=True)
     if error.ctx is not None:
         click.echo(f"  {error.ctx.command.get_usage(error.ctx)}", err=True)
     click.echo(f"  hint: {command} --help", err=True)
     return 2
+
+
+def _usage_message(error: click.UsageError) -> str:
+    """Return what click has to say, in the style of our own messages."""
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return f"no {error.param.human_readable_name} given"
+    if isinstance(error, click.NoSuchOption):
+        near = " or ".join(f"`{name}`" for name in error.possibilities or ())
+        question = f", did you mean {near}?" if near else ""
+        return f"no such option: `{error.option_name}`{question}"
+    text = re.sub("'([^']*)'", r"`\1`", error.format_message())
+    return (text[:1].lower() + text[1:]).rstrip(".")
 
 
 def internal_error(error: BaseException) -> InternalError:

@@ -17,7 +17,7 @@ from pymr.text_form import show_path
 TASKS_SHOWN = 10
 
 
-@click.command("plan")
+@click.command("plan", options_metavar="--input PATH [OPTIONS]")
 @run_options
 def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **flags: Any) -> None:
     """Show what `pymr start` would do with the same arguments, and do nothing."""

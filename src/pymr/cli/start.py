@@ -25,7 +25,7 @@ from pymr.task.manifest import Manifest
 ROWS_SHOWN = 3
 
 
-@click.command("start")
+@click.command("start", options_metavar="--input PATH [OPTIONS]")
 @run_options
 def start_command(
     worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **flags: Any

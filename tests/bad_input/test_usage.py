@@ -1,0 +1,180 @@
+"""Command lines and settings that ask for nothing that can be done: exit 2, and what to type."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+
+from cli import COUNT_WORDS, CommandLine, Outcome
+
+MAP_ONLY = """\
+import pymr
+
+def mapper(ctx, chunk):
+    for word in chunk.split():
+        ctx.emit(word, 1)
+
+job = pymr.Job(mapper=mapper, reducer=None)
+"""
+
+
+def ready(cli: CommandLine, worker: str = COUNT_WORDS) -> CommandLine:
+    """Return a folder in which `start --input in.txt worker.py` would work."""
+    cli.write("in.txt", "b a\na\n")
+    cli.write("worker.py", worker)
+    return cli
+
+
+def start(cli: CommandLine, *flags: str, **environ: str) -> Outcome:
+    return cli.run("start", "--output=out", "--input=in.txt", *flags, "worker.py", environ=environ)
+
+
+def test_pymr_alone_shows_how_to_begin(cli: CommandLine) -> None:
+    """No command at all is a question; the answer is the help, and stdout stays empty."""
+    outcome = cli.run()
+
+    assert outcome.code == 2
+    assert outcome.stdout == ""
+    assert "Usage: pymr" in outcome.stderr
+    assert "pymr start --input FILE worker.py" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ("start", ["no WORKER given", "pymr start --input PATH [OPTIONS] WORKER"]),
+        ("start --input in.txt", ["no WORKER given", "pymr start --help"]),
+        ("start worker.py", ["no input given", "--input PATH"]),
+        ("strat", ["no such command: `strat`", "did you mean `start`?"]),
+        ("--input in.txt", ["no such option: `--input`", "pymr --help"]),
+        ("start --inptu in.txt", ["no such option: `--inptu`", "did you mean `--input`?"]),
+        ("start worker.py --input", ["option `--input` requires an argument", "start --help"]),
+        ("start --input=in.txt worker.py more", ["unexpected", "(more)", "pymr start --help"]),
+        ("start --quiet=yes worker.py", ["option `--quiet` does not take a value"]),
+        ("start --set x --input=in.txt worker.py", ["`--set x`", "KEY=VALUE"]),
+        ("head", ["no RUN given", "pymr head --help"]),
+        ("start\x1b[31m", ["no such command: `start\\x1b[31m`"]),
+    ],
+)
+def test_a_mistyped_command_line_says_what_to_type(
+    cli: CommandLine, arguments: str, parts: list[str]
+) -> None:
+    """The message names the word that is wrong, and the nearest one or the way to the help."""
+    outcome = ready(cli).run(*arguments.split())
+
+    outcome.refused(2, *parts, "hint: ")
+    assert outcome.stdout == ""
+    assert not (cli.folder / "pymr-out").exists()
+
+
+def test_b67_a_map_only_job_says_so_in_its_worker(cli: CommandLine) -> None:
+    """`reducer=None` makes parts of the map outputs; `--reducers 0` says where that is set."""
+    ready(cli)
+
+    start(cli, "--reducers=0").refused(2, "--reducers is 0", "reducer=None in worker.py")
+    cli.write("worker.py", MAP_ONLY)
+    assert start(cli).succeeded() == ["b\t1", "a\t1", "a\t1"]
+
+
+def test_b68_one_reducer_gives_total_order(cli: CommandLine) -> None:
+    """All keys in one part, sorted."""
+    ready(cli)
+    cli.write("in.txt", "".join(f"{number * 7919 % 1000:04d}\n" for number in range(1000)))
+
+    rows = start(cli, "--reducers=1", "--mappers=9").succeeded()
+
+    assert rows == [f"{number:04d}\t1" for number in range(1000)]
+
+
+def test_b69_too_many_reducers_are_refused_with_the_reason(cli: CommandLine) -> None:
+    """Each map output has an index row for each partition."""
+    said = start(ready(cli), "--reducers=100000").refused(2, "--reducers is 100000")
+
+    assert "at most 10000: every map output keeps an index of all partitions" in said
+
+
+@pytest.mark.parametrize("text", ["-1", "NaN", "abc"])
+def test_b70_a_number_of_reducers_is_a_whole_number(cli: CommandLine, text: str) -> None:
+    """The value that was seen stands beside one that would do."""
+    start(ready(cli), f"--reducers={text}").refused(2, "--reducers is `", "such as `--reducers 4`")
+
+
+@pytest.mark.parametrize("text", ["0", "many"])
+def test_b71_a_number_of_workers_is_at_least_one(cli: CommandLine, text: str) -> None:
+    """Nobody to do the work is no way to run a job."""
+    start(ready(cli), f"--workers={text}").refused(2, "--workers is ", "at least 1")
+
+
+def test_b71_more_workers_than_processes_are_clamped_with_a_notice(cli: CommandLine) -> None:
+    """The run goes on with as many as may start."""
+    limits = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (2000, limits[1]))
+    try:
+        outcome = start(ready(cli), "--workers=100000")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NPROC, limits)
+
+    outcome.succeeded("workers is 100000, going on with 1000", "2000 processes allowed")
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("workers = 1\nreducers 2\n", ["line 2", "`reducers 2` is not TOML"]),
+        ("wrokers = 4\n", ["line 1", "no setting `wrokers`", "did you mean `workers`?"]),
+        ("workers = 1\nworkers = 2\n", ["line 2", "`workers` stands there a second time"]),
+        ("\nworkers = true\n", ["line 2: workers is `true`", "such as `workers = 4`"]),
+        ("name = '\xff'\n".encode("latin-1"), ["line 1", "0xff is not UTF-8"]),
+    ],
+    ids=["syntax", "unknown key", "duplicate key", "wrong type", "not UTF-8"],
+)
+def test_b82_a_wrong_configuration_file_is_named_with_its_line(
+    cli: CommandLine, content: str | bytes, parts: list[str]
+) -> None:
+    """File, line, key, and the nearest valid name."""
+    cli.write("pymr.toml", content)
+
+    start(ready(cli)).refused(2, "./pymr.toml ", *parts)
+
+
+def test_b82_a_configuration_file_that_cannot_be_read_is_named(cli: CommandLine) -> None:
+    """Silently going on without it would run another job than the one that was set up."""
+    path = cli.write("pymr.toml", "workers = 1\n")
+    path.chmod(0)
+    ready(cli)
+
+    outcome = cli.run("start", "--input=in.txt", "worker.py", without_override=True)
+
+    outcome.refused(2, "./pymr.toml cannot be read: Permission denied", "chmod u+r ./pymr.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ('workers = "4"', ["workers is `4` (a string)", "such as `workers = 4`"]),
+        ("workers = -1", ["workers is -1", "at least 1"]),
+        ("workers = 1e3", ["workers is `1000.0`", "such as `workers = 4`"]),
+        ('memory = "2 gigs"', ["memory is `2 gigs`", 'such as `memory = "2G"`']),
+        ('memory = "64MB"', ["memory is `64MB`", "expected a size in bytes, K, M, G or T"]),
+    ],
+)
+def test_b83_a_number_of_the_wrong_kind_is_refused_with_an_example(
+    cli: CommandLine, content: str, parts: list[str]
+) -> None:
+    """A value of TOML has a type, and it must be the setting's."""
+    cli.write("pymr.toml", content)
+
+    start(ready(cli)).refused(2, "./pymr.toml line 1: ", *parts)
+
+
+def test_b83_a_size_may_have_a_fraction(cli: CommandLine) -> None:
+    """`1.5G` is what people write."""
+    start(ready(cli), "--memory=1.5G").succeeded()
+
+
+def test_b84_garbage_in_a_variable_names_the_variable(cli: CommandLine) -> None:
+    """Who wrote it may have forgotten it is there."""
+    outcome = start(ready(cli), PYMR_WORKERS="many")
+
+    outcome.refused(2, "PYMR_WORKERS is `many`", "such as `PYMR_WORKERS=4`")

@@ -6,12 +6,13 @@
     OUT/_pymr/MANIFEST.json                the commit: names everything below that is the result
     OUT/_pymr/<run>/journal                decisions, fsynced before they count
     OUT/_pymr/<run>/events.jsonl           all events, best effort
-    OUT/_pymr/<run>/map/00017-1-<nonce>    sorted run of one map attempt, write-once
-    OUT/_pymr/<run>/reduce/00003-1-<nonce> part data of one reduce attempt, write-once
+    OUT/_pymr/<run>/map-00017-1-<nonce>    sorted run of one map attempt, write-once
+    OUT/_pymr/<run>/reduce-00003-1-<nonce> part data of one reduce attempt, write-once
     OUT/_pymr/<run>/tmp/                   spills and half-written objects
 
-No key is ever written twice with different bytes, except MANIFEST.json, the parts and
-_SUCCESS under `--overwrite`.
+Attempts stand beside the journal, in one folder: on a disk, the sync of the folder that makes
+an attempt durable makes the journal's own name durable too. No key is ever written twice with
+different bytes, except MANIFEST.json, the parts and _SUCCESS under `--overwrite`.
 """
 
 from __future__ import annotations
@@ -60,14 +61,9 @@ def tmp_prefix(run: str) -> str:
     return f"{STATE}/{run}/tmp"  # noqa: S108 - inside the output
 
 
-def phase_prefix(run: str, phase: str) -> str:
-    """Return the folder of the objects of all attempts of a phase (`map`, `reduce`)."""
-    return f"{STATE}/{run}/{phase}"
-
-
 def attempt_key(run: str, phase: str, task: int, number: int, nonce: str) -> str:
     """Return the one object of an attempt; `phase` is `map` or `reduce`."""
-    return f"{phase_prefix(run, phase)}/{task:05d}-{number}-{nonce}"
+    return f"{STATE}/{run}/{phase}-{task:05d}-{number}-{nonce}"
 
 
 def part_name(index: int, output_format: str) -> str:
@@ -82,7 +78,7 @@ def is_part_name(name: str) -> bool:
     return (
         stem != digits
         and len(digits) >= 5
-        and digits.isdecimal()  # noqa: PLR2004 - as above
+        and digits.isdecimal()
         and bool(dot)
         and output_format.isalnum()
     )

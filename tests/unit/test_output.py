@@ -130,7 +130,7 @@ def test_what_a_dead_run_left_is_removed(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     store.put_if_absent(names.attempt_key("r0", "map", 0, 1, "nonce"), b"x")
     store.put_if_absent(names.journal_key("r0"), b"x")
-    for folder in ["", "_pymr/", "_pymr/r0/map/"]:
+    for folder in ["", "_pymr/", "_pymr/r0/"]:
         (tmp_path / f"{folder}.tmp-1").write_bytes(b"half")
 
     with prepare_output(str(tmp_path), run="r1", name="wc"):

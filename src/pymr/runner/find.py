@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from pymr import names
-from pymr.core.events import Entry, RunFinished
+from pymr.core.events import Entry, RunFinished, RunPlanned
 from pymr.errors import CorruptDataError, RunNotFoundError
 from pymr.observe.feed import read_history
 from pymr.runner.plan import OUTPUT_FOLDER
@@ -50,17 +50,18 @@ def find_run(text: str) -> FoundRun:
 
 
 def _run_in(folder: str) -> FoundRun | None:
-    """Return the run that owns an output folder: the committed one, else the claiming one."""
+    """Return the run of an output folder: the one at work or last, else the committed one."""
     output = os.path.abspath(folder)
+    newest = sorted(Path(output, names.STATE).glob("*/events.jsonl"))[-1:]  # ids ascend
+    for path in newest:
+        for entry in read_history(str(path)):
+            if isinstance(entry.event, RunPlanned):
+                spec = entry.event.spec
+                return FoundRun(spec.run, spec.name, output, entry.time)
     manifest = committed_manifest(output)
-    if manifest is not None:
-        return FoundRun(manifest.run, manifest.name, output, manifest.created)
-    if not Path(output, names.CLAIM).is_file():
+    if manifest is None:
         return None
-    record, _is_held = read_claim(output)
-    if record is None:
-        return None
-    return FoundRun(record.run, record.name, output, record.started)
+    return FoundRun(manifest.run, manifest.name, output, manifest.created)
 
 
 def committed_manifest(output: str) -> Manifest | None:

@@ -61,6 +61,7 @@ class LocalRunner:
         self._publish = publish
         self._tmp = tmp
         self._on_tick = on_tick
+        self._is_ahead = False  # decisions were taken that are not durable yet
 
     def run(self) -> None:
         """Return when the job is published.
@@ -153,7 +154,9 @@ class LocalRunner:
             case events.Note(event):
                 self._feed.append(event)
             case events.Grant(worker, attempt):
-                self._journal.sync()
+                if self._is_ahead:
+                    self._journal.sync()
+                    self._is_ahead = False
                 self._grant(worker, attempt)
             case events.Revoke(attempt, worker):
                 self._revoke(attempt)
@@ -161,6 +164,7 @@ class LocalRunner:
                 return self._job.handle(self._verify(receipt))
             case events.Journal(decision):
                 self._journal.append(events.encode(decision))
+                self._is_ahead = True
                 self._feed.append(decision)
                 return self._job.handle(decision)
             case events.Publish():

@@ -45,7 +45,7 @@ class Pool:
         return process.reap()
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes. May be called twice."""
         for process in self.processes.values():
             process.kill()
         for process in list(self.processes.values()):

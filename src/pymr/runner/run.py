@@ -25,7 +25,7 @@ from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
 from pymr.store.journal import Journal
 from pymr.store.registry import RegisteredRun, register
-from pymr.task.commit import publish
+from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput, prepare_output
 
@@ -78,6 +78,7 @@ def _run_plan(plan: Plan, settings: Settings, pool: Pool, observer: Observer) ->
             try:
                 run.execute(pool, observer.tick, deadline)
             except BaseException as error:
+                pool.close()  # nobody writes any more
                 run.fail(error)
                 raise
             assert run.manifest is not None, "a job that is done was published"
@@ -131,14 +132,7 @@ class _Run:
             error = InterruptedRunError("interrupted", signal="SIGINT")
         if isinstance(error, PymrError):
             self._feed.append(events.RunFinished(errors.to_dict(error)))
-        self._drop_attempts()
-
-    def _drop_attempts(self) -> None:
-        """Remove the data of a run that failed; its journal and history stay."""
-        store, prefix = self._output.store, names.run_prefix(self._plan.spec.run)
-        for phase in ("map", "reduce"):
-            for entry in list(store.list(f"{prefix}/{phase}")):
-                store.delete(entry.key)
+        remove_attempts(self._output.store, self._plan.spec.run)
         shutil.rmtree(self._tmp(), ignore_errors=True)
 
     def _limits(self) -> PhaseLimits:

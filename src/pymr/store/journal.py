@@ -7,7 +7,8 @@ One record a line, each bound to all before it:
 A crash can cut the last line short; that record was never synced, so it never counted, and
 reading ends before it. A complete line that does not fit the chain is damage, and stops.
 
-Costs, in fsyncs: 1 for a sync with something new; the second such sync adds 1 for the folder.
+Costs one fsync for a sync with something new. The folder is not synced here: whatever a
+decision is about was made durable in the same folder before it (`pymr.names`).
 The first leaves it out, so that a run of one map and one reduce task stays within 8; what a
 power cut could then lose, on a file system that does not write metadata in order, is the work
 of the first tasks, never a published result.
@@ -22,7 +23,7 @@ from typing import Final
 
 from pymr._native import xxh3_64
 from pymr.errors import CorruptDataError, InternalError
-from pymr.store.disk import Verb, sync_folder, translated
+from pymr.store.disk import Verb, translated
 from pymr.text_form import show_path
 
 _DIGITS: Final = 16
@@ -42,7 +43,6 @@ class Journal:
         self.path = path
         self._digest = b""
         self._unsynced = False
-        self._syncs = 0
         with translated("write", path, key=path):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
@@ -75,9 +75,6 @@ class Journal:
             return
         with self._guarded("sync"):
             os.fsync(self._descriptor)
-            if self._syncs == 1:
-                sync_folder(os.path.dirname(self.path))
-        self._syncs += 1
         self._unsynced = False
 
     def close(self) -> None:

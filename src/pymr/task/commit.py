@@ -17,7 +17,7 @@ contract; the protocol is the manifest commit of S3A committers
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -32,7 +32,7 @@ from pymr.errors import (
     ResourceError,
     RunNotFoundError,
 )
-from pymr.names import MANIFEST, SUCCESS, is_part_name, phase_prefix, run_prefix, tmp_prefix
+from pymr.names import MANIFEST, SUCCESS, events_key, is_part_name, journal_key, run_prefix
 from pymr.store.base import ObjectStore
 from pymr.task.manifest import (
     Manifest,
@@ -152,12 +152,14 @@ def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
 
 def _remove_intermediate(store: ObjectStore, manifest: Manifest) -> None:
     """Remove what `manifest` does not name; it was read back, as memory may be wrong."""
-    named = frozenset(part.key for part in manifest.parts)
-    for phase in ("map", "reduce"):
-        store.delete_folder(phase_prefix(manifest.run, phase), but=named)
-    store.delete_folder(tmp_prefix(manifest.run))
+    remove_attempts(store, manifest.run, but=[part.key for part in manifest.parts])
     if manifest.replaces is not None:
         store.delete_folder(run_prefix(manifest.replaces))
+
+
+def remove_attempts(store: ObjectStore, run: str, *, but: Iterable[str] = ()) -> None:
+    """Remove the data of a run, spills included, except `but`; its journal and history stay."""
+    store.delete_folder(run_prefix(run), but={journal_key(run), events_key(run), *but})
 
 
 def open_part(store: ObjectStore, part: ManifestPart) -> Iterator[bytes]:

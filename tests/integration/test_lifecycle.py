@@ -1,0 +1,328 @@
+"""Processes that die, signals, deadlines and claims, on the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import selectors
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from cli import PYMR, CommandLine
+
+TEXT = "one two one\nthree two one\n" * 50
+COUNTS = ["one\t150", "three\t50", "two\t100"]
+
+# Kills its own process once, at the place that {place} names; a token file is the memory.
+KILLED_ONCE = """\
+import os, signal
+import pymr
+
+def die_once():
+    try:
+        os.close(os.open("token", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def mapper(ctx, chunk):
+    for word in chunk.split():
+        ctx.emit(word, 1)
+    if "{place}" == "map":
+        die_once()
+
+def reducer(ctx, key, values):
+    if "{place}" == "reduce":
+        die_once()
+    ctx.emit(key, sum(values))
+
+job = pymr.Job(mapper=mapper, reducer=reducer)
+"""
+
+# Says on stderr that it has begun, and never ends.
+ENDLESS = """\
+import sys
+import pymr
+
+def mapper(ctx, chunk):
+    print("mapper begins", file=sys.stderr, flush=True)
+    while True:
+        pass
+
+job = pymr.Job(mapper=mapper, reducer=pymr.SUM)
+"""
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the process ids of the children of a process."""
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for_end(pid: int) -> None:
+    """Return when the process has ended, which the kernel tells; fail after 10 s."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        assert selector.select(10), f"process {pid} still runs"
+    os.close(descriptor)
+
+
+def start_endless(cli: CommandLine, *arguments: str) -> subprocess.Popen[str]:
+    """Start a job that never ends, and return when its mapper has begun."""
+    cli.write("in.txt", TEXT)
+    cli.write("worker.py", ENDLESS)
+    popen = subprocess.Popen(
+        [PYMR, "start", "--input=in.txt", "--output=out", *arguments, "worker.py"],
+        cwd=cli.folder,
+        env=cli.environ,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for line in popen.stderr:
+        if "mapper begins" in line:
+            return popen
+    raise AssertionError("the mapper never began")
+
+
+@pytest.mark.parametrize("place", ["map", "reduce"])
+def test_a_task_whose_process_is_killed_is_tried_again(place, tmp_path):
+    """A SIGKILL costs one attempt; the result is the undisturbed one, and the history says so."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+
+    outcome = cli.start("--input=in.txt", worker=KILLED_ONCE.replace("{place}", place))
+
+    assert outcome.succeeded("1 attempt tried again") == COUNTS
+    assert (cli.folder / "token").exists()
+    history = cli.run("errors", "out").stdout
+    assert f"{place}-0000 attempt 1  tried again" in history
+    assert "was killed by SIGKILL" in history
+    assert cli.run("verify", "out").code == 0
+
+
+def test_a_task_that_always_kills_its_process_fails_the_job(tmp_path):
+    """After four dead processes the task is to blame; the message names the signal."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+    worker = KILLED_ONCE.replace("{place}", "map").replace('os.open("token"', 'os.open("/dev/null"')
+    worker = worker.replace("os.O_CREAT | os.O_EXCL", "os.O_RDONLY")
+
+    outcome = cli.start("--input=in.txt", worker=worker)
+
+    outcome.refused(1, "was killed by SIGKILL", "map-0000")
+    assert cli.run("errors", "out").stdout.count("tried again\n") == 4  # three, and one "not"
+
+
+@pytest.mark.parametrize("call", ["os._exit(0)", "sys.exit(0)", "raise KeyboardInterrupt"])
+def test_leaving_the_process_from_user_code_is_a_failure_of_the_user(call, tmp_path):
+    """An exit before the end of the task is no success, whatever its code."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+    worker = (
+        "import os, sys\nimport pymr\n\ndef mapper(ctx, chunk):\n    "
+        f"{call}\n\njob = pymr.Job(mapper=mapper, reducer=pymr.SUM)\n"
+    )
+
+    outcome = cli.start("--input=in.txt", worker=worker)
+
+    outcome.refused(1, "map-0000")
+
+
+def test_an_error_that_does_not_come_back_is_retried(tmp_path):
+    """A mapper that fails once and then works costs one attempt."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+    worker = KILLED_ONCE.replace("{place}", "map").replace(
+        "os.kill(os.getpid(), signal.SIGKILL)", 'raise OSError("the network is asleep")'
+    )
+
+    outcome = cli.start("--input=in.txt", worker=worker)
+
+    assert outcome.succeeded("1 attempt tried again") == COUNTS
+
+
+def test_the_same_error_on_the_same_record_stops_after_two_attempts(tmp_path):
+    """An error that comes back is the user's: two attempts, not four."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+    worker = (
+        "import pymr\n\ndef mapper(ctx, line):\n    int(line)\n\n"
+        "job = pymr.Job(mapper=mapper, reducer=pymr.SUM, input=pymr.LINES)\n"
+    )
+
+    outcome = cli.start("--input=in.txt", worker=worker)
+
+    outcome.refused(
+        1,
+        "mapper raised ValueError in map-0000",
+        "worker.py:4 in mapper",
+        'record  in.txt  line 1 (byte 0):  "one two one"',
+    )
+    events = map(json.loads, cli.run("show", "out", "--json").stdout.splitlines())
+    assert [e["kind"] for e in events].count("AttemptStarted") == 2
+
+
+def test_timeout_stops_the_run_with_exit_9(tmp_path):
+    """`--timeout` ends an endless mapper; nothing is published and nobody is left."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+
+    outcome = cli.start("--input=in.txt", "--timeout=1", worker=ENDLESS)
+
+    outcome.refused(9, "--timeout")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_stops_the_run_and_leaves_no_process(number, code, tmp_path):
+    """Ctrl-C and SIGTERM end the run with their own codes, and with it every child."""
+    cli = CommandLine(tmp_path)
+    popen = start_endless(cli)
+    children = children_of(popen.pid)
+
+    popen.send_signal(number)
+    popen.communicate(timeout=30)
+
+    assert popen.returncode == code
+    assert children
+    assert [child for child in children if is_running(child)] == []
+    assert list(cli.folder.rglob("part-*")) == []
+    left = {path.name for path in (cli.folder / "out/_pymr").rglob("*") if path.is_file()}
+    assert left <= {"journal", "events.jsonl", "CLAIM"}
+    assert "failed" in cli.run("show", "out").stdout
+
+
+def test_task_processes_die_with_a_runner_that_is_killed(tmp_path):
+    """After kill -9 of the CLI the kernel ends its children; a new run takes the claim over."""
+    cli = CommandLine(tmp_path)
+    popen = start_endless(cli)
+    children = children_of(popen.pid)
+
+    popen.kill()
+    popen.communicate(timeout=30)
+
+    assert children
+    for child in children:
+        wait_for_end(child)
+    assert "interrupted" in cli.run("show", "out").stdout
+    cli.write("in.txt", TEXT)
+    assert cli.start("--input=in.txt").succeeded() == COUNTS
+
+
+def test_an_output_is_claimed_by_one_run_at_a_time(tmp_path):
+    """A second start into the same output is refused, and says who holds it."""
+    cli = CommandLine(tmp_path)
+    popen = start_endless(cli, "--name=first")
+    try:
+        outcome = cli.run("start", "--input=in.txt", "--output=out", "worker.py")
+
+        said = outcome.refused(4, "is claimed by run", f"pid {popen.pid}")
+        assert "running" in cli.run("jobs").stdout
+    finally:
+        popen.terminate()
+        popen.communicate(timeout=30)
+    assert re.search(r"started \d+ s ago", said)
+
+
+def test_overwrite_replaces_a_result_and_its_extra_parts(tmp_path):
+    """A result stays as it is without --overwrite, and is wholly replaced with it."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+    assert cli.start("--input=in.txt", "--reducers=3").code == 0
+
+    refused = cli.start("--input=in.txt")
+    replaced = cli.start("--input=in.txt", "--overwrite", "--reducers=2")
+
+    assert refused.code == 4
+    assert "--overwrite" in refused.stderr
+    assert sorted(replaced.succeeded()) == COUNTS
+    assert sorted(p.name for p in (cli.folder / "out").glob("part-*")) == [
+        "part-00000.tsv",
+        "part-00001.tsv",
+    ]
+    assert cli.run("verify", "out").code == 0
+
+
+def test_a_failed_overwrite_leaves_the_old_result(tmp_path):
+    """A run that fails changes nothing that a reader sees."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+    assert cli.start("--input=in.txt").code == 0
+
+    failed = cli.start(
+        "--input=in.txt",
+        "--overwrite",
+        worker="import pymr\njob = pymr.Job(mapper=lambda ctx, chunk: 1 / 0)\n",
+    )
+
+    assert failed.code == 1
+    assert cli.run("cat", "out").stdout.splitlines() == COUNTS
+    assert cli.run("verify", "out").code == 0
+
+
+def test_a_small_job_costs_at_most_eight_fsyncs(tmp_path):
+    """Durability is paid for once: eight fsyncs for a job of one map and one reduce task."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+    cli.write(
+        "site/sitecustomize.py",
+        "import os\n"
+        "real = os.fsync\n"
+        "def fsync(fd):\n"
+        f"    with open({str(tmp_path / 'fsyncs')!r}, 'a') as log:\n"
+        "        log.write(os.readlink(f'/proc/self/fd/{fd}') + '\\n')\n"
+        "    return real(fd)\n"
+        "os.fsync = fsync\n",
+    )
+
+    outcome = cli.start("--input=in.txt", environ={"PYTHONPATH": str(cli.folder / "site")})
+
+    assert outcome.succeeded() == COUNTS
+    synced = (tmp_path / "fsyncs").read_text().splitlines()
+    assert 1 <= len(synced) <= 8, synced
+
+
+def test_the_log_has_the_three_lines_in_order(tmp_path):
+    """The seed's three lines stand on stderr in their order; --quiet prints none."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", "one two one\nthree two one\n")
+
+    loud = cli.start("--input=in.txt", "--workers=2", "--mappers=2", "--reducers=2")
+    quiet = cli.start("--input=in.txt", "--overwrite", "--quiet")
+
+    rows = loud.succeeded()
+    assert sorted(rows) == ["one\t3", "three\t1", "two\t2"]
+    lines = ["All workers connected", "All map tasks completed!", "Map reduce completed"]
+    assert [line for line in loud.stderr.splitlines() if line in lines] == lines
+    assert (quiet.code, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_json_puts_one_event_a_line_on_stdout(tmp_path):
+    """Under --json stdout is events only, numbered, from the plan to the end."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", TEXT)
+    worker = "import pymr\nprint('hello')\njob = pymr.Job(mapper=lambda ctx, chunk: print(ctx))\n"
+
+    outcome = cli.start("--input=in.txt", "--json", worker=worker)
+
+    events = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert {event["v"] for event in events} == {1}
+    assert [events[0]["kind"], events[-1]["kind"]] == ["RunPlanned", "RunFinished"]
+    assert "hello" in outcome.stderr

@@ -1,5 +1,7 @@
 """The history file of a run: appended while it goes, read when it is over."""
 
+import resource
+
 import pytest
 
 from pymr.core.events import PhaseFinished, RunFinished, Warned, WorkersConnected
@@ -49,6 +51,26 @@ def test_a_kind_that_is_not_known_is_passed_over(tmp_path):
     )
 
     assert [(entry.seq, entry.event) for entry in read_history(str(path))] == [(2, Warned("m"))]
+
+
+def test_a_line_that_is_written_in_part_ends_the_history(tmp_path):
+    """A next line would be glued to it; those before are read."""
+    path = str(tmp_path / "events.jsonl")
+    warnings = []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    with HistoryFile(path, warnings.append) as history:
+        feed = Feed([history], lambda: 12.5)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        try:
+            for event in EVENTS:
+                feed.append(event)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert len(warnings) == 1
+    assert "no space left" in warnings[0]
+    assert [entry.event for entry in read_history(path)] == EVENTS[:1]
 
 
 @pytest.mark.parametrize("path", ["/dev/full", "/proc/no/such/folder/events.jsonl"])

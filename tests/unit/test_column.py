@@ -79,7 +79,7 @@ def test_a_cell_that_no_name_describes_exactly_is_mixed(cell):
         ((1, [1]), "key", ["`list`", "`tuple(key)`"]),
         ({}, "key", ["`dict`", "`tuple(sorted(key.items()))`"]),
     ],
-    ids=["counter", "set", "object in a list", "list", "list in a tuple", "dict"],
+    ids=["counter", "set", "complex", "object in a list", "list", "list in a tuple", "dict"],
 )
 def test_a_cell_without_a_text_form_is_refused_by_type_with_a_hint(cell, role, words):
     """The message names the type and the call that would do."""

@@ -120,7 +120,7 @@ def test_an_error_of_an_input_names_the_task_and_no_frame():
 
 def test_an_error_that_no_attempt_had_names_no_task():
     """Another attempt's failure is not blamed for it."""
-    snapshot = run_with(InputError("something else"))
+    snapshot = run_with(StoreError("something else"))
 
     assert "map-0017" not in render_failure(StoreError("denied"), snapshot, "wc")
 

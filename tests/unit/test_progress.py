@@ -28,9 +28,13 @@ ERROR = to_dict(InputError("gone"))
 class Run:
     """A run that is watched: give it events, and time."""
 
-    def __init__(self, *, is_terminal=False, quiet=False, name="wc-7f3a", reducers=2):
+    def __init__(
+        self, *, is_terminal=False, quiet=False, name="wc-7f3a", reducers=2, interval_s=10.0
+    ):
         self.stream = io.StringIO()
-        self.view = ProgressView(self.stream, is_terminal=is_terminal, quiet=quiet)
+        self.view = ProgressView(
+            self.stream, is_terminal=is_terminal, quiet=quiet, interval_s=interval_s
+        )
         self._seq = 0
         reducer = "function" if reducers else None
         shape = Shape(input_format="text", reducer=reducer, combiner=None, digest="d")
@@ -143,6 +147,37 @@ def test_the_reduce_phase_has_its_own_percentage_and_rate():
     assert run.text.splitlines()[-1].startswith(
         "wc-7f3a: reduce 50%  1/2 tasks  20/40 MB  2 MB/s  100 rec/s  ~0:10"
     )
+
+
+def test_rates_begin_anew_with_a_phase():
+    """What the map tasks read is not mixed with what the reduce tasks read."""
+    run = Run(interval_s=1.0)
+    for task in range(4):
+        run.commit("map", task, bytes_in=100 * MB, written=EdgeSum(1000, 10 * MB, 0))
+    run.view.tick(0.0)
+    run.say(PhaseFinished("map", 4))
+    run.view.tick(1.0)
+    run.commit("reduce", 0, read=EdgeSum(1000, 20 * MB, 0))
+
+    run.view.tick(2.0)
+
+    assert "  20 MB/s  " in run.text.splitlines()[-1]
+
+
+def test_rates_are_those_of_the_last_ten_seconds():
+    """A fast beginning is forgotten."""
+    run = Run(interval_s=1.0)
+    attempt = Attempt("map", 0, 1)
+    run.say(AttemptStarted(attempt, "w"))
+    for second in range(31):
+        size = 10 * second if second <= 10 else 100 + second - 10
+        run.say(AttemptProgressed(attempt, size * MB, 0))
+        run.view.tick(float(second))
+
+    lines = run.text.splitlines()
+
+    assert "  10 MB/s  " in lines[9]
+    assert "  1 MB/s  " in lines[29]
 
 
 def test_a_phase_is_not_100_percent_before_its_last_task_is_committed():

@@ -223,6 +223,15 @@ def test_a_partition_with_most_of_the_data_is_named_with_its_key():
     ) in render(shown, snapshot)
 
 
+def test_the_key_of_another_partition_is_not_blamed():
+    """What was combined away makes another partition the largest."""
+    other = {"read": EdgeSum(997, 0, 0), "largest_key": "'the'", "largest_group": 900}
+
+    lines = render(manifest({"partition_records": [3, 997, 0]}), snapshot_of(other))
+
+    assert "  warning: reducer 1 has 99 % of data" in lines
+
+
 @pytest.mark.parametrize("records", [[500, 500], [260, 740], [1000], [1, 0], [], [0, 0]])
 def test_no_skew_is_seen_where_there_is_none(records):
     """Hashing is never quite even; one partition has all; too few records tell nothing."""

@@ -161,7 +161,7 @@ def test_a_mixed_column_reads_back_as_json_values_from_jsonl():
     ("data", "output_format", "value_type"),
     [
         (b"a\n", "tsv", "int"),
-        (b"a\t1\t2\n", "tsv", "int"),
+        (b"a\t1\t2\n", "tsv", "str"),
         (b"a\tx\n", "tsv", "int"),
         (b"a\t\\x\n", "tsv", "str"),
         (b"a\tx\n", "tsv", "bytes"),

@@ -30,7 +30,8 @@ VAGUE_MODULES = {"util", "utils", "helper", "helpers", "common", "misc", "manage
 def files(*suffixes: str) -> list[Path]:
     """Return the files of the project that git tracks, or would if they were added."""
     listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        # In a container the folder often belongs to another user than the one who tests.
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "-c", "-o", "--exclude-standard"],
         cwd=ROOT,
         check=True,
         capture_output=True,

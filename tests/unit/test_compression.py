@@ -17,7 +17,7 @@ from pymr.core.spec import InputFile, Limits, Split, TextRules
 from pymr.errors import InputError
 from pymr.records import compression
 from pymr.records.discover import DiscoverRules, discover
-from pymr.records.split_reader import line_number, open_split
+from pymr.records.split_reader import line_number, lines_in, open_split
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -72,6 +72,16 @@ def test_b37_all_members_are_read_as_one_stream(tmp_path, kind):
     parts = [compress(TEXT[:7]), compress(b""), compress(TEXT[7:])]
 
     assert read(write(tmp_path, b"".join(parts)))[0] == TEXT
+
+
+@all_kinds
+@pytest.mark.parametrize("before", range(1, 12))
+def test_b37_a_member_may_begin_anywhere_in_what_is_read_at_once(tmp_path, kind, before):
+    """Its first bytes may stand in two reads."""
+    packed = KINDS[kind](b"text\n")
+    first = packed.ljust(compression.RAW_READ_BYTES - before, b"\0")
+
+    assert read(write(tmp_path, first + packed))[0] == b"text\ntext\n"
 
 
 @all_kinds
@@ -184,6 +194,22 @@ def test_line_numbers_of_a_stream_count_decoded_lines(tmp_path):
     file = write(tmp_path, gzip.compress(TEXT))
 
     assert line_number(file, TEXT.index(b"line 15000")) == 15_001
+
+
+def test_a_chunk_of_a_stream_with_replaced_bytes_is_fed_again(tmp_path):
+    """The offsets of its lines are found in the stream."""
+    raw = TEXT + b"a\xff\xffb\nlast\n"
+    file = write(tmp_path, gzip.compress(raw))
+    rules = TextRules(errors="replace")
+    with open_split(
+        file, Split(0, 0, file.size), input_format="text", rules=rules, limits=Limits()
+    ) as reader:
+        *_, (offset, text) = reader
+
+    assert offset > 1 << 16
+    lines = list(lines_in(text, offset, file, rules))
+    assert lines[0][0] == offset
+    assert lines[-2:] == [(len(TEXT), "a\ufffd\ufffdb\n"), (len(TEXT) + 5, "last\n")]
 
 
 def test_a_whole_compressed_file_is_its_decoded_bytes(tmp_path):

@@ -329,6 +329,7 @@ def test_b32_a_folder_beside_the_output_with_a_longer_name_is_fine(here):
     write("b")
 
     assert names("out2", ".", output=str(here / "out")) == [b"out2/a", b"./b"]
+    assert names("out/..", output=str(here / "out")) == [b"out/../b"]
 
 
 def test_b33_the_output_itself_is_refused_before_it_is_looked_into(here):

@@ -280,19 +280,34 @@ def test_other_encodings_are_cut_at_bytes_and_decoded(tmp_path, encoding):
     ]
 
 
-def test_b13_utf16_is_transcoded_and_an_error_names_the_byte_of_the_file(tmp_path):
-    """The offset counts bytes of UTF-16; the line is the line of the text."""
-    good = "aé\nb\n".encode("utf-16")
-    file = make_file(tmp_path, good, stream=True)
-    assert [line for _, line in read(file, "lines", encoding="utf-16")[0]] == ["aé", "b"]
-    broken = make_file(tmp_path, good + b"\x00\xdcx\x00\n\x00", stream=True)
+@pytest.mark.parametrize("read_bytes", [1, 2, 3, 5, 11, 13, 1 << 20])
+@pytest.mark.parametrize(
+    ("encoding", "good", "bad", "seen"),
+    [
+        ("utf-16", "aé\nb\n", b"\x00\xdcx\x00\n\x00", "00"),
+        ("utf-16", "aé\nb\n", b"x", "78"),
+        ("utf-32", "aé\nb\n", b"\x00\x00\x00\xff", "00"),
+        ("iso2022_jp", "日\n本\n", b"\x1b$Bo\xff", "6f ff"),
+    ],
+)
+def test_b13_an_error_in_transcoded_text_names_the_byte_of_the_file(
+    tmp_path, encoding, good, bad, seen, read_bytes
+):
+    """The offset counts bytes of the encoding, the line is the line of the text."""
+    start = good.encode(encoding)
+    file = make_file(tmp_path, start, stream=True)
+    limits = Limits(read_bytes=read_bytes)
+    calls, _ = read(file, "lines", limits, encoding=encoding)
+    assert [line for _, line in calls] == good.split("\n")[:-1]
+    broken = make_file(tmp_path, start + bad, stream=True)
+    offset = len(start) + (3 if bad.startswith(b"\x1b") else 0)
 
     with pytest.raises(RecordError) as caught:
-        read(broken, encoding="utf-16")
+        read(broken, "text", limits, encoding=encoding)
 
-    assert (caught.value.fields["offset"], caught.value.fields["line"]) == (12, 3)
+    assert (caught.value.fields["offset"], caught.value.fields["line"]) == (offset, 3)
     assert caught.value.message.startswith(
-        f"input `{tmp_path}/input.txt` is not utf-16 at line 3, byte 12: `00 dc"
+        f"input `{tmp_path}/input.txt` is not {encoding} at line 3, byte {offset}: `{seen}"
     )
 
 
@@ -355,6 +370,14 @@ def test_line_numbers_count_newlines_before_the_byte(tmp_path, offset, number):
     file = make_file(tmp_path, b"a\n\nb\nc\n")
 
     assert line_number(file, offset) == number
+
+
+def test_line_numbers_are_counted_over_many_reads(tmp_path):
+    """Only what stands before the byte is counted, in whichever read that is."""
+    file = make_file(tmp_path, b"line\n" * 600_000)
+
+    assert line_number(file, 1_500_000) == 300_001
+    assert line_number(file, 2_999_999) == 600_000
 
 
 def test_a_line_number_far_into_a_file_is_not_looked_for(tmp_path):

@@ -184,6 +184,7 @@ class _Finder:
                 f"input `{name}` is {inner} data inside {file.compression} data",
                 hint=f"decompress it once: {_quote(name)}",
                 input=name,
+                is_no_text=True,
             )
         refusal = refusal_of(head, tail, self._encoding)
         if refusal:
@@ -192,6 +193,7 @@ class _Finder:
                 f"input `{name}` {refusal.reason}{inside}",
                 hint=refusal.hint.format(_quote(name)),
                 input=name,
+                is_no_text=True,
             )
 
     def _note(self, text: str, path: bytes) -> None:

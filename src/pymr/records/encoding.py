@@ -90,10 +90,12 @@ class Transcoder:
         return text
 
     def _transcode(self, data: bytes) -> bytes:
-        pending = len(self._decoder.getstate()[0])
+        state = self._decoder.getstate()
+        pending = len(state[0])  # bytes of a character that is not complete
         try:
             text = self._decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
+            self._decoder.setstate(state)
             good = self._decoder.decode(data[: max(0, error.start - pending)])
             raise undecodable(
                 error,

@@ -183,8 +183,6 @@ class SplitReader:
             size += len(data)
             if size > self._limits.record_bytes_max:
                 self._on_long_record(0)
-                while self._file.stream and self._read():
-                    pass
                 return b""
             parts.append(data)
         return b"".join(parts)

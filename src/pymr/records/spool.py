@@ -32,7 +32,7 @@ def spool(path: bytes, folder: str) -> bytes:
             hint=f"cat '{name}' | pymr start --input - worker.py",
             input=name,
         )
-    os.makedirs(folder, exist_ok=True)
+    os.makedirs(folder, mode=0o700, exist_ok=True)  # its content is nobody else's to read
     if path != STANDARD_INPUT:
         copy = os.path.join(os.fsencode(folder), b"copy-%d" % os.stat(path).st_ino)
         with open(path, "rb") as source:

@@ -209,9 +209,7 @@ def test_the_order_of_a_publish(store: LocalStore) -> None:
         "delete part-00002.tsv",
         "copy _pymr/MANIFEST.json",
         "sync ",
-        "delete_folder _pymr/r2/map",
-        "delete_folder _pymr/r2/reduce",
-        "delete_folder _pymr/r2/tmp",
+        "delete_folder _pymr/r2",
         "delete_folder _pymr/r1",
     ]
 

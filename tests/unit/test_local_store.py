@@ -84,13 +84,15 @@ def test_copies_and_deletions_are_synced_by_the_folder(
 
 
 def test_a_copy_is_a_link(store: LocalStore) -> None:
-    """Showing a part takes no space."""
+    """Showing a part takes no space, and showing it again leaves nothing behind."""
     store.put_if_absent("source", b"x")
 
-    store.copy("source", "folder/target")
+    for _ in range(2):
+        store.copy("source", "folder/target")
 
     root = Path(store.root)
     assert (root / "source").samefile(root / "folder/target")
+    assert files(store) == ["source", "target"]
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EMLINK, errno.ENOTSUP])
@@ -230,6 +232,18 @@ def test_each_error_of_the_system_has_one_class(
     assert type(caught.value) is error_class
     assert caught.value.__cause__ is error
     assert "/o/k" in caught.value.message
+
+
+def test_a_read_that_is_cut_short_goes_on(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system call may return less than asked for; a range has all its bytes."""
+    store.put_if_absent("digits", b"0123456789")
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, length, start: pread(fd, min(length, 3), start))
+
+    assert store.get_range("digits", 1, 8) == b"12345678"
+    assert store.get_range("digits", 8, 8) == b"89"
 
 
 def test_what_a_crash_left_is_in_no_listing_and_can_be_swept(store: LocalStore) -> None:

@@ -103,7 +103,8 @@ def test_every_changed_byte_is_seen() -> None:
     body = encode_manifest(manifest())
 
     broken = [body[:i] + bytes([body[i] ^ 1]) + body[i + 1 :] for i in range(len(body))]
-    broken += [body[:i] for i in range(0, len(body), 7)] + [body + b"\n", b" " + body]
+    broken += [body[:i] for i in range(0, len(body), 7)]
+    broken += [body + b"\n", b" " + body, body[:-3] + b"}\n\n"]
     for other in broken:
         with pytest.raises((CorruptDataError, IncompleteError)):
             decode_manifest(other)

@@ -7,11 +7,10 @@ One record a line, each bound to all before it:
 A crash can cut the last line short; that record was never synced, so it never counted, and
 reading ends before it. A complete line that does not fit the chain is damage, and stops.
 
-Costs one fsync for a sync with something new. The folder is not synced here: whatever a
-decision is about was made durable in the same folder before it (`pymr.names`).
-The first leaves it out, so that a run of one map and one reduce task stays within 8; what a
-power cut could then lose, on a file system that does not write metadata in order, is the work
-of the first tasks, never a published result.
+Costs one fsync for a sync with something new, so that a run of one map and one reduce task
+stays within 8. The folder is not synced: ext4, XFS and btrfs write metadata in order, so the
+fsync of a new file carries its name. On a file system that does not, a power cut can lose the
+journal, and with it the work of an unfinished run, but never a published result.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def test_an_error_of_an_input_names_the_task_and_no_frame():
     error = InputError("`a.txt`: byte 7 is not UTF-8", input="a.txt", offset=7)
 
     assert render_failure(error, run_with(error), "wc").splitlines() == [
-        "✗ wc failed: `a.txt`: byte 7 is not UTF-8 in map-0017",
+        "✗ wc failed: `a.txt`: byte 7 is not UTF-8 (map-0017)",
         "  61 of 64 map tasks finished; nothing was published",
     ]
 

@@ -80,6 +80,7 @@ class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
     carriage_returns: int = 0
     counters: dict[str, int] = {}
     damaged_inputs: tuple[int, ...] = ()  # indexes of inputs with replaced or skipped records
+    grown_inputs: tuple[int, ...] = ()  # … of inputs that became longer while they were read
     inputs: tuple[InputSum, ...] = ()
     partition_records: tuple[int, ...] = ()  # written to each partition
 
@@ -100,6 +101,7 @@ class Ledger:
         self._sums: Counter[str] = Counter()
         self._counters: Counter[str] = Counter()
         self._damaged: set[int] = set()
+        self._grown: set[int] = set()
 
     def fold_map(
         self,
@@ -126,6 +128,7 @@ class Ledger:
         for split in splits:
             self._input_sums[split.input] = _plus(self._input_sums[split.input], split)
         self._damaged.update(receipt.damaged_inputs)
+        self._grown.update(split.input for split in splits if split.grown)
 
     def close_map(self) -> None:
         """Balance the inputs: the splits of all tasks tile each, and every byte was read.
@@ -178,6 +181,7 @@ class Ledger:
             read=self._read,
             counters=dict(sorted(self._counters.items())),
             damaged_inputs=tuple(sorted(self._damaged)),
+            grown_inputs=tuple(sorted(self._grown)),
             inputs=tuple(self._input_sums),
             partition_records=tuple(edge.records for edge in self._partitions),
         )

@@ -56,7 +56,9 @@ def _headline(error: PymrError, snapshot: Snapshot | None, name: str | None) -> 
         message = f"{error.fields.get('function', 'user code')} raised {error.fields['error_type']}"
         more = []  # The rest stands below the frames.
     message = _clean(message)
-    where = f" in {task}" if task is not None and task not in message else ""
+    where = ""
+    if task is not None and task not in message:
+        where = f" in {task}" if _is_raised(error) else f" ({task})"
     if name is None:
         yield f"✗ {message}{where}"
     elif isinstance(error, InterruptedRunError):

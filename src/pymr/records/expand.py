@@ -60,8 +60,8 @@ class Expander:
             more = " …" if len(folders) > EXAMPLES_MAX else ""
             yield f"{count} in an input directory left out: {shown}{more}; --recursive reads them"
         if self.hidden_skipped:
-            count = "1 file" if self.hidden_skipped == 1 else f"{self.hidden_skipped} files"
-            yield f"{count} named like `.x`, `_x` or `x.crc` left out of directories and globs"
+            count = "1 name" if self.hidden_skipped == 1 else f"{self.hidden_skipped} names"
+            yield f"{count} like `.x`, `_x` or `x.crc` left out of directories and globs"
 
     def _add_glob(self, pattern: bytes) -> None:
         if b"\0" in pattern or not any(character in pattern for character in b"*?["):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -24,6 +25,9 @@ from pymr.task.manifest import (
     Versions,
     manifest_input,
 )
+from pymr.text_form import show_path
+
+NAMES_SHOWN_MAX = 3  # in one warning
 
 
 def build_manifest(
@@ -57,12 +61,21 @@ def build_manifest(
         counters=summary.counters,
         ledger=_books(summary),
         tasks=tuple(map(_task, [*_in_order(job.map.committed), *_in_order(job.reduce.committed)])),
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *_grown(plan, summary)),
     )
 
 
 def _in_order(committed: dict[int, Receipt]) -> list[Receipt]:
     return [committed[task] for task in sorted(committed)]
+
+
+def _grown(plan: Plan, summary: LedgerSummary) -> Iterator[str]:
+    """Yield a warning if inputs became longer after they were planned."""
+    grown = [show_path(plan.inputs[index].path) for index in summary.grown_inputs]
+    if grown:
+        shown = ", ".join(f"`{name}`" for name in grown[:NAMES_SHOWN_MAX])
+        more = f" and {len(grown) - NAMES_SHOWN_MAX} more" if len(grown) > NAMES_SHOWN_MAX else ""
+        yield f"{shown}{more} grew while it was read: what was added is not in the result"
 
 
 def _inputs(plan: Plan, summary: LedgerSummary) -> tuple[ManifestInput, ...]:

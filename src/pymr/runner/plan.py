@@ -1,13 +1,14 @@
 """What a run will do, before it does anything: code loaded, inputs found, tasks cut.
 
 `pymr plan` prints it, `pymr start` and `pymr.run` go on with it. Nothing is written here,
-except that standard input is spooled.
+except a copy of inputs that can be read only once.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from pymr import names
 from pymr.config import Settings
 from pymr.core.plan import default_mappers, default_reducers, plan_map_tasks
 from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, TextRules
-from pymr.errors import ConfigError
+from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
 from pymr.runner.pool import Pool
 
@@ -44,7 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[InputFile, ...]
     tasks: list[MapTask]
     workers: int  # task processes, at most one for each task of the larger phase
-    spool_folder: str | None  # where standard input was spooled; remove it afterwards
+    spool_folder: str | None  # where inputs were copied; remove it afterwards
     warnings: tuple[str, ...] = ()
 
     @property
@@ -64,13 +65,20 @@ def plan_run(request: Request, pool: Pool) -> Plan:
         raise ConfigError("no input given", hint="add --input PATH, or --input - for stdin")
     pool.start(request.code)
     run = names.new_run_id()
+    spool_folder = _spool_folder(request.settings, run)
+    try:
+        return _plan(request, pool, run, spool_folder)
+    except BaseException:
+        shutil.rmtree(spool_folder, ignore_errors=True)
+        raise
+
+
+def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     settings = request.settings
     name = settings.name or f"{_stem(request.worker)}-{run[-4:]}"
     shown_output = settings.output or f"./{OUTPUT_FOLDER}/{name}"
     output = os.path.abspath(shown_output)
-    spool_folder = _spool_folder(request, run)
-    found = discover(request.inputs, _rules(settings, spool_folder or "", output))
-    shape = pool.wait_shape()
+    found, shape = _look(request.inputs, _rules(settings, spool_folder, output), pool)
     tasks = plan_map_tasks(
         found.files, settings.mappers or default_mappers(found.files, settings.workers)
     )
@@ -82,7 +90,7 @@ def plan_run(request: Request, pool: Pool) -> Plan:
         inputs=found.files,
         tasks=tasks,
         workers=min(settings.workers, max(len(tasks), spec.reducers, 1)),
-        spool_folder=spool_folder,
+        spool_folder=spool_folder if os.path.isdir(spool_folder) else None,
         warnings=(*shape.warnings, *found.warnings),
     )
 
@@ -94,12 +102,30 @@ def _stem(worker: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "job"
 
 
-def _spool_folder(request: Request, run: str) -> str | None:
-    if "-" not in request.inputs and b"-" not in request.inputs:
-        return None
-    import tempfile
+def _look(
+    inputs: tuple[str | bytes, ...], rules: DiscoverRules, pool: Pool
+) -> tuple[Discovery, Shape]:
+    """Return the inputs, looked for while the code is loaded, and the code's shape."""
+    refused: InputError | None = None
+    found = Discovery(())
+    try:
+        found = discover(inputs, rules)
+    except InputError as error:
+        if not error.fields.get("is_no_text"):
+            raise
+        refused = error
+    shape = pool.wait_shape()
+    if shape.input_format == "whole":  # A whole file may be any bytes.
+        return discover(inputs, msgspec.structs.replace(rules, input_format="whole")), shape
+    if refused is not None:
+        raise refused
+    return found, shape
 
-    return str(Path(request.settings.tmp_dir or tempfile.gettempdir()) / f"pymr-stdin-{run}")
+
+def _spool_folder(settings: Settings, run: str) -> str:
+    """Return where inputs are copied that can be read only once; made when it is needed."""
+    folder = settings.tmp_dir or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - private in it
+    return os.path.abspath(f"{folder}/pymr-input-{run}")
 
 
 def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:

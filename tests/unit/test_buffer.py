@@ -138,6 +138,34 @@ def test_spills_are_combined_again_when_they_are_merged(tmp_path: Path) -> None:
     assert totals.emitted - totals.combined_in + totals.combined_out == 50
 
 
+def test_a_combiner_that_makes_no_room_does_not_save_the_spill(tmp_path: Path) -> None:
+    """Memory is bounded whatever the combiner does."""
+    records = buffer(tmp_path, limits=SMALL, combine=lambda _, values: list(values))
+    for number in range(1000):
+        records.emit("k", number)
+
+    totals = records.finish(MemoryObject())
+
+    assert totals.spills > 20
+    assert totals.written.records == 1000
+
+
+def test_a_combiner_gets_two_values_or_more(tmp_path: Path) -> None:
+    """In memory, in merges of spills and in merges of a reduce task."""
+    sizes: list[int] = []
+
+    def combine(_: bytes, values: Iterator[bytes]) -> list[bytes]:
+        group = list(values)
+        sizes.append(len(group))
+        return group[:1]
+
+    tasks = [[(n % 20, n) for n in range(50)], [(n, n) for n in range(15, 60)]] * 2
+    result = shuffle(tasks, tmp_path, limits=SMALL, combine=combine)
+
+    assert result.merges[0].combined_in > 0
+    assert min(sizes) == 2
+
+
 def test_a_combiner_that_stops_early_has_still_been_given_the_group(tmp_path: Path) -> None:
     """The books count what went in, read or not; a group that leaves nothing is gone."""
 
@@ -235,9 +263,10 @@ def test_what_is_no_key_is_refused_at_emit(tmp_path: Path) -> None:
             records.emit(["a"], 1)
         with pytest.raises(ValueError, match="nested deeper than 100 tuples"):
             records.emit(deep, 1)
+        records.emit("a", 1)
         with pytest.raises(TypeError, match=r"of type `Text`.* use str"):
-            records.emit(type("Text", (str,), {})("a"), 1)
-        assert finish(records) == []
+            records.emit(type("Text", (str,), {})("a"), 1)  # equal to the key before
+        assert finish(records) == [(0, "a", 1)]
 
 
 def test_another_thread_may_not_emit(tmp_path: Path) -> None:

@@ -96,6 +96,24 @@ def test_the_largest_group_is_named(tmp_path: Path) -> None:
         assert groups.largest_key == shown
 
 
+def test_the_first_of_the_largest_groups_is_named(tmp_path: Path) -> None:
+    """So the summary does not depend on how many there are."""
+    groups = merge([source(("a", 1), ("b", 1), ("b", 2), ("c", 1), ("c", 2))], tmp_path)
+    for _ in groups:
+        pass
+
+    assert (groups.largest_key, groups.largest_group) == ("'b'", 2)
+
+
+def test_a_spill_is_removed_as_soon_as_it_is_merged_again(tmp_path: Path) -> None:
+    """Many passes need no more disk than one."""
+    groups = merge([source(("a", n)) for n in range(20)], tmp_path, limits=FAN_IN_2)
+
+    for _ in groups:
+        assert groups.spills == 18
+        assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_group_left_half_read_is_drained_and_counted(tmp_path: Path) -> None:
     """The next key is the next key."""
     groups = merge([source(*[("a", n) for n in range(500)], ("b", 1))], tmp_path)
@@ -165,6 +183,15 @@ def test_values_kept_beyond_their_group_are_an_error(tmp_path: Path) -> None:
     for iterator in iterators:
         with pytest.raises(RuntimeError, match="values can be iterated once"):
             next(iterator)
+
+
+def test_values_that_nobody_asked_for_in_time_are_an_error(tmp_path: Path) -> None:
+    """A reducer that collects its values for later is told at once."""
+    kept = [values for _, values in merge([source(("a", 1), ("b", 1))], tmp_path)]
+
+    for values in kept:
+        with pytest.raises(RuntimeError, match="values can be iterated once"):
+            iter(values)
 
 
 def test_a_corrupt_source_stops_the_merge_and_leaves_no_spill(tmp_path: Path) -> None:

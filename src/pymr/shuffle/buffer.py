@@ -17,9 +17,10 @@ from typing import Any
 
 import msgspec
 
+from pymr._native import encode_key
 from pymr.core.spec import EdgeSum, Limits
 from pymr.shuffle.combine import Combine, Combiner
-from pymr.shuffle.key_codec import KEY_DEPTH_MAX, encode_key
+from pymr.shuffle.key_codec import KEY_DEPTH_MAX
 from pymr.shuffle.merge import merge_into, narrow
 from pymr.shuffle.partition import partition_of
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter

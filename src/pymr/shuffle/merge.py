@@ -16,8 +16,8 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
+from pymr._native import decode_key
 from pymr.core.spec import EdgeSum, Limits
-from pymr.shuffle.codec import decode_key
 from pymr.shuffle.combine import Combine, Combiner
 from pymr.shuffle.sorted_run import Entry, SortedRunReader, SortedRunWriter, record_sum
 from pymr.shuffle.spill import SpillFolder

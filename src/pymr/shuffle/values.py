@@ -50,9 +50,7 @@ class GroupValues:
     def _decode(self) -> Iterator[Any]:
         for data in self._encoded:
             yield decode_value(data)
-            if self._is_over:  # An iterator kept beyond its group would seem to be at its end.
-                raise RuntimeError(_ONCE)
-        if self._is_over:
+        if self._is_over:  # An iterator kept beyond its group would seem to be at its end.
             raise RuntimeError(_ONCE)
 
 

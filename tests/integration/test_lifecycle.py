@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from cli import PYMR, CommandLine
 
 TEXT = "one two one\nthree two one\n" * 50

@@ -6,9 +6,9 @@ import random
 from pathlib import Path
 
 import pytest
-from oracle import reference
 
 import pymr
+from oracle import reference
 
 REDUCERS = 3
 WORDS = [f"w{number}" for number in range(300)]
@@ -35,9 +35,7 @@ def write_inputs(folder: Path) -> list[str]:
     paths = []
     for number, lines in enumerate((60, 0, 1, 200)):
         rows = [
-            " ".join(
-                [f"{number}:{row}", *chance.choices(WORDS, k=chance.choice((0, 3, 12, 200)))]
-            )
+            " ".join([f"{number}:{row}", *chance.choices(WORDS, k=chance.choice((0, 3, 12, 200)))])
             for row in range(lines)
         ]
         path = folder / f"in-{number}.txt"

@@ -13,6 +13,7 @@ from pymr.core.job import Job
 from pymr.core.ledger import LedgerSummary
 from pymr.core.spec import EdgeSum, Receipt
 from pymr.names import part_name
+from pymr.records.column import merge_columns
 from pymr.runner.plan import Plan
 from pymr.task.manifest import (
     Columns,
@@ -109,16 +110,9 @@ def _task(receipt: Receipt) -> ManifestTask:
 def _columns(receipts: list[Receipt]) -> Columns:
     """Return the types that hold for all parts; a part without rows has no say."""
     rows = [receipt for receipt in receipts if receipt.records_out]
-    key, key_mixed = _one_type([(r.key_type, r.key_mixed) for r in rows])
-    value, value_mixed = _one_type([(r.value_type, r.value_mixed) for r in rows])
+    key, key_mixed = merge_columns((r.key_type, r.key_mixed) for r in rows)
+    value, value_mixed = merge_columns((r.value_type, r.value_mixed) for r in rows)
     return Columns(key=key, value=value, key_mixed=key_mixed, value_mixed=value_mixed)
-
-
-def _one_type(types: list[tuple[str | None, bool]]) -> tuple[str | None, bool]:
-    seen = {name for name, _ in types}
-    if any(mixed for _, mixed in types) or len(seen) > 1:
-        return None, True
-    return (seen.pop() if seen else None), False
 
 
 def _books(summary: LedgerSummary) -> dict[str, Any]:

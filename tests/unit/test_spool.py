@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from input_samples import find, refused, write
+from pymr.errors import ResourceError
+
+original = os.open
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +37,17 @@ def test_b27_standard_input_is_spooled_once(monkeypatch, here):
     assert file.spool is not None
     assert Path(os.fsdecode(file.spool)).read_bytes() == b"a\nb\n"
     assert Path(os.fsdecode(file.spool)).parent == here / "new" / "spool"
+
+
+def test_b27_nobody_else_can_read_the_copy(monkeypatch, here):
+    """Standard input may hold what no other user of the machine should see."""
+    standard_input(monkeypatch, b"secret\n")
+
+    [file] = find("-", spool_folder=str(here / "spool")).files
+
+    assert file.spool is not None
+    assert Path(os.fsdecode(file.spool)).stat().st_mode & 0o777 == 0o600
+    assert (here / "spool").stat().st_mode & 0o777 == 0o700
 
 
 def test_b27_the_spool_folder_is_not_made_when_it_is_not_needed(here):
@@ -83,4 +97,19 @@ def test_b28_a_file_without_a_size_is_copied_with_a_warning(here):
     assert found.warnings == (
         "`/proc/self/status` has no size: a copy of what it holds now is read",
     )
+    copies = find(*["/proc/self/status"] * 2, spool_folder=str(here / "2"), allow_duplicates=True)
+    assert len({copy.spool for copy in copies.files}) == 1
     assert "cat '/proc/self/status' | pymr" in str(refused("/proc/self/status").hint)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_b27_a_full_disk_is_a_resource_error(monkeypatch, here):
+    """Exit 6, with the setting that puts the copy elsewhere."""
+    standard_input(monkeypatch, b"x" * 100_000)
+    monkeypatch.setattr(os, "open", lambda *_: original("/dev/full", os.O_WRONLY))
+
+    with pytest.raises(ResourceError) as caught:
+        find("-", spool_folder=str(here / "spool"))
+
+    assert caught.value.exit_code == 6
+    assert caught.value.hint == "--tmp-dir with a directory on a larger disk"

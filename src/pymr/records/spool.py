@@ -18,7 +18,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 def spool(path: bytes, folder: str) -> bytes:
     """Copy the file `path`, or standard input (`-`), into `folder`; return the copy's name.
 
-    Standard input is copied once: asked for again, the first copy is returned.
+    A copy is made once, readable by its owner only; asked for again, it is returned.
 
     Raises:
         InputError: there is no standard input, or no folder to copy to.
@@ -32,22 +32,30 @@ def spool(path: bytes, folder: str) -> bytes:
             hint=f"cat '{name}' | pymr start --input - worker.py",
             input=name,
         )
-    os.makedirs(folder, mode=0o700, exist_ok=True)  # its content is nobody else's to read
-    if path != STANDARD_INPUT:
-        copy = os.path.join(os.fsencode(folder), b"copy-%d" % os.stat(path).st_ino)
-        with open(path, "rb") as source:
-            return _copy(source, copy, folder)
-    copy = os.path.join(os.fsencode(folder), b"standard-input")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    copy = os.path.join(os.fsencode(folder), _copy_name(path))
     if os.path.exists(copy):
         return copy
+    if path != STANDARD_INPUT:
+        with open(path, "rb") as source:
+            return _copy(source, copy, folder)
     if sys.stdin is None:
         raise InputError("input `-`: there is no standard input", hint="--input PATH", input="-")
     return _copy(sys.stdin.buffer, copy, folder)
 
 
+def _copy_name(path: bytes) -> bytes:
+    if path == STANDARD_INPUT:
+        return b"standard-input"
+    seen = os.stat(path)
+    return b"file-%d-%d" % (seen.st_dev, seen.st_ino)
+
+
 def _copy(source: BinaryIO, copy: bytes, folder: str) -> bytes:
     try:
-        with open(copy, "wb") as target:
+        # Nobody else may read it, nor have put something in its place.
+        descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as target:
             while data := source.read(_COPY_BYTES):
                 target.write(data)
     except OSError as error:

@@ -34,6 +34,7 @@ from pymr.text_form import show_path
 
 NAMES_SHOWN_MAX = 100  # of unreadable files, in one message
 EXAMPLES_MAX = 3  # names in one warning
+_TOOLS = {"gzip": "gzip", "bz2": "bzip2", "xz": "xz", "zstd": "zstd"}
 
 
 class DiscoverRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,9 +181,10 @@ class _Finder:
     def _refuse(self, file: InputFile, head: bytes, tail: bytes) -> None:
         name = show_path(file.path)
         if file.compression and (inner := compression_of(head)):
+            tool = _TOOLS[file.compression]
             raise InputError(
                 f"input `{name}` is {inner} data inside {file.compression} data",
-                hint=f"decompress it once: {_quote(name)}",
+                hint=f"{tool} -dc {_quote(name)} | pymr start --input - worker.py",
                 input=name,
                 is_no_text=True,
             )

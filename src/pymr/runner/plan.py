@@ -9,19 +9,22 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from pymr import names
 from pymr.config import Settings
-from pymr.core.plan import default_mappers, default_reducers, plan_map_tasks
+from pymr.core.plan import TASK_BYTES_MAX, default_mappers, default_reducers, plan_map_tasks
 from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, TextRules
 from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
 from pymr.runner.pool import Pool
+from pymr.text_form import show_path
 
 OUTPUT_FOLDER = "pymr-out"
+NAMES_SHOWN_MAX = 3  # in one warning
 SPILL_BYTES_MIN = 1 << 20
 SPILL_BYTES_MAX = 256 << 20  # beyond, a longer sort costs what a saved merge gains
 
@@ -91,8 +94,20 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
         tasks=tasks,
         workers=min(settings.workers, max(len(tasks), spec.reducers, 1)),
         spool_folder=spool_folder if os.path.isdir(spool_folder) else None,
-        warnings=(*shape.warnings, *found.warnings),
+        warnings=(*shape.warnings, *found.warnings, *_notes(settings, found, tasks)),
     )
+
+
+def _notes(settings: Settings, found: Discovery, tasks: list[MapTask]) -> Iterator[str]:
+    """Yield why the map tasks are not as many as the user may have thought."""
+    if settings.mappers and len(tasks) < settings.mappers:
+        wished = f"{settings.mappers:,} map tasks were wished for"
+        yield f"{wished}, the input can be cut into {len(tasks):,}"
+    large = [file for file in found.files if file.stream and file.size > TASK_BYTES_MAX]
+    if large:
+        shown = ", ".join(f"`{show_path(file.path)}`" for file in large[:NAMES_SHOWN_MAX])
+        more = f" and {len(large) - NAMES_SHOWN_MAX} more" if len(large) > NAMES_SHOWN_MAX else ""
+        yield f"{shown}{more} can be read from the front only, so one map task reads it"
 
 
 def _stem(worker: str) -> str:

@@ -116,7 +116,7 @@ def map_verified(of: Attempt, task: MapTask, reducers: int, now: float = 1.0) ->
             records=split.end - split.start,
             first_offset=split.start,
             last_offset=split.end - 1,
-            digest=split.end << 120,
+            digest=split.end << 123,
         )
         for split in task.splits
     )

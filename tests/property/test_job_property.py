@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from core_samples import LOST, asked, attempt, failed, files, job, map_verified, reduce_verified
@@ -26,6 +26,7 @@ from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import Attempt, EdgeSum
 from pymr.errors import IntegrityError, StoreUnavailableError, from_dict
 
+unhurried = settings(deadline=None)  # A shared machine has no deadline.
 SIZES = (20, 0, 6)
 WORKERS = ("w0", "w1", "w2")
 SULKING = StoreUnavailableError("no answer")
@@ -137,6 +138,7 @@ class Edge:
         raise AssertionError(f"the run does not end: {self.job.state}")
 
 
+@unhurried
 @given(shapes, histories)
 def test_a_run_publishes_once_and_only_with_every_task_committed(
     shape: tuple[int, int], history: list[tuple[str, int]]
@@ -155,6 +157,7 @@ def test_a_run_publishes_once_and_only_with_every_task_committed(
     assert counters.get("reduced", 0) == len(edge.job.reduce.committed)
 
 
+@unhurried
 @given(shapes, histories)
 def test_a_run_ends_after_any_history_with_the_same_books(
     shape: tuple[int, int], history: list[tuple[str, int]]
@@ -175,6 +178,7 @@ def test_a_run_ends_after_any_history_with_the_same_books(
     assert edge.job.ledger.summary() == quiet.job.ledger.summary()
 
 
+@unhurried
 @given(shapes, histories, st.integers(0, 9))
 def test_a_run_with_one_record_missing_is_never_published(
     shape: tuple[int, int], history: list[tuple[str, int]], which: int

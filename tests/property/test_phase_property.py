@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from core_samples import LOST, asked, attempt, committed, failed, finished, phase, verified
@@ -25,6 +25,7 @@ from pymr.core.phase import Phase, PhaseEvent
 from pymr.core.spec import Attempt
 from pymr.errors import StoreUnavailableError
 
+unhurried = settings(deadline=None)  # A shared machine has no deadline.
 TASKS = 4
 WORKERS = ("w0", "w1", "w2")
 SULKING = StoreUnavailableError("no answer")
@@ -130,6 +131,7 @@ class Edge:
                 self.owed.append(decision)
 
 
+@unhurried
 @given(histories)
 def test_any_history_commits_each_task_at_most_once_and_by_right(
     history: list[tuple[str, int]],
@@ -147,6 +149,7 @@ def test_any_history_commits_each_task_at_most_once_and_by_right(
     event(f"committed: {len(winners)}")
 
 
+@unhurried
 @given(histories)
 def test_after_any_history_fair_workers_end_the_phase(
     history: list[tuple[str, int]],
@@ -177,6 +180,7 @@ def test_after_any_history_fair_workers_end_the_phase(
     assert edge.phase.running == edge.phase.pending == 0
 
 
+@unhurried
 @given(st.lists(st.sampled_from(("fail", "sulk", "lose")), max_size=12), st.integers(1, 5))
 def test_a_task_is_tried_until_a_limit_is_reached_and_never_longer(
     ends: list[str], limit: int
@@ -197,6 +201,7 @@ def test_a_task_is_tried_until_a_limit_is_reached_and_never_longer(
     event("goes on")
 
 
+@unhurried
 @given(st.sets(st.integers(0, TASKS - 1)), histories)
 def test_what_the_journal_committed_is_never_granted(
     replayed: set[int], history: list[tuple[str, int]]

@@ -25,6 +25,7 @@ from pymr.core.events import (
     Journal,
     Note,
     Revoke,
+    Ticked,
     Verify,
     WorkerLost,
 )
@@ -170,6 +171,16 @@ def test_short_attempts_are_not_worth_a_backup() -> None:
 
     assert p.handle(asked("idle", now=60.0)) == []
     assert p.handle(asked("idle", now=60.1)) != []
+
+
+def test_a_sleep_of_the_machine_makes_nobody_slow() -> None:
+    """F33: an hour in which nothing could run is no part of how long an attempt runs."""
+    p = nearly_done(lease_s=60.0)
+    p.handle(Ticked(15.0))
+    p.handle(Ticked(3615.0))
+
+    assert p.handle(asked("idle", now=3620.0)) == []
+    assert p.handle(asked("idle", now=3620.1)) != []
 
 
 def test_without_a_duration_nothing_is_slow() -> None:

@@ -38,6 +38,7 @@ from pymr.core.events import (
     WorkerLost,
 )
 from pymr.core.job import Job
+from pymr.core.ledger import Ledger
 from pymr.core.phase import PhaseLimits
 from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import Attempt, EdgeSum, MapSource
@@ -302,6 +303,18 @@ def test_a_reduce_task_that_doubled_a_record_fails_the_run() -> None:
     assert isinstance(error, IntegrityError)
     assert "partition 0" in error.message
     assert not j.reduce.done
+
+
+def test_a_partition_that_nobody_reduced_fails_the_run() -> None:
+    """The books are closed before anything is published, and they know of two partitions."""
+    j = job(sizes=(0,), reducers=1)
+    j.ledger = Ledger(files(0), [], partitions=2)
+    j.handle(asked())
+
+    error = ends_with(deliver(j, reduce_verified(attempt(name="reduce"), 0)))
+
+    assert "2 tasks planned, 1 committed" in str(error)
+    assert j.failed
 
 
 def test_a_plan_that_leaves_bytes_out_fails_the_run_at_the_barrier() -> None:

@@ -105,7 +105,7 @@ def test_a_whole_run_balances_and_adds_up() -> None:
         groups=6,
         records_out=6,
         counters={"mapped": 2, "reduced": 3},
-        inputs=(InputSum(20, 20, 33 << 120), InputSum(6, 6, 6 << 120)),
+        inputs=(InputSum(20, 20, (33 << 123) % (1 << 128)), InputSum(6, 6, 6 << 123)),
         partition_records=(7, 9, 11),
     )
 

@@ -168,6 +168,13 @@ def test_a_large_stream_leaves_the_other_tasks_to_the_rest() -> None:
     assert sizes == [10 * MIB, MIB, MIB, MIB, MIB]
 
 
+def test_a_task_leaves_a_cell_to_each_that_follows() -> None:
+    """Four cells are four tasks if wished, though three of them are next to nothing."""
+    tasks = plan_map_tasks([*files(1, 1, 1), stream(1000)], mappers=4)
+
+    assert [task.size for task in tasks] == [1, 1, 1, 1000]
+
+
 @pytest.mark.parametrize("inputs", [[], files(0), files(0, 0), [stream(0)]])
 def test_nothing_to_read_is_no_task(inputs: list[InputFile]) -> None:
     """B6: all inputs are empty."""

@@ -128,3 +128,17 @@ class CommandLine:
         """Write `worker` as `worker.py` and run it into `out` with the arguments."""
         self.write("worker.py", worker)
         return self.run("start", "--output=out", "--workers=1", *arguments, "worker.py", **run)
+
+    def python(self, program: str) -> str:
+        """Run a program in the folder and return what it printed, without the last newline."""
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env=self.environ,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.removesuffix("\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
 from typing import Any
 
 from pymr.api import Builtin, Job
@@ -26,13 +27,25 @@ def emit_all(emit: Callable[[Any, Any], None], pairs: object, function: str) -> 
             f"{function} returned {type(pairs).__name__} {pairs!r:.80}, expected None or"
             f" an iterable of pairs: write `yield key, value` or `return [(key, value)]`"
         )
-    for pair in pairs:
-        if type(pair) is not tuple or len(pair) != 2:  # noqa: PLR2004 - a pair
-            raise TypeError(
-                f"{function} yielded {type(pair).__name__} {pair!r:.80}, expected a pair:"
-                f" write `yield key, value`"
-            )
-        emit(pair[0], pair[1])
+    try:
+        for pair in pairs:
+            if type(pair) is not tuple or len(pair) != 2:  # noqa: PLR2004 - a pair
+                raise TypeError(  # noqa: TRY301 - a call for each pair would cost more
+                    f"{function} yielded {type(pair).__name__} {pair!r:.80}, expected a pair:"
+                    f" write `yield key, value`"
+                )
+            emit(pair[0], pair[1])
+    except BaseException as error:
+        _show_the_yield(error, pairs)
+        raise
+
+
+def _show_the_yield(error: BaseException, pairs: Iterable[object]) -> None:
+    """Add the line of the user's generator that yielded last to the traceback of `error`."""
+    frame = getattr(pairs, "gi_frame", None)
+    if frame is not None:  # It is None if the generator itself raised the error.
+        inner = error.__traceback__
+        error.__traceback__ = TracebackType(inner, frame, frame.f_lasti, frame.f_lineno)
 
 
 def combine_of(job: Job, spec: JobSpec) -> Combine | None:
@@ -63,7 +76,7 @@ class _FunctionCombiner:
             if pairs is not None:
                 emit_all(self._emit, pairs, "combiner")
         except BaseException as error:
-            raise user_error(error, "combiner", key=f"{decoded!r:.80}") from error
+            raise user_error(error, "combiner", self._function, key=f"{decoded!r:.80}") from error
         return self._emitted
 
     def _emit(self, key: Any, value: Any) -> None:

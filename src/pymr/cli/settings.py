@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -48,7 +47,7 @@ def run_options(function: F) -> F:
 def resolved_settings(flags: dict[str, Any]) -> Resolved:
     """Return the settings of this process: flags, environment, files, defaults."""
     given = {name: value for name, value in flags.items() if value is not None}
-    return resolve(given, os.environ, str(Path.cwd()), str(Path("~").expanduser()))
+    return resolve(given, os.environ, os.getcwd(), os.path.expanduser("~"))
 
 
 def request_of(
@@ -56,7 +55,7 @@ def request_of(
 ) -> Request:
     """Return the request that a command line makes."""
     return Request(
-        code=Code(path=str(Path(worker).absolute()) if worker else worker),
+        code=Code(path=os.path.join(os.getcwd(), worker) if worker else worker),
         worker=worker,
         inputs=inputs,
         settings=resolved.settings,

@@ -5,11 +5,10 @@ The same path for the command line and for `pymr.run`. What differs is who watch
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 from pymr import errors, names
 from pymr.config import Settings
@@ -60,7 +59,7 @@ def run_request(request: Request, observer: Observer) -> Manifest:
     finally:
         pool.close()
         if plan is not None and plan.spool_folder is not None:
-            shutil.rmtree(plan.spool_folder, ignore_errors=True)
+            _remove_folder(plan.spool_folder)
 
 
 def _run_plan(plan: Plan, settings: Settings, pool: Pool, observer: Observer) -> Manifest:
@@ -83,6 +82,14 @@ def _run_plan(plan: Plan, settings: Settings, pool: Pool, observer: Observer) ->
                 raise
             assert run.manifest is not None, "a job that is done was published"
             return run.manifest
+
+
+def _remove_folder(folder: str) -> None:
+    """Remove a folder, which few runs have made, and all that is in it."""
+    if os.path.isdir(folder):
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _path(plan: Plan, key: str) -> str:
@@ -133,7 +140,7 @@ class _Run:
         if isinstance(error, PymrError):
             self._feed.append(events.RunFinished(errors.to_dict(error)))
         remove_attempts(self._output.store, self._plan.spec.run)
-        shutil.rmtree(self._tmp(), ignore_errors=True)
+        _remove_folder(self._tmp())
 
     def _limits(self) -> PhaseLimits:
         return PhaseLimits(attempts_max=self._settings.attempts, losses_max=DEATHS_MAX)
@@ -141,7 +148,7 @@ class _Run:
     def _tmp(self) -> str:
         """Return the folder of spills: inside the output, unless `--tmp-dir` moves it."""
         if self._settings.tmp_dir is not None:
-            return str(Path(self._settings.tmp_dir).absolute() / f"pymr-{self._plan.spec.run}")
+            return os.path.abspath(f"{self._settings.tmp_dir}/pymr-{self._plan.spec.run}")
         return _path(self._plan, names.tmp_prefix(self._plan.spec.run))
 
     def _publish(self) -> None:
@@ -155,4 +162,4 @@ class _Run:
             replaces=previous.run if previous else None,
         )
         self.manifest = publish(self._output.store, manifest, keep=self._settings.keep)
-        shutil.rmtree(self._tmp(), ignore_errors=True)
+        _remove_folder(self._tmp())

@@ -7,7 +7,7 @@ done, running or failed stands in the output itself. Losing the registry loses n
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from contextlib import suppress
 
 import msgspec
 
@@ -21,18 +21,18 @@ class RegisteredRun(msgspec.Struct, frozen=True):
     started: float
 
 
-def state_folder() -> Path:
+def state_folder() -> str:
     """Return `$XDG_STATE_HOME/pymr/runs`, by default under `~/.local/state`."""
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "pymr" / "runs"
+    return os.path.join(os.path.expanduser(base), "pymr", "runs")
 
 
 def register(run: RegisteredRun) -> None:
     """Remember a run; best effort, since a read-only home must not stop a job."""
-    folder = state_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{run.run}.json").write_bytes(msgspec.json.encode(run))
+        os.makedirs(state_folder(), exist_ok=True)
+        with open(_entry_path(run.run), "wb") as file:
+            file.write(msgspec.json.encode(run))
     except OSError:
         return
 
@@ -41,12 +41,13 @@ def registered_runs() -> list[RegisteredRun]:
     """Return all remembered runs, oldest first; an unreadable entry is passed over."""
     runs = []
     try:
-        paths = sorted(state_folder().glob("*.json"))
+        entries = sorted(os.listdir(state_folder()))
     except OSError:
         return []
-    for path in paths:
+    for entry in entries:
         try:
-            runs.append(msgspec.json.decode(path.read_bytes(), type=RegisteredRun))
+            with open(f"{state_folder()}/{entry}", "rb") as file:
+                runs.append(msgspec.json.decode(file.read(), type=RegisteredRun))
         except (OSError, msgspec.DecodeError):
             continue
     return runs
@@ -54,4 +55,9 @@ def registered_runs() -> list[RegisteredRun]:
 
 def forget(run: str) -> None:
     """Drop a run from the registry, if it is there."""
-    (state_folder() / f"{run}.json").unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        os.remove(_entry_path(run))
+
+
+def _entry_path(run: str) -> str:
+    return f"{state_folder()}/{run}.json"

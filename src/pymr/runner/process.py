@@ -13,10 +13,16 @@ from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec
 from pymr.task import channel
 
 READ_BYTES = 1 << 16
-_PROGRAM = (
-    "import sys; from pymr.task.process import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Our own package comes first, and is then looked up last: the folder that holds it must not
+# win over the standard library in the user's code.
+_PROGRAM = """\
+import sys
+sys.path.insert(0, sys.argv[3])
+import pymr.task.process
+sys.path.append(sys.path.pop(0))
+pymr.task.process.main(int(sys.argv[1]), int(sys.argv[2]))
+"""
 
 
 class TaskProcess:
@@ -32,10 +38,12 @@ class TaskProcess:
             self._popen = subprocess.Popen(
                 [
                     sys.executable,
+                    "-P",  # a file in the current folder shadows no module
                     "-c",
                     _PROGRAM,
                     str(requests_read),
                     str(replies_write),
+                    _PACKAGE_PARENT,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # stdout is for results; what user code prints goes to stderr
@@ -119,9 +127,4 @@ def _how(code: int) -> str:
 
 def _environment() -> dict[str, str]:
     """Return the environment of a task process: the same hashes in each of them."""
-    path = os.environ.get("PYTHONPATH", "")
-    return {
-        **os.environ,
-        "PYTHONHASHSEED": "0",
-        "PYTHONPATH": os.pathsep.join(filter(None, [path, _PACKAGE_PARENT])),
-    }
+    return {**os.environ, "PYTHONHASHSEED": "0"}

@@ -60,8 +60,12 @@ class Context(Protocol):
     """The first argument of every function of a worker."""
 
     @property
-    def input(self) -> InputPosition | None:
-        """The place of the current record; None in a reducer, combiner or setup."""
+    def input(self) -> InputPosition:
+        """The place of the current record.
+
+        Raises:
+            RuntimeError: not in a mapper: a key, or `setup`, has no one place.
+        """
 
     @property
     def params(self) -> dict[str, str]:

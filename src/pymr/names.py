@@ -24,6 +24,7 @@ STATE = "_pymr"
 CLAIM = f"{STATE}/CLAIM"
 MANIFEST = f"{STATE}/MANIFEST.json"
 SUCCESS = "_SUCCESS"
+_PART_DIGITS = 5
 
 
 def new_run_id() -> str:
@@ -77,7 +78,7 @@ def is_part_name(name: str) -> bool:
     digits = stem.removeprefix("part-")
     return (
         stem != digits
-        and len(digits) >= 5
+        and len(digits) >= _PART_DIGITS
         and digits.isdecimal()
         and bool(dot)
         and output_format.isalnum()

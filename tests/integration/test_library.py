@@ -70,7 +70,7 @@ def test_run_returns_typed_rows_counters_and_manifest(text, tmp_path):
     assert result.counters == {"words": 6}
     assert result.manifest.columns.key == "str"
     assert result.manifest.columns.value == "int"
-    assert "3 rows in 1 parts" in repr(result)
+    assert "3 rows in 1 part>" in repr(result)
 
 
 def test_a_lambda_and_a_closure_travel_to_task_processes(text, tmp_path):

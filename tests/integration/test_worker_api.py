@@ -120,7 +120,7 @@ def test_setup_params_counters_input_and_teardown(tmp_path):
     result = run(
         tmp_path,
         mapper=mapper,
-        reducer=lambda ctx, key, values: ctx.emit(key, (next(values), ctx.input)),
+        reducer=lambda ctx, key, values: ctx.emit(key, next(values)),
         setup=lambda ctx: ctx.count("setup"),
         teardown=lambda ctx: ctx.count("teardown", 10),
         input=pymr.LINES,
@@ -128,14 +128,25 @@ def test_setup_params_counters_input_and_teardown(tmp_path):
     )
 
     rows = list(result)
-    assert rows[0] == (0, (("in.txt", "b 2", "2"), None))
+    assert rows[0] == (0, ("in.txt", "b 2", "2"))
     assert [key for key, _ in rows] == [0, 4, 8, 12, 16]
     assert result.counters == {"setup": 4, "teardown": 40}  # three map tasks and a reduce task
 
 
+def test_a_reducer_has_no_place_in_the_input(tmp_path):
+    """A key comes from many places, so asking for one is a clear error."""
+    with pytest.raises(UserCodeError, match=r"ctx\.input is the place of a mapper's record"):
+        run(
+            tmp_path,
+            mapper=pairs,
+            reducer=lambda ctx, key, _values: ctx.emit(key, ctx.input.file),
+            input=pymr.LINES,
+        )
+
+
 def test_emit_in_setup_is_refused(tmp_path):
     """What setup emitted would depend on how the input was split."""
-    with pytest.raises(UserCodeError, match="setup raised RuntimeError: .* emit in the mapper"):
+    with pytest.raises(UserCodeError, match=r"setup raised RuntimeError: .* emit in the mapper"):
         run(tmp_path, mapper=pairs, setup=lambda ctx: ctx.emit("x", 1), reducer=pymr.SUM)
 
 

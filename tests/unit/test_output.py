@@ -99,7 +99,7 @@ def test_an_output_that_exists_is_refused_with_what_it_is(tmp_path: Path) -> Non
     error = refused(tmp_path)
 
     assert f"output `{tmp_path}` exists: run name-r1 of 2023-11-1" in error.message
-    assert error.message.endswith(", 1 part(s), 1 row(s)")
+    assert error.message.endswith(", parts: 1, rows: 1")
     assert "--overwrite" in (error.hint or "")
     assert read_claim(str(tmp_path)) == (None, False)
 

@@ -12,16 +12,13 @@ from pymr.core.plan import (
     KIB,
     MAPPERS_MAX,
     MIB,
-    REDUCERS_MAX,
     cell_count,
-    check_reducers,
     default_mappers,
     default_reducers,
     grid_step,
     plan_map_tasks,
 )
 from pymr.core.spec import InputFile, Split
-from pymr.errors import ConfigError
 
 
 def stream(size: int) -> InputFile:
@@ -60,7 +57,7 @@ def test_the_grid_step_is_a_sixteenth_rounded_down_and_at_most_64_kib(size: int,
         (16 * GIB + 1, 9),
         (18 * GIB, 9),
         (18 * GIB + 1, 10),
-        (1 << 50, REDUCERS_MAX),
+        (1 << 50, 1 << 19),
     ],
 )
 def test_the_default_number_of_reducers_depends_on_the_input_alone(
@@ -89,29 +86,6 @@ def test_the_default_number_of_mappers_keeps_workers_busy(
 ) -> None:
     """Neither tiny tasks nor huge ones."""
     assert default_mappers(files(*sizes), workers) == mappers
-
-
-@pytest.mark.parametrize("reducers", [1, REDUCERS_MAX])
-def test_a_number_of_reducers_within_the_limits_is_fine(reducers: int) -> None:
-    """Both ends included."""
-    check_reducers(reducers)
-
-
-def test_too_many_reducers_are_refused_with_the_reason() -> None:
-    """B69: M x R pieces."""
-    with pytest.raises(ConfigError) as caught:
-        check_reducers(REDUCERS_MAX + 1)
-
-    assert "`--reducers` is 10001, expected at most 10000" in caught.value.message
-    assert "M x R pieces" in caught.value.message
-
-
-def test_no_reducers_are_refused_with_the_way_to_say_it() -> None:
-    """B67: a map-only job is said in the worker."""
-    with pytest.raises(ConfigError) as caught:
-        check_reducers(0)
-
-    assert caught.value.hint == "for a map-only job set `reducer=None` in the worker"
 
 
 def test_a_tiny_file_is_split_in_two_when_asked() -> None:

@@ -128,6 +128,7 @@ def test_the_plain_line_says_tasks_bytes_rates_time_left_and_troubles():
     run.view.tick(10.0)
 
     assert run.text == (
+        "map-0001 failed: gone; tried again\n"
         "wc-7f3a: map 25%  1/4 tasks  100/400 MB  10 MB/s  2 M rec/s  ~0:30"
         "  0 failed · 1 retried · 0 bad records\n"
     )

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,10 +18,21 @@ if TYPE_CHECKING:
     from pymr.observe.snapshot import Snapshot
 
 
-def fail(error: PymrError, *, name: str | None = None, snapshot: Snapshot | None = None) -> int:
-    """Print `error` on stderr, at most 15 lines, and return its exit code."""
+def fail(
+    error: PymrError,
+    *,
+    name: str | None = None,
+    snapshot: Snapshot | None = None,
+    verbose: bool = False,
+) -> int:
+    """Print `error` on stderr, at most 15 lines, and return its exit code.
+
+    With `verbose` PyMR's own traceback goes before it.
+    """
     from pymr.observe.failure import render_failure
 
+    if verbose:
+        click.echo(error.fields.get("traceback") or _traceback_of(error), err=True)
     if isinstance(error, InternalError):
         error = _with_report(error)
     click.echo(render_failure(error, snapshot, name), err=True)
@@ -63,15 +73,20 @@ def _usage_message(error: click.UsageError) -> str:
 
 def internal_error(error: BaseException) -> InternalError:
     """Return an exception that nothing foresaw as what it is: a bug of ours."""
+    text = _traceback_of(error)
+    return InternalError(f"{type(error).__name__}: {error}", traceback=text)
+
+
+def _traceback_of(error: BaseException) -> str:
     import traceback
 
-    text = "".join(traceback.format_exception(error))
-    return InternalError(f"{type(error).__name__}: {error}", traceback=text)
+    return "".join(traceback.format_exception(error))
 
 
 def _with_report(error: InternalError) -> InternalError:
     """Write what a report of the bug needs into a file, and name it in the hint."""
     import tempfile
+    from pathlib import Path
 
     from pymr.cli.version import version_lines
 

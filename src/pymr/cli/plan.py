@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pymr.cli.settings import request_of, resolved_settings, run_options
-from pymr.observe.quantity import show_bytes
+from pymr.observe.quantity import show_bytes, show_many
 from pymr.runner.find import committed_manifest
 from pymr.runner.plan import Plan, plan_run
 from pymr.runner.pool import Pool
@@ -85,7 +85,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     functions = ["mapper", *(name for name in ("combiner", "reducer") if facts[name])]
     lines = [
         f"job     {facts['name']}   {facts['worker']}: {', '.join(functions)}",
-        f"input   {facts['files']} files, {show_bytes(facts['bytes'])},"
+        f"input   {show_many(facts['files'], 'file')}, {show_bytes(facts['bytes'])},"
         f" one mapper call per {_call(facts['mapper_input'])}",
         f"tasks   {facts['map_tasks']} map, {facts['reduce_tasks']} reduce,"
         f" by {facts['workers']} workers",

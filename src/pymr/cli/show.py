@@ -13,7 +13,7 @@ from pymr.core.spec import Attempt
 from pymr.errors import PymrError
 from pymr.observe.failure import render_failure
 from pymr.observe.feed import encode_entry
-from pymr.observe.quantity import show_bytes, show_count, show_duration
+from pymr.observe.quantity import show_bytes, show_duration, show_many
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
 from pymr.runner.find import FoundRun, committed_manifest, find_run, history_of, state_of
 
@@ -43,7 +43,7 @@ def errors_command(run: str, as_json: bool) -> None:
     elif not failures:
         click.echo(f"{found.name}: nothing failed", err=True)
     else:
-        click.echo("\n".join(text for entry in failures for text in _failure(found, entry)))
+        click.echo("\n".join(_failures(found, failures)))
 
 
 def _print_json(entries: list[Entry]) -> None:
@@ -60,17 +60,26 @@ def _error_of(entry: Entry) -> PymrError | None:
     return None
 
 
-def _failure(found: FoundRun, entry: Entry) -> Iterator[str]:
-    error = _error_of(entry)
-    assert error is not None, "only failures are shown"
-    at = time.strftime("%H:%M:%S", time.localtime(entry.time))
+def _failures(found: FoundRun, entries: list[Entry]) -> Iterator[str]:
+    """Yield the text of each failure; one that is the same as the last is not repeated."""
+    last = None
+    for entry in entries:
+        error = _error_of(entry)
+        assert error is not None, "only failures are shown"
+        yield f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {_what(entry)}"
+        if (type(error), error.message) == last:
+            yield "  with the same error"
+        else:
+            yield render_failure(error, None, found.name)
+        yield ""
+        last = type(error), error.message
+
+
+def _what(entry: Entry) -> str:
     match entry.event:
         case AttemptFailed(attempt, _, will_retry) | AttemptLost(attempt, _, _, will_retry):
-            yield f"{at}  {_name(attempt)}  {'tried again' if will_retry else 'not tried again'}"
-        case _:
-            yield f"{at}  the run ended"
-    yield render_failure(error, None, found.name)
-    yield ""
+            return f"{_name(attempt)}  {'tried again' if will_retry else 'not tried again'}"
+    return "the run ended"
 
 
 def _name(attempt: Attempt) -> str:
@@ -87,7 +96,8 @@ def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
     yield f"output  {found.output}"
     if snapshot.started is not None:
         yield f"worker  {snapshot.worker}: {', '.join(snapshot.functions)}"
-        yield f"input   {snapshot.input_files} files, {show_bytes(snapshot.input_bytes)}"
+        files = show_many(snapshot.input_files, "file")
+        yield f"input   {files}, {show_bytes(snapshot.input_bytes)}"
         yield f"took    {show_duration((snapshot.finished or snapshot.time) - snapshot.started)}"
         yield from _phase("map", snapshot.map)
         yield from _phase("reduce", snapshot.reduce)
@@ -99,7 +109,7 @@ def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
 
 def _phase(name: str, state: PhaseState) -> Iterator[str]:
     if state.tasks:
-        yield f"{name:<7} {state.committed} of {state.tasks} tasks"
+        yield f"{name:<7} {state.committed} of {show_many(state.tasks, 'task')}"
 
 
 def _result(found: FoundRun) -> Iterator[str]:
@@ -107,7 +117,7 @@ def _result(found: FoundRun) -> Iterator[str]:
     if manifest is None or manifest.run != found.run:
         return
     yield (
-        f"result  {show_count(manifest.records)} rows in {len(manifest.parts)} parts,"
+        f"result  {show_many(manifest.records, 'row')} in {show_many(len(manifest.parts), 'part')},"
         f" {show_bytes(manifest.bytes)}"
     )
     for name, count in manifest.counters.items():

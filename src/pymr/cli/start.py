@@ -60,7 +60,10 @@ class _View(Observer):
         self._settings = settings
         self._plan: Plan | None = None
         self._progress = ProgressView(
-            sys.stderr, is_terminal=sys.stderr.isatty(), quiet=settings.quiet
+            sys.stderr,
+            is_terminal=sys.stderr.isatty(),
+            quiet=settings.quiet,
+            verbose=settings.verbose,
         )
         self._json = JsonLines(sys.stdout.buffer.write) if settings.json else None
 
@@ -83,7 +86,8 @@ class _View(Observer):
         name = self._plan.spec.name if self._plan else None
         if self._json is not None and name is None:  # No event has said so.
             click.echo(msgspec.json.encode({"kind": "Refused", **to_dict(error)}).decode())
-        return fail(error, name=name, snapshot=self._progress.snapshot)
+        verbose = self._settings.verbose
+        return fail(error, name=name, snapshot=self._progress.snapshot, verbose=verbose)
 
     def succeed(self, manifest: Manifest) -> None:
         """Show what came out."""
@@ -98,6 +102,6 @@ class _View(Observer):
             manifest,
             self._progress.snapshot,
             output=self._plan.shown_output,
-            first_rows=list(islice(Result(self._plan.output).raw_rows(), ROWS_SHOWN)),
+            first_rows=list(islice(Result(self._plan.output).first_part_rows(), ROWS_SHOWN)),
         )
         click.echo(summary, err=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pymr.core.spec import InputFile, MapTask, Split
-from pymr.errors import ConfigError
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -33,7 +32,6 @@ ONE_REDUCER_BELOW = 16 * MIB
 EIGHT_REDUCERS_UP_TO = 16 * GIB
 EIGHT_REDUCERS = 8
 BYTES_PER_REDUCER = 2 * GIB
-REDUCERS_MAX = 10_000
 
 
 def grid_step(size: int) -> int:
@@ -66,26 +64,7 @@ def default_reducers(total_bytes: int) -> int:
         return 1
     if total_bytes <= EIGHT_REDUCERS_UP_TO:
         return EIGHT_REDUCERS
-    return min(-(-total_bytes // BYTES_PER_REDUCER), REDUCERS_MAX)
-
-
-def check_reducers(reducers: int) -> None:
-    """Refuse a number of reduce tasks that a job with a reducer cannot have.
-
-    Raises:
-        ConfigError: less than 1, or more than `REDUCERS_MAX`.
-    """
-    if reducers < 1:
-        raise ConfigError(
-            f"`--reducers` is {reducers}, expected 1 to {REDUCERS_MAX}",
-            hint="for a map-only job set `reducer=None` in the worker",
-        )
-    if reducers > REDUCERS_MAX:
-        raise ConfigError(
-            f"`--reducers` is {reducers}, expected at most {REDUCERS_MAX}:"
-            " M map tasks and R reducers make M x R pieces, and each is read by itself",
-            hint=f"use `--reducers {REDUCERS_MAX}` or fewer",
-        )
+    return -(-total_bytes // BYTES_PER_REDUCER)
 
 
 def cell_count(file: InputFile) -> int:

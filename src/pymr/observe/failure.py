@@ -26,7 +26,7 @@ LINES_MAX = 15
 FRAMES_SHOWN_MAX = 4
 TEXT_CHARS_MAX = 400  # of a message
 SOURCE_CHARS_MAX = 120
-EXAMPLE_LINES_MAX = 4
+EXAMPLE_LINES_MAX = 11  # a whole small worker; with the message and a hint still under 15
 
 
 def render_failure(

@@ -7,7 +7,7 @@ nothing is due. Text of a user (names, messages) is escaped before it reaches th
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pymr.core import events
 from pymr.core.events import Entry
@@ -37,7 +37,8 @@ Sample = tuple[float, int, int]
 class ProgressView:
     """Shows a run on `stream` (stderr): feed it entries and ticks, and close it at the end.
 
-    With `quiet` nothing is written, and `snapshot` is still kept.
+    With `quiet` nothing is written, and `snapshot` is still kept; with `verbose` every attempt
+    has its lines.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ProgressView:
         *,
         is_terminal: bool,
         quiet: bool = False,
+        verbose: bool = False,
         interval_s: float = LINE_INTERVAL_S,
     ) -> None:
         self.snapshot = Snapshot()
@@ -53,6 +55,7 @@ class ProgressView:
         self._is_terminal = is_terminal
         self._output = ""
         self._quiet = quiet
+        self._verbose = verbose
         self._interval_s = LIVE_INTERVAL_S if is_terminal else interval_s
         self._due: float | None = None
         self._samples: deque[Sample] = deque()
@@ -75,6 +78,22 @@ class ProgressView:
                 self._say("All map tasks completed!")
             case events.RunFinished(None):
                 self._say("Map reduce completed")
+            case _:
+                self._say_attempt(entry.event)
+
+    def _say_attempt(self, event: events.Event) -> None:
+        """Say what became of an attempt: always when it is tried again, else with `verbose`."""
+        match event:
+            case events.AttemptFailed(attempt, error, True):
+                self._say(f"{attempt} failed: {_first_line(error)}; tried again")
+            case events.AttemptLost(attempt, _, error, True):
+                self._say(f"{attempt} lost: {_first_line(error)}; tried again")
+            case events.AttemptStarted(attempt, worker, backup) if self._verbose:
+                kind = "backup attempt" if backup else "attempt"
+                self._say(f"{attempt} {kind} {attempt.number} on {worker}")
+            case events.TaskCommitted(receipt) if self._verbose:
+                took = show_duration(receipt.wall_s)
+                self._say(f"{receipt.attempt} attempt {receipt.attempt.number} committed in {took}")
 
     def tick(self, now: float) -> None:
         """Show how the run goes, if it is time."""
@@ -159,6 +178,10 @@ class ProgressView:
             self._stream.flush()
         except OSError:  # Whoever read stderr is gone; the run goes on.
             self._quiet = True
+
+
+def _first_line(error: dict[str, Any]) -> str:
+    return show_text(str(error["message"]).split("\n", 1)[0])
 
 
 def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:

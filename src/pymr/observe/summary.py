@@ -25,6 +25,7 @@ COUNTERS_SHOWN_MAX = 6
 SLOW_RATIO = 1.5  # the slowest task is named from here on …
 SLOW_S_MIN = 1.0  # … unless it took less than a second: that is noise
 SKEW_SHARE = 0.5  # of all records in one partition …
+KEY_SHARE_MIN = 0.1  # of all records: a key with less is not named
 SKEW_RATIO = 1.5  # … and so many times its fair share: of two, one always has half
 
 
@@ -153,6 +154,8 @@ def _skew(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
 def _key_share(receipt: Receipt, total: int) -> str:
     if receipt.largest_key is None:
         return ""
+    if receipt.largest_group < KEY_SHARE_MIN * total:
+        return ""  # It explains nothing.
     share = show_percent(receipt.largest_group, total)
     return f" (key {show_text(receipt.largest_key)}: {share} of records)"
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
 from pymr import names
 from pymr.config import Settings
+from pymr.config.setting import REDUCERS_MAX
 from pymr.core.plan import TASK_BYTES_MAX, default_mappers, default_reducers, plan_map_tasks
 from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, TextRules
 from pymr.errors import ConfigError, InputError
@@ -72,6 +71,8 @@ def plan_run(request: Request, pool: Pool) -> Plan:
     try:
         return _plan(request, pool, run, spool_folder)
     except BaseException:
+        import shutil
+
         shutil.rmtree(spool_folder, ignore_errors=True)
         raise
 
@@ -112,8 +113,10 @@ def _notes(settings: Settings, found: Discovery, tasks: list[MapTask]) -> Iterat
 
 def _stem(worker: str) -> str:
     """Return a name for a job: `wordcount` for `examples/wordcount/worker.py`."""
-    path = Path(worker)
-    stem = path.resolve().parent.name if path.name == "worker.py" else path.stem
+    name = os.path.basename(worker)
+    stem = os.path.splitext(name)[0]
+    if name == "worker.py":
+        stem = os.path.basename(os.path.dirname(os.path.realpath(worker)))
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "job"
 
 
@@ -159,7 +162,7 @@ def _spec(request: Request, *, run: str, name: str, shape: Shape, found: Discove
     reducers = 0
     if shape.reducer is not None:
         size = sum(file.size for file in found.files)
-        reducers = settings.reducers or default_reducers(size)
+        reducers = settings.reducers or min(default_reducers(size), REDUCERS_MAX)
     return JobSpec(
         run=run,
         name=name,

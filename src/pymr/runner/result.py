@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
+from pymr.observe.quantity import show_many
 from pymr.records.part import read_rows, split_rows
 from pymr.store.base import ObjectStore
 from pymr.store.local import LocalStore
@@ -52,6 +53,11 @@ class Result:
         for part in self.manifest.parts:
             yield from split_rows(self.chunks(part))
 
+    def first_part_rows(self) -> Iterator[bytes]:
+        """Return the rows of the first part that has any, as they stand in it."""
+        first = next((part for part in self.manifest.parts if part.records), None)
+        return iter(()) if first is None else split_rows(self.chunks(first))
+
     def head(self, number: int = 10) -> list[tuple[Any, Any]]:
         """Return the first `number` pairs."""
         return list(islice(self, number))
@@ -59,4 +65,5 @@ class Result:
     def __repr__(self) -> str:
         parts = self.manifest.parts
         rows = sum(part.records for part in parts)
-        return f"<pymr.Result {self.manifest.name}: {rows:,} rows in {len(parts)} parts>"
+        text = f"{show_many(rows, 'row')} in {show_many(len(parts), 'part')}"
+        return f"<pymr.Result {self.manifest.name}: {text}>"

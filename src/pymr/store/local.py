@@ -29,6 +29,7 @@ from pymr.store.base import ObjectEntry, check_key
 from pymr.store.disk import sync_folder, translated
 
 _TEMPORARY: Final = ".tmp-"
+_NOT_WRITABLE: Final = 0o555
 _BUFFER_BYTES: Final = 1 << 20  # one system call for each MiB
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP})
 
@@ -165,6 +166,8 @@ class LocalWriter:
         """Make the object visible and durable."""
         with self._translated():
             self._drain()
+            # A part is a link to this object: what writes to the part must not write here.
+            os.fchmod(self._file.fileno(), os.fstat(self._file.fileno()).st_mode & _NOT_WRITABLE)
             os.fsync(self._file.fileno())
             self._file.close()
             self._place(self._temporary, self._path)

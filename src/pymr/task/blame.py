@@ -18,11 +18,14 @@ _PYMR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__))
 
 
-def user_error(error: BaseException, function: str, **where: Any) -> PymrError:
+def user_error(
+    error: BaseException, function: str, callee: object = None, **where: Any
+) -> PymrError:
     """Return `error`, raised while `function` ran, as a UserCodeError with the user's frames.
 
     An error of PyMR itself that went through user code (no space left while `emit` spilled)
-    is returned as it is. `where` are fields of the record or key.
+    is returned as it is. What was wrong with the return value of `callee` has no frame of the
+    user's: its definition stands in. `where` are fields of the record or key.
     """
     if isinstance(error, PymrError):
         return error
@@ -34,7 +37,7 @@ def user_error(error: BaseException, function: str, **where: Any) -> PymrError:
         function=function,
         error_type=name,
         error_text=text,
-        frames=user_frames(error.__traceback__),
+        frames=user_frames(error.__traceback__) or _definition(callee),
         **where,
     )
 
@@ -58,6 +61,17 @@ def user_frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
             )
         traceback = traceback.tb_next
     return frames if len(frames) <= FRAMES_MAX else [*frames[:2], *frames[-2:]]
+
+
+def _definition(callee: object) -> list[dict[str, Any]]:
+    import linecache
+
+    code = getattr(callee, "__code__", None)
+    if code is None or not _is_user_file(code.co_filename):
+        return []
+    file, line = code.co_filename, code.co_firstlineno
+    source = linecache.getline(file, line).rstrip()
+    return [{"file": file, "line": line, "function": code.co_name, "source": source}]
 
 
 def _is_user_file(path: str) -> bool:

@@ -36,9 +36,17 @@ class TaskContext:
         self._offset = offset
 
     @property
-    def input(self) -> Position | None:
-        """The place of the current record, None outside a mapper."""
-        return None if self._file is None else Position(self._file, self._offset)
+    def input(self) -> Position:
+        """The place of the current record.
+
+        Raises:
+            RuntimeError: there is none outside a mapper: a key has many places.
+        """
+        if self._file is None:
+            raise RuntimeError(
+                "ctx.input is the place of a mapper's record; emit it if you need it"
+            )
+        return Position(self._file, self._offset)
 
     @property
     def params(self) -> dict[str, str]:

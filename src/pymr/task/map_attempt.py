@@ -156,7 +156,7 @@ class _Mapping:
         if spec.shape.input_format != "whole":
             where["line"] = line_number(file, where["offset"], spec.text)
             where["record"] = show_record(data)
-        return user_error(error, "mapper", **where)
+        return user_error(error, "mapper", self._context.job.mapper, **where)
 
     def _silent_mapper(self) -> Callable[[str | bytes], object]:
         """Return the mapper on its own, emitting nowhere: for finding a bad record."""

@@ -121,7 +121,7 @@ def _previous(store: LocalStore, *, overwrite: bool) -> Manifest | None:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.finished))
     raise OutputError(
         f"output `{place}` exists: run {manifest.name} of {when},"
-        f" {len(manifest.parts)} part(s), {manifest.records:,} row(s)",
+        f" parts: {len(manifest.parts):,}, rows: {manifest.records:,}",
         hint="replace it with --overwrite, or choose another --output",
         run=manifest.run,
     )

@@ -57,7 +57,7 @@ def _reduce_groups(context: AttemptContext, merge: ReduceMerge, ctx: TaskContext
             if pairs is not None:
                 emit_all(ctx.emit, pairs, "reducer")
         except BaseException as error:
-            raise user_error(error, "reducer", key=f"{key!r:.80}") from error
+            raise user_error(error, "reducer", context.job.reducer, key=f"{key!r:.80}") from error
         calls += 1
         if calls % 64 == 0:  # a look at the clock costs about what a small group does
             ticker.tick(merge.read.bytes, merge.read.records)

@@ -123,9 +123,10 @@ def _add_folder(folder: str) -> None:
 
 
 def _import_error(what: str, error: BaseException) -> PymrError:
-    if isinstance(error, PymrError):
-        return error
     frames = user_frames(error.__traceback__)
+    if isinstance(error, PymrError):
+        error.fields.setdefault("frames", frames[-1:])
+        return error
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.split(".")[0]
         return WorkerFileError(

@@ -14,6 +14,7 @@ At most 15 lines; every text of the user is escaped and cut.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,7 +56,7 @@ def _headline(error: PymrError, snapshot: Snapshot | None, name: str | None) -> 
     if _is_raised(error):
         message = f"{error.fields.get('function', 'user code')} raised {error.fields['error_type']}"
         more = []  # The rest stands below the frames.
-    message = _clean(message)
+    message = _clean(_from_here(message))
     where = ""
     if task is not None and task not in message:
         where = f" in {task}" if _is_raised(error) else f" ({task})"
@@ -99,6 +100,11 @@ def _frame(frame: dict[str, Any]) -> Iterator[str]:
     yield f"    {_short(frame['file'])}:{line} in {_clean(frame['function'])}"
     if frame.get("source"):
         yield f"    ▸ {line} │ {_source(frame['source'])}"
+
+
+def _from_here(text: str) -> str:
+    """Return a message with the paths that lie here as the user would type them."""
+    return re.sub(rf"(?<![\w./-]){re.escape(os.getcwd() + os.sep)}(?=[^`\s])", "", text)
 
 
 def _short(path: str) -> str:

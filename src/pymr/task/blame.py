@@ -30,7 +30,7 @@ def user_error(
     if isinstance(error, PymrError):
         return error
     name = type(error).__name__
-    text = _message_of(error)
+    text = message_of(error)
     return UserCodeError(
         f"{function} raised {name}: {text}" if text else f"{function} raised {name}",
         hint=_hint(error, text),
@@ -83,7 +83,8 @@ def _is_user_file(path: str) -> bool:
     return "site-packages" not in inside.split(os.sep)
 
 
-def _message_of(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """Return the text of an exception, whatever its `__str__` does."""
     try:
         text = str(error)
     except Exception as second:  # noqa: BLE001 - a user's __str__ may raise anything

@@ -1,16 +1,19 @@
 """The files that make up a worker: `worker.py` and the modules beside it that it imports.
 
 Found by reading import statements, without running anything, so that an import inside a
-function counts too. Of a package every `.py` file belongs.
+function counts too. Of a package, with or without an `__init__.py`, every `.py` file belongs.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from pathlib import Path
 
 from pymr.errors import WorkerFileError
+
+SOURCE_CHARACTERS_MAX = 80  # of a line in a message
 
 
 def parse_worker(path: Path) -> ast.Module:
@@ -29,16 +32,25 @@ def parse_worker(path: Path) -> ast.Module:
         raise WorkerFileError(f"worker file `{path}` is a directory") from error
     except OSError as error:
         raise WorkerFileError(f"worker file `{path}`: {error.strerror}") from error
-    except SyntaxError as error:
-        where = f"{path}:{error.lineno or 1}:{error.offset or 1}"
-        source = (error.text or "").strip()
-        raise WorkerFileError(
-            f"{where}: {error.msg}" + (f": `{source}`" if source else ""),
-            line=error.lineno,
-            column=error.offset,
-        ) from error
-    except ValueError as error:  # a NUL byte, for instance
-        raise WorkerFileError(f"worker file `{path}`: {error}") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise not_python(path, error) from error
+
+
+def not_python(path: Path, error: Exception) -> WorkerFileError:
+    """Return what the compiler has against a file, with line and column."""
+    match error:
+        case SyntaxError():
+            source = (error.text or "").strip()[:SOURCE_CHARACTERS_MAX]
+            return WorkerFileError(
+                f"{path}:{error.lineno or 1}:{error.offset or 1}: {error.msg}"
+                + (f": `{source}`" if source else ""),
+                line=error.lineno,
+                column=error.offset,
+            )
+        case RecursionError() | MemoryError():  # both are how deep nesting ends
+            return WorkerFileError(f"`{path}` is nested too deeply for Python")
+        case _:  # a NUL byte, for instance
+            return WorkerFileError(f"`{path}` cannot be compiled: {error}")
 
 
 def find_source_files(worker: Path) -> list[Path]:
@@ -89,4 +101,6 @@ def _files_of(folder: Path, name: str) -> list[Path]:
     module, package = folder / f"{name}.py", folder / name
     if (package / "__init__.py").is_file():
         return sorted(package.rglob("*.py"))
-    return [module] if module.is_file() else []
+    if module.is_file():
+        return [module]
+    return [] if name in sys.stdlib_module_names else sorted(package.rglob("*.py"))

@@ -11,14 +11,14 @@ import hashlib
 import re
 import sys
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from pymr.api import Builtin, Job
 from pymr.core.spec import Code, Shape
 from pymr.errors import IntegrityError, PymrError, WorkerFileError
-from pymr.task.blame import user_frames
-from pymr.task.source_files import digest_of, find_source_files, parse_worker
+from pymr.task.blame import message_of, user_frames
+from pymr.task.source_files import digest_of, find_source_files, not_python, parse_worker
 
 MODULE_NAME = "__pymr_worker__"
 
@@ -106,7 +106,10 @@ def _execute(path: Path) -> ModuleType:
     module.__file__ = str(path)
     sys.modules[MODULE_NAME] = module
     sys.argv = [str(path)]
-    program: CodeType = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    try:
+        program: CodeType = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise not_python(path, error) from error
     try:
         exec(program, module.__dict__)  # noqa: S102 - running the user's file is the purpose
     except BaseException as error:
@@ -134,11 +137,13 @@ def _import_error(what: str, error: BaseException) -> PymrError:
             hint=f"{sys.executable} -m pip install {package}   (see its requirements.txt, if any)",
             frames=frames,
         )
-    name = type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
+        return not_python(Path(error.filename), error)
+    name, text = type(error).__name__, message_of(error)
     return WorkerFileError(
-        f"{what} cannot be imported: {name}: {error}",
+        f"{what} cannot be imported: {name}{': ' if text else ''}{text}",
         error_type=name,
-        error_text=str(error),
+        error_text=text,
         frames=frames,
     )
 
@@ -148,11 +153,19 @@ def _job_of(module: ModuleType, path: Path) -> Job:
     if isinstance(job, Job):
         return job
     found = _describe(module)
-    problem = "no `job` in it" if job is None else f"`job` is {job!r}, expected a pymr.Job"
+    problem = "no `job` in it" if job is None else f"`job` is {_what(job)}, expected a pymr.Job"
+    named = [name for name, value in vars(module).items() if isinstance(value, Job)]
     raise WorkerFileError(
         f"`{path}`: {problem}; found {', '.join(found) if found else 'nothing'}",
-        example=EXAMPLE,
+        hint=f"name it `job`: job = {named[0]}" if named else None,
+        **({} if named else {"example": EXAMPLE}),
     )
+
+
+def _what(value: object) -> str:
+    if isinstance(value, (type, FunctionType)):
+        return f"the {'class' if isinstance(value, type) else 'function'} `{value.__name__}`"
+    return f"{value!r:.80}"
 
 
 def _describe(module: ModuleType) -> list[str]:
@@ -199,7 +212,10 @@ def check_packages(path: Path) -> None:
     if len(blocks) > 1:
         raise WorkerFileError(f"`{path}`: {len(blocks)} `# /// script` blocks, expected one")
     metadata = _script_metadata(blocks[0]["content"], path)
-    missing = [name for name in metadata.get("dependencies", []) if not _is_installed(name, path)]
+    names = metadata.get("dependencies", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise WorkerFileError(f"`{path}`: `dependencies` is {names!r}, expected a list of strings")
+    missing = [name for name in names if not _is_installed(name, path)]
     if missing:
         listed = " ".join(f"'{name}'" for name in missing)
         raise WorkerFileError(
@@ -237,11 +253,19 @@ def _is_installed(text: str, path: Path) -> bool:
     return requirement.specifier.contains(version, prereleases=True)
 
 
-def _check_python(wanted: str | None, path: Path) -> None:
-    from packaging.specifiers import SpecifierSet
+def _check_python(wanted: object, path: Path) -> None:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+    if wanted is None:
+        return
     seen = ".".join(map(str, sys.version_info[:3]))
-    if wanted and not SpecifierSet(wanted).contains(seen):
+    try:
+        fits = isinstance(wanted, str) and SpecifierSet(wanted).contains(seen)
+    except InvalidSpecifier as error:
+        raise WorkerFileError(
+            f"`{path}`: `requires-python` is {wanted!r}, expected such as '>=3.11'"
+        ) from error
+    if not fits:
         raise WorkerFileError(f"`{path}` requires Python {wanted}, this is {seen}")
 
 

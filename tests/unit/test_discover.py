@@ -351,6 +351,8 @@ def test_b34_files_of_other_tools_are_skipped_and_counted():
     assert found.hidden_skipped == 5
     assert find("in/*").hidden_skipped == 3  # the shell's `*` leaves out the two with a dot
     assert names("in/*") == [b"in/a"]
+    write("in/_x")
+    assert names("in/*") == [b"in/_x", b"in/a"]  # who writes a glob means what it matches
     assert names("in/_*S") == [b"in/_SUCCESS"]
     assert names("in/.hidden") == [b"in/.hidden"]
 

@@ -61,7 +61,7 @@ class Expander:
             yield f"{count} in an input directory left out: {shown}{more}; --recursive reads them"
         if self.hidden_skipped:
             count = "1 name" if self.hidden_skipped == 1 else f"{self.hidden_skipped} names"
-            yield f"{count} like `.x`, `_x` or `x.crc` left out of directories and globs"
+            yield f"{count} left out that other tools write beside data (`.x`, `_x`, `x.crc`)"
 
     def _add_glob(self, pattern: bytes) -> None:
         if b"\0" in pattern or not any(character in pattern for character in b"*?["):
@@ -74,7 +74,7 @@ class Expander:
         explicit = os.path.basename(pattern).startswith((b".", b"_"))
         found: list[bytes] = []
         for path in matched:
-            if not explicit and _is_hidden(os.path.basename(path.rstrip(b"/"))):
+            if not explicit and _is_note(path):
                 self.hidden_skipped += 1
             elif stat.S_ISDIR(_mode(path)):
                 found += self._files_in(path)
@@ -137,6 +137,14 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
 def _is_hidden(name: bytes) -> bool:
     """Return whether other tools keep their own notes in a file of that name."""
     return name.startswith((b".", b"_")) or name.endswith(b".crc")
+
+
+def _is_note(path: bytes) -> bool:
+    """Return whether a match of a glob is no data: `*.py` means `_x.py` too, but no marker."""
+    name = os.path.basename(path.rstrip(b"/"))
+    if name == b"_SUCCESS" or name.endswith(b".crc"):
+        return True
+    return name.startswith(b"_") and stat.S_ISDIR(_mode(path))
 
 
 def _exists(path: bytes) -> bool:

@@ -71,9 +71,7 @@ test: setup ## All tests, of Rust and of Python
 	$(bin)/pytest -n 2
 
 bench: setup ## Compare with what you would write by hand; adds to benchmarks/history
-	@# Where Python may not write bytecode itself, start-up would be measured without any.
-	$(bin)/python -m compileall -q src
-	$(bin)/python benchmarks/run.py
+	@$(bin)/python benchmarks/run.py
 
 clean: ## Remove what the other targets made
 	@rm -rf .venv rust/target pymr-out src/pymr/_native.*.so

@@ -106,13 +106,22 @@ class CommandLine:
         if without_override and os.geteuid() == 0:
             assert shutil.which("setpriv"), "setpriv (util-linux) makes root a user like others"
             prefix = WITHOUT_OVERRIDE
+        return self._call([*prefix, PYMR, *arguments], stdin, environ or {})
+
+    def shell(self, script: str) -> Outcome:
+        """Run a line of shell: for redirections."""
+        return self._call(["/bin/sh", "-c", script], b"", {})
+
+    def _call(
+        self, command: list[str | bytes | Path], stdin: bytes, environ: dict[str, str]
+    ) -> Outcome:
         done = subprocess.run(
-            [*prefix, PYMR, *arguments],
+            command,
             input=stdin,
             capture_output=True,
             check=False,
             cwd=self.folder,
-            env=self.environ | (environ or {}),
+            env=self.environ | environ,
             timeout=60,
         )
         return Outcome(

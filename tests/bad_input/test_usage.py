@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from cli import COUNT_WORDS, CommandLine, Outcome
+from cli import COUNT_WORDS, PYMR, CommandLine, Outcome
 
 MAP_ONLY = """\
 import pymr
@@ -178,3 +178,82 @@ def test_b84_garbage_in_a_variable_names_the_variable(cli: CommandLine) -> None:
     outcome = start(ready(cli), PYMR_WORKERS="many")
 
     outcome.refused(2, "PYMR_WORKERS is `many`", "such as `PYMR_WORKERS=4`")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([b"--set=k=\xff", b"worker.py"], r"--set k is `k=\xff`"),
+        ([b"--output=o\xff", b"worker.py"], r"o\xff`, which is not UTF-8"),
+        ([b"w\xff.py"], r"w\xff.py`, which is not UTF-8"),
+    ],
+)
+def test_what_stands_in_the_manifest_is_text(
+    cli: CommandLine, arguments: list[bytes], part: str
+) -> None:
+    """Names of inputs may be any bytes; ours are JSON."""
+    ready(cli)
+    cli.write(b"w\xff.py", COUNT_WORDS)
+
+    cli.run("start", "--input=in.txt", *arguments).refused(2, part, "expected text")
+
+
+def test_a_folder_for_copies_that_cannot_be_made(cli: CommandLine) -> None:
+    """The setting is at fault, not the input."""
+    ready(cli)
+
+    outcome = cli.run("start", "--input=-", "--tmp-dir=in.txt", "worker.py", stdin=b"a\n")
+
+    outcome.refused(2, "cannot make the folder `in.txt/", "Not a directory", "--tmp-dir")
+
+
+@pytest.mark.parametrize(
+    ("output", "part"),
+    [
+        ("in.txt", "`in.txt` is a file, expected a new or empty directory"),
+        ("in.txt/x", "`in.txt/x` cannot be used: Not a directory"),
+        ("/proc/x", "`/proc/x` cannot be used"),
+        ("full", "`full` holds files that are not PyMR's: `mine`"),
+    ],
+)
+def test_an_output_that_cannot_be_written(cli: CommandLine, output: str, part: str) -> None:
+    """Nothing of the user's is touched."""
+    ready(cli)
+    cli.write("full/mine", "x")
+    cli.write("other.txt", "a\n")
+
+    outcome = cli.run("start", "--input=other.txt", f"--output={output}", "worker.py")
+
+    outcome.refused(4, part, "--output")
+    assert (cli.folder / "full/mine").read_text() == "x"
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-", "<&-"])
+def test_closed_standard_streams_harm_nothing(cli: CommandLine, closed: str) -> None:
+    """No file of ours gets their number: the result is what it always is."""
+    ready(cli)
+
+    outcome = cli.shell(f"{PYMR} start --output=out --input=in.txt worker.py {closed}")
+
+    assert outcome.succeeded() == ["a\t2", "b\t1"]
+
+
+def test_output_that_nobody_can_take_is_no_bug(cli: CommandLine) -> None:
+    """A full disk behind stdout is exit 6, and a full one behind stderr changes no result."""
+    ready(cli)
+    start(cli).succeeded()
+
+    full = cli.shell(f"{PYMR} cat out > /dev/full")
+
+    assert full.code == 6
+    assert "✗ cannot write to standard output: No space left on device" in full.stderr
+    again = f"{PYMR} start --overwrite --output=out --input=in.txt worker.py 2> /dev/full"
+    assert cli.shell(again).code == 0
+    assert cli.run("verify", "out").code == 0
+
+
+def test_a_folder_that_was_removed_is_no_place_to_work_in(cli: CommandLine) -> None:
+    """Said so, before anything is looked for in it."""
+    outcome = cli.shell(f"mkdir gone; cd gone; rmdir ../gone; {PYMR} start --input=a worker.py")
+
+    outcome.refused(2, "the current folder cannot be used", "cd to another folder")

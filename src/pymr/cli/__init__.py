@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pymr.cli.failure import fail, internal_error, usage_error
+from pymr.cli.failure import fail, unforeseen_error, usage_error
 
 if TYPE_CHECKING:
     from pymr.api import Job
@@ -105,7 +105,9 @@ def run_file(job: Job) -> None:
 def run_command(command: click.Command, arguments: list[str], name: str = "pymr") -> int:
     """Run `command` and return its exit code; errors are printed as people read them."""
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
+    _open_standard_streams()
     try:
+        _check_folder()
         result: Any = command.main(arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except Exception as error:  # noqa: BLE001 - the last border
@@ -114,6 +116,26 @@ def run_command(command: click.Command, arguments: list[str], name: str = "pymr"
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _open_standard_streams() -> None:
+    """Let `/dev/null` stand for closed streams: the next file would have their number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        from pymr.errors import ConfigError
+
+        raise ConfigError(
+            f"the current folder cannot be used: {error.strerror}", hint="cd to another folder"
+        ) from error
 
 
 def _exit_code_of(error: Exception, called: str) -> int:
@@ -133,4 +155,4 @@ def _exit_code_of(error: Exception, called: str) -> int:
         case PymrError():
             return fail(error)
         case _:
-            return fail(internal_error(error))
+            return fail(unforeseen_error(error))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from pymr import errors
-from pymr.errors import InternalError, PymrError
-from pymr.text_form import show_text
+from pymr.errors import InternalError, PymrError, ResourceError
+from pymr.text_form import show_path, show_text
 
 if TYPE_CHECKING:
     from pymr.observe.snapshot import Snapshot
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def fail(
@@ -35,7 +39,8 @@ def fail(
         click.echo(error.fields.get("traceback") or _traceback_of(error), err=True)
     if isinstance(error, InternalError):
         error = _with_report(error)
-    click.echo(render_failure(error, snapshot, name), err=True)
+    with suppress(OSError):  # Nobody reads it, or its disk is full: the code still tells.
+        click.echo(render_failure(error, snapshot, name), err=True)
     return exit_code_of(error)
 
 
@@ -71,8 +76,11 @@ def _usage_message(error: click.UsageError) -> str:
     return (text[:1].lower() + text[1:]).rstrip(".")
 
 
-def internal_error(error: BaseException) -> InternalError:
-    """Return an exception that nothing foresaw as what it is: a bug of ours."""
+def unforeseen_error(error: BaseException) -> PymrError:
+    """Return an exception that nothing foresaw as what it is: a full disk, or a bug of ours."""
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        place = f"`{show_path(error.filename)}`" if error.filename else "standard output"
+        return ResourceError(f"cannot write to {place}: {error.strerror}", hint="df -h")
     text = _traceback_of(error)
     return InternalError(f"{type(error).__name__}: {error}", traceback=text)
 
@@ -98,7 +106,7 @@ def _with_report(error: InternalError) -> InternalError:
         str(error.fields.get("traceback", "")),
     ]
     try:
-        report.write_text("\n".join(body) + "\n")
+        report.write_text("\n".join(body) + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError:
         return error
     reported = errors.from_dict(errors.to_dict(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from itertools import islice
 from types import FrameType
 from typing import Any, NoReturn
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from pymr.cli.failure import fail, internal_error
+from pymr.cli.failure import fail, unforeseen_error
 from pymr.cli.settings import request_of, resolved_settings, run_options
 from pymr.config import Settings
 from pymr.core.events import Entry
@@ -44,7 +45,7 @@ def start_command(
     except PymrError as error:
         return view.fail(error)
     except Exception as error:  # noqa: BLE001 - what nothing foresaw is a bug with a report
-        return view.fail(internal_error(error))
+        return view.fail(unforeseen_error(error))
     view.succeed(manifest)
     return 0
 
@@ -104,4 +105,5 @@ class _View(Observer):
             output=self._plan.shown_output,
             first_rows=list(islice(Result(self._plan.output).first_part_rows(), ROWS_SHOWN)),
         )
-        click.echo(summary, err=True)
+        with suppress(OSError):  # The result is there, whoever can be told of it.
+            click.echo(summary, err=True)

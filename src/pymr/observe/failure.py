@@ -104,13 +104,19 @@ def _frame(frame: dict[str, Any]) -> Iterator[str]:
 
 def _from_here(text: str) -> str:
     """Return a message with the paths that lie here as the user would type them."""
-    return re.sub(rf"(?<![\w./-]){re.escape(os.getcwd() + os.sep)}(?=[^`\s])", "", text)
+    return re.sub(rf"(?<![\w./-]){re.escape(_here())}(?=[^`\s])", "", text)
 
 
 def _short(path: str) -> str:
     """Return a path from here if it lies here, as the user would type it."""
-    here = os.getcwd() + os.sep
-    return _clean(path.removeprefix(here))
+    return _clean(path.removeprefix(_here()))
+
+
+def _here() -> str:
+    try:
+        return os.getcwd() + os.sep
+    except OSError:  # It was removed.
+        return "//"
 
 
 def _error_text(error: PymrError) -> Iterator[str]:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import BinaryIO
 
-from pymr.errors import InputError, ResourceError
+from pymr.errors import ConfigError, InputError, ResourceError
 from pymr.text_form import show_path
 
 STANDARD_INPUT = b"-"
@@ -21,6 +21,7 @@ def spool(path: bytes, folder: str) -> bytes:
     A copy is made once, readable by its owner only; asked for again, it is returned.
 
     Raises:
+        ConfigError: `folder` cannot be made.
         InputError: there is no standard input, or no folder to copy to.
         ResourceError: no space is left in `folder`.
         OSError: `path` cannot be read.
@@ -32,7 +33,14 @@ def spool(path: bytes, folder: str) -> bytes:
             hint=f"cat '{name}' | pymr start --input - worker.py",
             input=name,
         )
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make the folder `{show_path(folder)}` for a copy of input `{name}`:"
+            f" {error.strerror}",
+            hint="--tmp-dir with a folder that can be written to",
+        ) from error
     copy = os.path.join(os.fsencode(folder), _copy_name(path))
     if os.path.exists(copy):
         return copy

@@ -65,6 +65,7 @@ def plan_run(request: Request, pool: Pool) -> Plan:
     """
     if not request.inputs:
         raise ConfigError("no input given", hint="add --input PATH, or --input - for stdin")
+    _refuse_bytes(request)
     pool.start(request.code)
     run = names.new_run_id()
     spool_folder = _spool_folder(request.settings, run)
@@ -75,6 +76,24 @@ def plan_run(request: Request, pool: Pool) -> Plan:
 
         shutil.rmtree(spool_folder, ignore_errors=True)
         raise
+
+
+def _refuse_bytes(request: Request) -> None:
+    """Refuse names that are no text: they stand in JSON. Those of inputs may be any bytes."""
+    settings = request.settings
+    texts = {
+        "worker": request.code.path,
+        "--output": os.path.abspath(settings.output or OUTPUT_FOLDER),
+        "--tmp-dir": settings.tmp_dir,
+        **{f"--set {show_path(key)}": f"{key}={value}" for key, value in request.params.items()},
+    }
+    for label, text in texts.items():
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"{label} is `{show_path(text or '')}`, which is not UTF-8; expected text"
+            ) from error
 
 
 def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:

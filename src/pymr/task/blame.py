@@ -80,7 +80,7 @@ def _is_user_file(path: str) -> bool:
     inside = os.path.abspath(path)
     if inside.startswith((_PYMR + os.sep, _LIBRARY + os.sep)):
         return False
-    return "site-packages" not in inside.split(os.sep)
+    return not any(part.endswith("-packages") for part in inside.split(os.sep))
 
 
 def message_of(error: BaseException) -> str:
@@ -89,7 +89,7 @@ def message_of(error: BaseException) -> str:
         text = str(error)
     except Exception as second:  # noqa: BLE001 - a user's __str__ may raise anything
         text = f"(its __str__ raised {type(second).__name__})"
-    return text[:MESSAGE_CHARACTERS_MAX]
+    return text[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
 
 
 def _hint(error: BaseException, text: str) -> str | None:
@@ -97,7 +97,8 @@ def _hint(error: BaseException, text: str) -> str | None:
         return "the values are str: emit numbers, for instance ctx.emit(key, 1)"
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         return f"raise an ordinary exception instead of {type(error).__name__}"
-    return getattr(error, "hint", None)
+    hint = getattr(error, "hint", None)
+    return hint if isinstance(hint, str) else None
 
 
 def find_bad_record(
@@ -121,5 +122,5 @@ def find_bad_record(
 def show_record(record: str | bytes) -> str:
     """Return the start of a record, escaped, as it stands in an error."""
     if isinstance(record, str):
-        record = record[:RECORD_BYTES_MAX].encode("utf-8", "backslashreplace")
+        record = record[: RECORD_BYTES_MAX + 1].encode("utf-8", "backslashreplace")
     return show_bytes(record.rstrip(b"\r\n"), RECORD_BYTES_MAX)

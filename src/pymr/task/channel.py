@@ -78,14 +78,20 @@ class Failed(Message, frozen=True):
 ToProcess = Load | Begin | Run
 FromProcess = Loaded | LoadFailed | Progressed | Finished | Failed
 
-_encode = msgspec.json.encode
+_encode = msgspec.json.Encoder(enc_hook=repr).encode  # an error of the user's may hold anything
 _to_process = msgspec.json.Decoder(ToProcess)
 _from_process = msgspec.json.Decoder(FromProcess)
 
 
 def frame(message: Message) -> bytes:
     """Return the bytes of one frame."""
-    body = _encode(message)
+    try:
+        body = _encode(message)
+    except UnicodeEncodeError:  # a lone surrogate in a user's error
+        import json
+
+        text = json.dumps(msgspec.to_builtins(message, enc_hook=repr), ensure_ascii=False)
+        body = text.encode(errors="replace")
     return len(body).to_bytes(4, "little") + body
 
 

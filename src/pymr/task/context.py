@@ -58,15 +58,23 @@ class TaskContext:
 
         Raises:
             TypeError: `name` is not a str, or `number` not an int.
-            ValueError: more than COUNTERS_MAX different names.
+            ValueError: more than COUNTERS_MAX different names, or one with a lone surrogate.
         """
         if type(name) is not str or type(number) is not int:
             raise TypeError(f"a counter is a str and an int, got {name!r} and {number!r}")
-        if name not in self.counters and len(self.counters) >= COUNTERS_MAX:
+        if name not in self.counters:
+            self._check_new(name)
+        self.counters[name] = self.counters.get(name, 0) + number
+
+    def _check_new(self, name: str) -> None:
+        if len(self.counters) >= COUNTERS_MAX:
             raise ValueError(
                 f"counter `{name}` would be number {COUNTERS_MAX + 1}; emit it instead"
             )
-        self.counters[name] = self.counters.get(name, 0) + number
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"counter {name!r} has a character that UTF-8 can not hold") from error
 
 
 class CombinerContext(TaskContext):

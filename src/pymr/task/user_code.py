@@ -191,8 +191,9 @@ def _is_async(value: Any) -> bool:
 
 def _shadow_warnings(files: list[Path]) -> tuple[str, ...]:
     return tuple(
-        f"`{file.name}` has the name of a module of the standard library; it is loaded under"
-        f" another name, and `import {file.stem}` means the standard library's"
+        f"`{file.name}` has the name of a module of the standard library; it is"
+        f" {'loaded under another name, and' if file is files[0] else 'not used:'}"
+        f" `import {file.stem}` means the standard library's"
         for file in files
         if file.stem in sys.stdlib_module_names and file.parent == files[0].parent
     )

@@ -26,6 +26,8 @@ def decode_varint(data: bytes, position: int) -> tuple[int, int]:
     Raises:
         CorruptDataError: it does not end within `data` or within 64 bits.
     """
+    if position < len(data) and data[position] < 0x80:  # noqa: PLR2004 - most are one byte
+        return data[position], position + 1
     number = 0
     for index, byte in enumerate(data[position : position + _VARINT_BYTES_MAX]):
         number |= (byte & 0x7F) << 7 * index

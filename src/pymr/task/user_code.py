@@ -8,6 +8,7 @@ run; the modules beside it win over installed packages, and the standard library
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -92,6 +93,7 @@ def _load_pickle(code: Code) -> tuple[Job, Shape]:
         )
     import pickle
 
+    sys.path.append(os.getcwd())  # last, so that nothing in it stands in for another module
     try:
         job: Job = pickle.loads(body)
     except BaseException as error:

@@ -23,7 +23,7 @@ from pymr.store.base import ObjectStore
 from pymr.store.journal import Journal
 from pymr.store.local import LocalStore
 from pymr.store.object_store import ObstoreStore
-from pymr.task.commit import publish, verify_output
+from pymr.task.commit import publish, remove_attempts, verify_output
 from pymr.task.manifest import (
     ManifestPart,
     encode_manifest,
@@ -381,3 +381,22 @@ def test_a_run_of_two_tasks_costs_eight_fsyncs(store: LocalStore, fsyncs: list[i
 
     assert len(fsyncs) == 8
     assert read(store) == [OLD[0]]
+
+
+def test_a_run_that_fails_while_it_publishes_keeps_what_its_manifest_names(store) -> None:
+    """What a visible manifest names is never removed, whatever the failing run believes."""
+    publish(store, stage(store, "r1", OLD), keep=True)
+
+    remove_attempts(store, "r1")
+
+    assert read(store) == OLD
+    assert sorted(key for key in keys(store) if "map-" in key or "/tmp/" in key) == []
+
+
+def test_a_failed_run_leaves_its_journal_only(store) -> None:
+    """Without a manifest all attempts and spills go."""
+    stage(store, "r1", OLD)
+
+    remove_attempts(store, "r1")
+
+    assert keys(store) == [names.journal_key("r1")]

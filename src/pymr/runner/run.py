@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 
 from pymr import errors, names
 from pymr.config import Settings
@@ -16,7 +16,7 @@ from pymr.core import events
 from pymr.core.events import Entry
 from pymr.core.job import Job
 from pymr.core.phase import PhaseLimits
-from pymr.errors import InterruptedRunError, PymrError
+from pymr.errors import CorruptDataError, InterruptedRunError, PymrError
 from pymr.observe.feed import Feed, HistoryFile
 from pymr.runner.local import LocalRunner
 from pymr.runner.outcome import build_manifest
@@ -92,6 +92,18 @@ def _remove_folder(folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put signals off that would stop a publication half-way: it takes milliseconds."""
+    import signal
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _path(plan: Plan, key: str) -> str:
     return f"{plan.output}/{key}"
 
@@ -139,7 +151,8 @@ class _Run:
             error = InterruptedRunError("interrupted", signal="SIGINT")
         if isinstance(error, PymrError):
             self._feed.append(events.RunFinished(errors.to_dict(error)))
-        remove_attempts(self._output.store, self._plan.spec.run)
+        with suppress(CorruptDataError):
+            remove_attempts(self._output.store, self._plan.spec.run)
         _remove_folder(self._tmp())
 
     def _limits(self) -> PhaseLimits:
@@ -161,5 +174,6 @@ class _Run:
             finished=time.time(),
             replaces=previous.run if previous else None,
         )
-        self.manifest = publish(self._output.store, manifest, keep=self._settings.keep)
+        with _undisturbed():
+            self.manifest = publish(self._output.store, manifest, keep=self._settings.keep)
         _remove_folder(self._tmp())

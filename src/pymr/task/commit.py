@@ -17,7 +17,7 @@ contract; the protocol is the manifest commit of S3A committers
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -97,7 +97,9 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
     _show_parts(store, manifest)
     manifest = read_manifest(store)
     if not keep:
-        _remove_intermediate(store, manifest)
+        remove_attempts(store, manifest.run)
+        if manifest.replaces is not None:
+            store.delete_folder(run_prefix(manifest.replaces))
     return manifest
 
 
@@ -150,16 +152,18 @@ def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
         raise
 
 
-def _remove_intermediate(store: ObjectStore, manifest: Manifest) -> None:
-    """Remove what `manifest` does not name; it was read back, as memory may be wrong."""
-    remove_attempts(store, manifest.run, but=[part.key for part in manifest.parts])
-    if manifest.replaces is not None:
-        store.delete_folder(run_prefix(manifest.replaces))
+def remove_attempts(store: ObjectStore, run: str) -> None:
+    """Remove what a run wrote and no manifest names; its journal and history stay.
 
+    What is named is read from the store, never taken from memory: whoever fails while it
+    publishes cannot know whether its manifest is visible.
 
-def remove_attempts(store: ObjectStore, run: str, *, but: Iterable[str] = ()) -> None:
-    """Remove the data of a run, spills included, except `but`; its journal and history stay."""
-    store.delete_folder(run_prefix(run), but={journal_key(run), events_key(run), *but})
+    Raises:
+        CorruptDataError: the manifest cannot be read; nothing was removed.
+    """
+    visible = _visible_manifest(store)
+    named = [part.key for part in visible.parts] if visible is not None else []
+    store.delete_folder(run_prefix(run), but={journal_key(run), events_key(run), *named})
 
 
 def open_part(store: ObjectStore, part: ManifestPart) -> Iterator[bytes]:

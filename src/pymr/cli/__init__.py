@@ -35,6 +35,7 @@ COMMANDS = {
     "version": ("version", "Print versions."),
 }
 ALIASES = {"run": "start"}
+COMPLETE = "_PYMR_COMPLETE"  # set by the script of `pymr completion`
 EXIT_BROKEN_PIPE = 0  # `pymr cat … | head` is no failure
 EXIT_INTERRUPTED = 130
 
@@ -108,7 +109,7 @@ def run_command(command: click.Command, arguments: list[str], name: str = "pymr"
     _open_standard_streams()
     try:
         _check_folder()
-        result: Any = command.main(arguments, prog_name=name, standalone_mode=False)
+        result = _call(command, arguments, name)
         sys.stdout.flush()
     except Exception as error:  # noqa: BLE001 - the last border
         called = f"{name} {arguments[0]}" if arguments and arguments[0] in COMMANDS else name
@@ -116,6 +117,14 @@ def run_command(command: click.Command, arguments: list[str], name: str = "pymr"
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _call(command: click.Command, arguments: list[str], name: str) -> Any:
+    """Call `command`; of click's `main` the answer to a broken pipe, exit 1, is not wanted."""
+    if COMPLETE in os.environ:  # The shell asks; click answers and exits.
+        command.main(arguments, prog_name=name, complete_var=COMPLETE)
+    with command.make_context(name, [*arguments]) as context:
+        return command.invoke(context)
 
 
 def _open_standard_streams() -> None:

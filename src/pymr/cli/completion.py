@@ -14,8 +14,8 @@ def command(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from pymr.cli import group
+    from pymr.cli import COMPLETE, group
 
     completion = get_completion_class(shell)
     assert completion is not None, f"click completes {shell}"
-    click.echo(completion(group, {}, "pymr", "_PYMR_COMPLETE").source())
+    click.echo(completion(group, {}, "pymr", COMPLETE).source())

@@ -88,10 +88,10 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"input   {show_many(facts['files'], 'file')}, {show_bytes(facts['bytes'])},"
         f" one mapper call per {_call(facts['mapper_input'])}",
         f"tasks   {facts['map_tasks']} map, {facts['reduce_tasks']} reduce,"
-        f" by {facts['workers']} workers",
+        f" by {show_many(facts['workers'], 'worker')}",
         f"memory  {show_bytes(facts['memory_bytes'])} in all; a map task spills at"
         f" {show_bytes(facts['spill_bytes_max'])}",
-        f"output  {facts['output']}, {facts['parts']} {facts['output_format']} parts",
+        f"output  {facts['output']}, {show_many(facts['parts'], facts['output_format'] + ' part')}",
     ]
     for task in facts["tasks"][:TASKS_SHOWN]:
         first, more = task["splits"][0], len(task["splits"]) - 1

@@ -49,6 +49,8 @@ def _as_json(result: Result) -> Callable[[bytes], bytes]:
     from pymr.records.part import PartWriter, read_rows
 
     manifest = result.manifest
+    if manifest.output_format == "jsonl":
+        return bytes
     columns = manifest.columns
 
     def convert(row: bytes) -> bytes:
@@ -67,8 +69,8 @@ def _write_sorted(result: Result, convert: Callable[[bytes], bytes]) -> None:
 
     from pymr.runner.sorted_rows import sorted_rows
 
-    columns = result.manifest.columns
-    if columns.key_mixed:
+    manifest = result.manifest
+    if manifest.columns.key_mixed and manifest.output_format == "tsv":
         click.echo("note: the keys have several types; they are sorted as text", err=True)
     with tempfile.TemporaryDirectory(prefix="pymr-sort-") as folder:
         _write(map(convert, sorted_rows(result, folder)))

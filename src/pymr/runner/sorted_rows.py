@@ -2,6 +2,7 @@
 
 A reducer may emit any key, so parts need not be sorted by the keys that they hold. The sort
 is the shuffle's: a buffer that spills, one partition, a merge. Equal keys keep their order.
+Where keys have several types, TSV has only their text, and JSON lines a list for a tuple.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from functools import partial
 from itertools import tee
 
 from pymr.core.spec import Limits
-from pymr.errors import InputError
 from pymr.records.part import read_rows, split_rows
 from pymr.runner.result import Result
 from pymr.shuffle.buffer import MapBuffer
@@ -21,21 +21,12 @@ from pymr.store.local import LocalStore
 
 
 def sorted_rows(result: Result, folder: str) -> Iterator[bytes]:
-    """Yield the rows of `result` as they stand in its parts, by key; `folder` is for spills.
-
-    Raises:
-        InputError: the keys have no order (lists or dicts).
-    """
+    """Yield the rows of `result` as they stand in its parts, by key; `folder` is for spills."""
     limits = Limits()
     buffer = MapBuffer(partitions=1, limits=limits, spill_folder=f"{folder}/spill")
     store = LocalStore(folder)
     for key, row in _keyed_rows(result):
-        try:
-            buffer.emit(key, row)
-        except TypeError as error:
-            raise InputError(
-                f"rows cannot be sorted: {error}", hint="pymr cat without --sorted"
-            ) from error
+        buffer.emit(key, row)
     with store.create("sorted") as writer:
         buffer.finish(writer)
         writer.commit()
@@ -53,4 +44,9 @@ def _keyed_rows(result: Result) -> Iterator[tuple[object, bytes]]:
         lines = (text + b"\n" for text in texts)
         pairs = read_rows(lines, manifest.output_format, columns.key, columns.value)
         for (key, _value), row in zip(pairs, rows, strict=True):
-            yield key, row
+            yield _as_key(key), row
+
+
+def _as_key(key: object) -> object:
+    """Return a key as it was emitted, if JSON has made a list of a tuple."""
+    return tuple(map(_as_key, key)) if isinstance(key, list) else key

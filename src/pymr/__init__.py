@@ -77,14 +77,16 @@ def main(job: Job) -> None:
     run_file(job)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'pymr' has no attribute {name!r}")
-    import importlib
+if not TYPE_CHECKING:  # A type checker would take any name for one that is there.
 
-    module_name, attribute = _LAZY[name]
-    module = importlib.import_module(module_name)
-    return module if attribute is None else getattr(module, attribute)
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'pymr' has no attribute {name!r}")
+        import importlib
+
+        module_name, attribute = _LAZY[name]
+        module = importlib.import_module(module_name)
+        return module if attribute is None else getattr(module, attribute)
 
 
 def __dir__() -> list[str]:

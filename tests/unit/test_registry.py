@@ -1,0 +1,78 @@
+"""The list of runs of an account: a hint that may be lost, torn or read-only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pymr.store.registry import RegisteredRun, forget, register, registered_runs, state_folder
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's state directory, not made yet."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state/pymr/runs"
+
+
+def run(number: int) -> RegisteredRun:
+    return RegisteredRun(f"01-{number}", f"name {number} é", f"/out/{number}", 1.5 + number)
+
+
+def test_runs_come_back_oldest_first(state: Path) -> None:
+    """In the order of their ids, which is that of their start."""
+    assert registered_runs() == []
+    for number in (3, 1, 2):
+        register(run(number))
+
+    assert registered_runs() == [run(1), run(2), run(3)]
+    assert str(state) == state_folder()
+
+
+@pytest.mark.usefixtures("state")
+def test_a_run_is_forgotten() -> None:
+    """Once or twice, it makes no difference."""
+    register(run(1))
+    register(run(2))
+
+    forget("01-1")
+    forget("01-1")
+
+    assert registered_runs() == [run(2)]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"run": 1}', b"\xff"])
+def test_an_entry_that_cannot_be_read_is_passed_over(state: Path, body: bytes) -> None:
+    """A torn write must not hide the other runs; nor must a folder."""
+    register(run(2))
+    (state / "01-1.json").write_bytes(body)
+    (state / "01-3.json").mkdir()
+
+    assert registered_runs() == [run(2)]
+
+
+def test_a_home_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run goes on; it is found by its output."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+
+    register(run(1))
+
+    assert registered_runs() == []
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_the_state_directory_has_a_default(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    """That of the XDG base directory specification, also for an empty variable."""
+    monkeypatch.setenv("HOME", "/home/me")
+    if value is None:
+        monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    else:
+        monkeypatch.setenv("XDG_STATE_HOME", value)
+
+    assert state_folder() == "/home/me/.local/state/pymr/runs"

@@ -184,7 +184,7 @@ def test_a_hook_has_no_record(tmp_path: Path) -> None:
     run = inline(tmp_path, teardown=lambda ctx: ctx.input)
 
     with pytest.raises(UserCodeError, match=r"teardown raised RuntimeError: ctx\.input"):
-        run.run()
+        run.attempt(MAP)
 
 
 # -- failures ----------------------------------------------------------------------------------
@@ -262,8 +262,8 @@ def test_the_record_is_named(tmp_path: Path) -> None:
     assert (fields["offset"], fields["line"], fields["record"]) == (290, 101, r"x\\ 7")
 
 
-def test_finding_the_record_emits_and_counts_nothing(tmp_path: Path) -> None:
-    """The chunk is fed again line by line, to a `ctx` that leads nowhere."""
+def test_the_record_is_found_by_feeding_the_chunk_again(tmp_path: Path) -> None:
+    """Line by line, as far as the record; `emit` refuses there what it refused before."""
     seen: list[str] = []
 
     def mapper(ctx: Any, chunk: str) -> None:

@@ -139,8 +139,10 @@ def test_the_digest_tells_where_one_file_ends(tmp_path: Path) -> None:
         digests.add(digest_of([worker, folder / "near.py"], folder))
     renamed = write(tmp_path / "2", {"worker.py": "a", "far.py": "bc"})
     digests.add(digest_of([renamed, tmp_path / "2" / "far.py"], tmp_path / "2"))
+    glued = write(tmp_path / "3", {"worker.py": "anear.py\0bc"})
+    digests.add(digest_of([glued], tmp_path / "3"))
 
-    assert len(digests) == 3
+    assert len(digests) == 4
 
 
 def test_the_name_of_the_folder_does_not_count(tmp_path: Path) -> None:

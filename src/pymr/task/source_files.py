@@ -61,14 +61,13 @@ def find_source_files(worker: Path) -> list[Path]:
     """
     folder = worker.parent
     found: dict[Path, None] = {worker: None}
-    queue = [(worker, parse_worker(worker))]
+    queue = [parse_worker(worker)]
     while queue:
-        path, tree = queue.pop()
-        for name in _imported(tree, path, folder):
+        for name in _imported(queue.pop()):
             for neighbour in _files_of(folder, name):
                 if neighbour not in found:
                     found[neighbour] = None
-                    queue.append((neighbour, parse_worker(neighbour)))
+                    queue.append(parse_worker(neighbour))
     return [worker, *sorted(set(found) - {worker})]
 
 
@@ -83,17 +82,14 @@ def digest_of(files: list[Path], folder: Path) -> str:
     return total.hexdigest()
 
 
-def _imported(tree: ast.Module, path: Path, folder: Path) -> set[str]:
+def _imported(tree: ast.Module) -> set[str]:
     """Return the top-level names that a file imports; relative imports stay in its package."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            if node.level == 0 and node.module:
-                names.add(node.module.split(".")[0])
-            elif node.level and path.parent != folder:
-                names.add(path.relative_to(folder).parts[0])
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
     return names
 
 

@@ -69,10 +69,10 @@ def test_the_state_directory_has_a_default(
     monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     """That of the XDG base directory specification, also for an empty variable."""
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/somewhere")
     if value is None:
         monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     else:
         monkeypatch.setenv("XDG_STATE_HOME", value)
 
-    assert state_folder() == "/home/me/.local/state/pymr/runs"
+    assert state_folder() == "/somewhere/.local/state/pymr/runs"

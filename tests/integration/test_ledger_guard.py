@@ -375,3 +375,15 @@ def test_an_object_with_a_record_less_stops_the_command(tmp_path: Path) -> None:
 
     outcome.refused(7, "books of map-0000 → partitions do not balance", "150", "149")
     assert cli.run("head", "out").code == 4
+
+
+def test_an_object_that_is_not_the_receipts_stops_the_command(tmp_path: Path) -> None:
+    """The runner checks what a task process reports; each attempt reports the same untruth."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", "b a a\n" * 50)
+    worker = FORGING.replace("size=writer.size, footer_digest=digest", "size=receipt.size + 1")
+
+    outcome = cli.start("--input=in.txt", worker=worker)
+
+    outcome.refused(7, "is corrupt", "expected")
+    assert "map-0000 attempt 1  tried again" in cli.run("errors", "out").stdout

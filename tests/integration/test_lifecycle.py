@@ -8,13 +8,18 @@ import re
 import selectors
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from cli import PYMR, CommandLine
 
 TEXT = "one two one\nthree two one\n" * 50
+# Under `nohup … &` a test ignores SIGINT, and so would what it starts.
+ALL_SIGNALS = ("env", "--default-signal")
 COUNTS = ["one\t150", "three\t50", "two\t100"]
 
 # Kills its own process once, at the place that {place} names; a token file is the memory.
@@ -82,22 +87,37 @@ def wait_for_end(pid: int) -> None:
     os.close(descriptor)
 
 
-def start_endless(cli: CommandLine, *arguments: str) -> subprocess.Popen[str]:
-    """Start a job that never ends, and return when its mapper has begun."""
-    cli.write("in.txt", TEXT)
-    cli.write("worker.py", ENDLESS)
-    popen = subprocess.Popen(
-        [PYMR, "start", "--input=in.txt", "--output=out", *arguments, "worker.py"],
-        cwd=cli.folder,
-        env=cli.environ,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    for line in popen.stderr:
-        if "mapper begins" in line:
+class StartEndless(Protocol):
+    """Starts a job that never ends in a folder, with more arguments."""
+
+    def __call__(self, cli: CommandLine, *arguments: str) -> subprocess.Popen[str]:
+        """Return when the mapper has begun."""
+
+
+@pytest.fixture
+def start_endless() -> Iterator[StartEndless]:
+    """Start jobs that never end; what a test leaves of them is killed."""
+    with ExitStack() as running:
+
+        def start(cli: CommandLine, *arguments: str) -> subprocess.Popen[str]:
+            cli.write("in.txt", TEXT)
+            cli.write("worker.py", ENDLESS)
+            command = [PYMR, "start", "--input=in.txt", "--output=out", *arguments, "worker.py"]
+            popen = running.enter_context(
+                subprocess.Popen(
+                    [*ALL_SIGNALS, *command],
+                    cwd=cli.folder,
+                    env=cli.environ,
+                    stderr=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    text=True,
+                )
+            )
+            running.callback(popen.kill)
+            assert any("mapper begins" in line for line in popen.stderr), "it never began"
             return popen
-    raise AssertionError("the mapper never began")
+
+        yield start
 
 
 @pytest.mark.parametrize("place", ["map", "reduce"])
@@ -191,7 +211,7 @@ def test_timeout_stops_the_run_with_exit_9(tmp_path):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
-def test_a_signal_stops_the_run_and_leaves_no_process(number, code, tmp_path):
+def test_a_signal_stops_the_run_and_leaves_no_process(start_endless, number, code, tmp_path):
     """Ctrl-C and SIGTERM end the run with their own codes, and with it every child."""
     cli = CommandLine(tmp_path)
     popen = start_endless(cli)
@@ -209,7 +229,7 @@ def test_a_signal_stops_the_run_and_leaves_no_process(number, code, tmp_path):
     assert "failed" in cli.run("show", "out").stdout
 
 
-def test_task_processes_die_with_a_runner_that_is_killed(tmp_path):
+def test_task_processes_die_with_a_runner_that_is_killed(start_endless, tmp_path):
     """After kill -9 of the CLI the kernel ends its children; a new run takes the claim over."""
     cli = CommandLine(tmp_path)
     popen = start_endless(cli)
@@ -226,18 +246,15 @@ def test_task_processes_die_with_a_runner_that_is_killed(tmp_path):
     assert cli.start("--input=in.txt").succeeded() == COUNTS
 
 
-def test_an_output_is_claimed_by_one_run_at_a_time(tmp_path):
+def test_an_output_is_claimed_by_one_run_at_a_time(start_endless, tmp_path):
     """A second start into the same output is refused, and says who holds it."""
     cli = CommandLine(tmp_path)
     popen = start_endless(cli, "--name=first")
-    try:
-        outcome = cli.run("start", "--input=in.txt", "--output=out", "worker.py")
 
-        said = outcome.refused(4, "is claimed by run", f"pid {popen.pid}")
-        assert "running" in cli.run("jobs").stdout
-    finally:
-        popen.terminate()
-        popen.communicate(timeout=30)
+    outcome = cli.run("start", "--input=in.txt", "--output=out", "worker.py")
+
+    said = outcome.refused(4, "is claimed by run", f"pid {popen.pid}")
+    assert "running" in cli.run("jobs").stdout
     assert re.search(r"started \d+ s ago", said)
 
 

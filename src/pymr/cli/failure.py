@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
+SIGNAL_EXIT_CODES = {"SIGTERM": 143, "SIGHUP": 129}  # 128 + its number, as in a shell
+
+
 def fail(
     error: PymrError,
     *,
@@ -46,9 +49,7 @@ def fail(
 
 def exit_code_of(error: PymrError) -> int:
     """Return the exit code of a command that failed with `error`."""
-    if error.fields.get("signal") == "SIGTERM":
-        return 143
-    return error.exit_code
+    return SIGNAL_EXIT_CODES.get(str(error.fields.get("signal")), error.exit_code)
 
 
 def usage_error(error: click.UsageError, command: str) -> int:

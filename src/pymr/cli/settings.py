@@ -60,6 +60,7 @@ def request_of(
         inputs=inputs,
         settings=resolved.settings,
         params=dict(map(_param, params)),
+        warnings=resolved.warnings,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -34,10 +35,9 @@ def start_command(
     """Run the job in WORKER and leave a committed, sorted, verifiable result."""
     resolved = resolved_settings(flags)
     view = _View(resolved.settings)
-    for warning in resolved.warnings:
-        click.echo(f"warning: {warning}", err=True)
     request = request_of(worker, inputs, params, resolved)
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGTERM, _on_signal)
+    signal.signal(signal.SIGHUP, _on_signal)  # the terminal is closed
     try:
         manifest = run_request(request, view)
     except KeyboardInterrupt:
@@ -50,8 +50,9 @@ def start_command(
     return 0
 
 
-def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise InterruptedRunError("terminated by SIGTERM", signal="SIGTERM")
+def _on_signal(number: int, _frame: FrameType | None) -> NoReturn:
+    name = signal.Signals(number).name
+    raise InterruptedRunError(f"terminated by {name}", signal=name)
 
 
 class _View(Observer):
@@ -74,9 +75,16 @@ class _View(Observer):
 
     def entry(self, entry: Entry) -> None:
         if self._json is not None:
-            self._json(entry)
-            sys.stdout.buffer.flush()
+            self._write_json(self._json, entry)
         self._progress.entry(entry)
+
+    def _write_json(self, write: JsonLines, entry: Entry) -> None:
+        try:
+            write(entry)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # Who reads has seen enough; the result is still wanted.
+            self._json = None
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def tick(self, now: float) -> None:
         self._progress.tick(now)

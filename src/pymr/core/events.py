@@ -80,11 +80,15 @@ class Failed(Event, frozen=True):
 
 
 class WorkerLost(Event, frozen=True):
-    """A worker is gone, and with it what it held. `error`: errors.to_dict of the cause."""
+    """A worker is gone, and with it what it held. `error`: errors.to_dict of the cause.
+
+    `was_ready` is false for one that ended before it could ask for a lease.
+    """
 
     worker: str
     error: dict[str, Any]
     now: float
+    was_ready: bool = True
 
 
 class Ticked(Event, frozen=True):

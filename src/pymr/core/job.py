@@ -27,6 +27,7 @@ from pymr.core.events import (
     TaskCommitted,
     Ticked,
     Verified,
+    Warned,
     WorkerLost,
 )
 from pymr.core.ledger import Ledger
@@ -56,6 +57,8 @@ class Job:
         self.reduce = Phase("reduce", spec.reducers, limits)
         self.ledger = Ledger(inputs, tasks, spec.reducers)
         self._deadline = deadline
+        self._limits = limits
+        self._unready_losses = 0
         self._verified: dict[Attempt, Verified] = {}  # map attempts on their way to the journal
         self._sources: tuple[MapSource, ...] | None = None
 
@@ -109,7 +112,7 @@ class Job:
         decided = {n for n in range(self.map.tasks) if self.map.state_of(n) == "verified"}
         assert self.failed or held == decided, f"details of {held}, decisions on {decided}"
 
-    def _route(self, event: JobEvent) -> list[Command]:
+    def _route(self, event: JobEvent) -> list[Command]:  # noqa: PLR0911 - one flat match
         match event:
             case Published():
                 assert self.state == "publishing", f"published in state {self.state}"
@@ -119,6 +122,8 @@ class Job:
                 return self._hold(event)
             case TaskCommitted():
                 return self._enter(event)
+            case WorkerLost(was_ready=False):
+                return self._lose_unready(event)
             case LeaseAsked() | WorkerLost():
                 return self.phase.handle(event)
             case Ticked():
@@ -126,6 +131,15 @@ class Job:
                 return self.phase.handle(event)
             case _:
                 return self._of(event.attempt).handle(event)
+
+    def _lose_unready(self, event: WorkerLost) -> list[Command]:
+        """Bear with a worker that never became ready, but not without end."""
+        self._unready_losses += 1
+        if self._unready_losses >= self._limits.unready_losses_max:
+            self.state = "failed"
+            return [Abort(event.error)]
+        text = f"worker `{event.worker}` was lost before it was ready: {event.error['message']}"
+        return [Note(Warned(text))]
 
     def _of(self, attempt: Attempt) -> Phase:
         return self.map if attempt.phase == "map" else self.reduce

@@ -66,7 +66,8 @@ class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How often and how long things may be tried."""
 
     attempts_max: int = 4  # failures of a task; the last one ends the run
-    losses_max: int = 20  # lost attempts of a task, which are not failures; likewise
+    losses_max: int = 4  # lost attempts of a task; so often it is the task, not the machine
+    unready_losses_max: int = 8  # of a run: workers lost before they asked for a lease
     lease_s: float = 15.0  # without a sign of life
     backup_after: float = 2.0  # times the median duration: back the attempt up; inf: never
     backup_ready: float = 0.75  # fraction of tasks committed before any backup

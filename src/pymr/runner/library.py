@@ -17,7 +17,8 @@ from typing import Any
 from pymr.api import Job
 from pymr.config import resolve
 from pymr.core.spec import Code
-from pymr.errors import ConfigError
+from pymr.errors import ConfigError, UserCodeError
+from pymr.observe.failure import render_failure
 from pymr.runner.plan import Request
 from pymr.runner.result import Result
 from pymr.runner.run import Observer, run_request
@@ -52,9 +53,14 @@ def run(
         inputs=_inputs(input),
         settings=resolved.settings,
         params=dict(params or {}),
+        warnings=resolved.warnings,
     )
     observer = _Planned()
-    run_request(request, observer)
+    try:
+        run_request(request, observer)
+    except UserCodeError as error:
+        error.add_note(render_failure(error))  # The user's line and record, under the traceback.
+        raise
     return Result(observer.output)
 
 

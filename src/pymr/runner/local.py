@@ -33,7 +33,7 @@ from pymr.store.journal import Journal
 from pymr.task import channel
 from pymr.task.commit import verify_attempt
 
-CONNECT_S = 30.0  # wait for workers at the start; then go on with those that came
+CONNECT_S = 5.0  # wait for workers at the start; then go on with those that came
 
 
 class LocalRunner:
@@ -86,6 +86,7 @@ class LocalRunner:
         while self._loaded() < self._plan.workers and time.monotonic() < deadline:
             for process, messages in self._pool.wait(TICK_S):
                 self._receive(process, messages)
+            self._renew_and_tick()
         connected = self._loaded()
         self._feed.append(events.WorkersConnected(connected, self._plan.workers))
 
@@ -117,12 +118,12 @@ class LocalRunner:
             self._report(process, message)
 
     def _lose(self, process: TaskProcess) -> None:
-        error = self._pool.remove(process)
+        error = errors.to_dict(self._pool.remove(process))
+        now = time.monotonic()
+        self._handle(events.WorkerLost(process.name, error, now, was_ready=process.is_loaded))
         if not self._job.done:
             replacement = self._pool.start()
             replacement.begin(self._plan.spec, self._plan.output)
-        now = time.monotonic()
-        self._handle(events.WorkerLost(process.name, errors.to_dict(error), now))
 
     def _report(self, process: TaskProcess, message: channel.FromProcess) -> None:
         now = time.monotonic()

@@ -12,12 +12,15 @@ from pymr.task import channel
 
 TICK_S = 0.5  # how often the core learns the time when nothing else happens
 LOAD_S = 120.0  # an import that takes longer is stuck
+LOAD_TRIES_MAX = 3  # a kill may come from outside (memory ran out); thrice is the code's fault
 
 
 class Pool:
     """Task processes: started, watched, replaced."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float | None = None) -> None:
+        """Start nothing yet; `deadline` is a monotonic time, for the loading of the code."""
+        self._deadline = deadline
         self._code: Code | None = None
         self._selector = selectors.DefaultSelector()
         self._started = 0
@@ -57,16 +60,18 @@ class Pool:
 
         Raises:
             WorkerFileError: the code cannot be used, or took more than LOAD_S to import.
+            TimeoutReachedError: the deadline of the run has passed.
         """
-        deadline = time.monotonic() + LOAD_S
-        while time.monotonic() < deadline:
+        loaded_by = time.monotonic() + LOAD_S
+        while (now := time.monotonic()) < loaded_by:
+            if self._deadline is not None and now >= self._deadline:
+                raise errors.TimeoutReachedError(
+                    "--timeout was reached while the worker's code was imported"
+                )
             for process, messages in self.wait(TICK_S):
                 if messages is None:
-                    lost = self.remove(process)
-                    raise errors.WorkerFileError(
-                        f"the worker's code ended its process while it was imported:"
-                        f" it {lost.fields['reason']}"
-                    )
+                    self._start_again(process)
+                    continue
                 for message in messages:
                     if isinstance(message, channel.LoadFailed):
                         raise errors.from_dict(message.error)
@@ -74,3 +79,17 @@ class Pool:
                     process.is_loaded = True
                     return message.shape
         raise errors.WorkerFileError(f"the worker's code was not imported within {LOAD_S:.0f} s")
+
+    def _start_again(self, process: TaskProcess) -> None:
+        """Replace a process that ended while it imported the code, unless the code did it.
+
+        Raises:
+            WorkerFileError: it ended by itself, or was killed LOAD_TRIES_MAX times.
+        """
+        lost = self.remove(process)
+        if lost.fields["returncode"] >= 0 or self._started >= LOAD_TRIES_MAX:
+            raise errors.WorkerFileError(
+                f"the worker's code ended its process while it was imported:"
+                f" it {lost.fields['reason']}"
+            )
+        self.start()

@@ -16,7 +16,7 @@ from pymr.core import events
 from pymr.core.events import Entry
 from pymr.core.job import Job
 from pymr.core.phase import PhaseLimits
-from pymr.errors import CorruptDataError, InterruptedRunError, PymrError
+from pymr.errors import InterruptedRunError, PymrError
 from pymr.observe.feed import Feed, HistoryFile
 from pymr.runner.local import LocalRunner
 from pymr.runner.outcome import build_manifest
@@ -27,9 +27,6 @@ from pymr.store.registry import RegisteredRun, register
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput, prepare_output
-
-# The same task killing its process this often is the task's fault, not the machine's.
-DEATHS_MAX = 4
 
 
 class Observer:
@@ -51,21 +48,24 @@ def run_request(request: Request, observer: Observer) -> Manifest:
     Raises:
         PymrError: the run failed; nothing is visible in the output. Its class says why.
     """
-    pool = Pool()
+    timeout_s = request.settings.timeout_s
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    pool = Pool(deadline)
     plan: Plan | None = None
     try:
         plan = plan_run(request, pool)
-        return _run_plan(plan, request.settings, pool, observer)
+        return _run_plan(plan, request.settings, pool, observer, deadline)
     finally:
         pool.close()
         if plan is not None and plan.spool_folder is not None:
             _remove_folder(plan.spool_folder)
 
 
-def _run_plan(plan: Plan, settings: Settings, pool: Pool, observer: Observer) -> Manifest:
+def _run_plan(
+    plan: Plan, settings: Settings, pool: Pool, observer: Observer, deadline: float | None
+) -> Manifest:
     spec = plan.spec
     started = time.time()
-    deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     with prepare_output(
         plan.output, overwrite=settings.overwrite, run=spec.run, name=spec.name
     ) as output:
@@ -151,12 +151,12 @@ class _Run:
             error = InterruptedRunError("interrupted", signal="SIGINT")
         if isinstance(error, PymrError):
             self._feed.append(events.RunFinished(errors.to_dict(error)))
-        with suppress(CorruptDataError):
+        with suppress(PymrError):  # What stopped the run is the news, not what is left over.
             remove_attempts(self._output.store, self._plan.spec.run)
         _remove_folder(self._tmp())
 
     def _limits(self) -> PhaseLimits:
-        return PhaseLimits(attempts_max=self._settings.attempts, losses_max=DEATHS_MAX)
+        return PhaseLimits(attempts_max=self._settings.attempts)
 
     def _tmp(self) -> str:
         """Return the folder of spills: inside the output, unless `--tmp-dir` moves it."""

@@ -103,6 +103,7 @@ def _lock(descriptor: int, root: str) -> None:
         if not _try_lock(descriptor, fcntl.LOCK_SH):
             break
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(0.001)  # who looks is gone by then
     raise _claimed(root, _wait_for_record(descriptor))
 
 

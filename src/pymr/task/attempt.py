@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pymr.api import Job
 from pymr.core.spec import AttemptSpec, JobSpec, MapWork, Receipt
 from pymr.store.base import ObjectStore
+from pymr.task import forked
 from pymr.task.blame import user_error
 from pymr.task.context import TaskContext, refuse_emit
 
@@ -76,9 +77,11 @@ def call_hook(job: Job, name: str, ctx: TaskContext) -> None:
     try:
         hook(ctx)
     except BaseException as error:
+        forked.leave()
         raise user_error(error, name) from error
     finally:
         ctx.emit = emit
+    forked.leave()
 
 
 def _rss_bytes_max() -> int:

@@ -6,13 +6,14 @@ as standard input, and dies with its parent. Ending without a report is how it f
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt
 from pymr.errors import PymrError
-from pymr.task import channel
+from pymr.task import channel, forked
 
 if TYPE_CHECKING:
     from pymr.api import Job
@@ -26,6 +27,7 @@ def main(requests_fd: int, replies_fd: int) -> None:
     die_with_parent()
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
     process = _TaskProcess(replies_fd)
+    os.register_at_fork(after_in_child=forked.mark)
     try:
         for request in channel.read_requests(requests_fd):
             process.handle(request)

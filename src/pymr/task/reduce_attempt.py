@@ -13,6 +13,7 @@ from pymr.shuffle.builtin import reduce_for
 from pymr.shuffle.merge import ReduceMerge
 from pymr.shuffle.sorted_run import SortedRunReader
 from pymr.store.base import ObjectStore
+from pymr.task import forked
 from pymr.task.attempt import AttemptContext, Ticker, call_hook
 from pymr.task.blame import user_error
 from pymr.task.call import combine_of, emit_all
@@ -57,7 +58,10 @@ def _reduce_groups(context: AttemptContext, merge: ReduceMerge, ctx: TaskContext
             if pairs is not None:
                 emit_all(ctx.emit, pairs, "reducer")
         except BaseException as error:
+            forked.leave()
             raise user_error(error, "reducer", context.job.reducer, key=f"{key!r:.80}") from error
+        if forked.is_child:
+            forked.leave()
         calls += 1
         if calls % 64 == 0:  # a look at the clock costs about what a small group does
             ticker.tick(merge.read.bytes, merge.read.records)

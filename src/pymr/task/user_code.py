@@ -1,8 +1,9 @@
 """Loads the user's job in a task process, and says in words what is wrong with it.
 
-User code is imported here and nowhere else. A worker file is loaded under a private module
-name, so that one called `json.py` shadows nothing and `if __name__ == "__main__"` does not
-run; the modules beside it win over installed packages, and the standard library over them.
+User code is imported here and nowhere else. A worker file is loaded under its own module name,
+or a private one where that is taken, so that one called `json.py` shadows nothing, and
+`if __name__ == "__main__"` does not run; the modules beside it win over installed packages,
+and the standard library over them.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def shape_of(
         input_format=job.input.value,
         reducer=_kind(job.reducer),
         combiner=_kind(job.combiner),
+        partitioner=_kind(job.partitioner),
         digest=digest,
         files=files,
         warnings=warnings,
@@ -104,9 +106,10 @@ def _load_pickle(code: Code) -> tuple[Job, Shape]:
 def _execute(path: Path) -> ModuleType:
     """Run the worker file as a module of its own and return it."""
     _add_folder(str(path.parent.resolve()))
-    module = ModuleType(MODULE_NAME)
+    name = _module_name(path)
+    module = ModuleType(name)
     module.__file__ = str(path)
-    sys.modules[MODULE_NAME] = module
+    sys.modules[name] = module
     sys.argv = [str(path)]
     try:
         program: CodeType = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
@@ -117,6 +120,22 @@ def _execute(path: Path) -> ModuleType:
     except BaseException as error:
         raise _import_error(f"`{path}`", error) from error
     return module
+
+
+def _module_name(path: Path) -> str:
+    """Return the name by which `import` would find this very file, or a private one.
+
+    Processes that user code starts itself (multiprocessing, a job inside a mapper) find its
+    functions by that name.
+    """
+    from importlib.machinery import PathFinder
+
+    name = path.stem
+    if name in sys.modules or name in sys.stdlib_module_names or not name.isidentifier():
+        return MODULE_NAME
+    found = PathFinder.find_spec(name)
+    is_same = found is not None and found.origin and os.path.samefile(found.origin, path)
+    return name if is_same else MODULE_NAME
 
 
 def _add_folder(folder: str) -> None:

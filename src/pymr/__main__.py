@@ -1,0 +1,5 @@
+"""`python -m pymr` is `pymr`."""
+
+from pymr.cli import main
+
+main()

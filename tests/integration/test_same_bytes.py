@@ -2,31 +2,168 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 import pymr
 from oracle import reference
+from pymr.core.events import AttemptLost, Event, TaskCommitted
+from pymr.names import events_key
+from pymr.observe.feed import read_history
 
 REDUCERS = 3
 WORDS = [f"w{number}" for number in range(300)]
+ROW = {"tsv": "{key}\t{value}\n", "jsonl": '{{"key":{key},"value":{value}}}\n'}
 
 
-def mapper(ctx, line):
+def text(first: str, place: int) -> str:
+    return f"{first}-{place}"
+
+
+def large_number(first: str, place: int) -> int:
+    return place << 60 | len(first)
+
+
+def pairs_of(line: str, value_of: Callable[[str, int], Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield what a line becomes; each word is a key that many lines share."""
     first, *rest = line.split(" ")
     for place, word in enumerate(rest):
-        ctx.emit((word, len(first) % 2 == 0), f"{ctx.params['tag']}-{first}-{place}")
+        yield (word, len(first) % 2 == 0), value_of(first, place)
 
 
-def reducer(ctx, key, values):
+def mapper_of(value_of: Callable[[str, int], Any]) -> Callable[[Any, str], None]:
+    def mapper(ctx: Any, line: str) -> None:
+        for key, value in pairs_of(line, value_of):
+            ctx.emit(key, value)
+        die_once(ctx, "map")
+
+    return mapper
+
+
+def join(ctx, key, values):
+    """Concatenation is associative: a lawful combiner, and sensitive to order."""
     ctx.emit(key, "|".join(values))
 
 
-def join_values(ctx, key, values):
-    """Concatenation is associative: lawful, and sensitive to order."""
-    ctx.emit(key, "|".join(values))
+def join_or_die(ctx, key, values):
+    join(ctx, key, values)
+    die_once(ctx, "reduce")
+
+
+def die_once(ctx, phase):
+    """Kill this process where the run asks for it, once: a token file is the memory."""
+    if ctx.params["kill"] != phase:
+        return
+    try:
+        os.close(os.open(ctx.params["token"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Work(NamedTuple):
+    """What a job computes, and the same for the oracle."""
+
+    value_of: Callable[[str, int], Any]
+    reducer: Any
+    expected: Callable[[Iterable[Any]], Any]
+    combiner: Any = None
+
+
+class Way(NamedTuple):
+    """How a job runs, and what must happen on the way."""
+
+    settings: dict[str, Any]
+    spilling: str = ""  # the phases that spill
+    killed: str = ""  # the phase that loses one attempt
+
+
+WORK = {
+    "join": Work(text, join_or_die, "|".join),
+    "join and combine": Work(text, join_or_die, "|".join, join),
+    "sum": Work(large_number, pymr.SUM, sum),
+    "count": Work(text, pymr.COUNT, lambda values: len(list(values))),
+}
+WAYS = {
+    "plain": Way({}),
+    "one worker": Way({"workers": 1, "mappers": 1}),
+    "three workers": Way({"workers": 3, "mappers": 7}),
+    "many map tasks": Way({"workers": 2, "mappers": 40}),
+    "tiny spills": Way({"spill": "32K", "mappers": 2}, spilling="map"),
+    "smallest fan-in": Way({"merge_fan_in": 2, "mappers": 25}, spilling="reduce"),
+    "both": Way({"spill": "32K", "merge_fan_in": 2, "mappers": 3}, spilling="map reduce"),
+    "killed in map": Way({"spill": "32K", "mappers": 3}, spilling="map", killed="map"),
+    "killed in reduce": Way({"merge_fan_in": 2, "mappers": 5}, spilling="reduce", killed="reduce"),
+    "jsonl": Way({"format": "jsonl", "mappers": 3}),
+}
+MATRIX = [
+    *(("join", way) for way in WAYS),
+    *((work, "both") for work in ("join and combine", "sum", "count")),
+    *((work, "killed in map") for work in ("join and combine", "sum")),
+]
+
+
+@pytest.mark.parametrize(("work", "way"), MATRIX)
+def test_parts_are_the_same_bytes_under_every_setting(work, way, tmp_path):
+    """Workers, map tasks, spills, fan-in, a lawful combiner and a dead process change no byte."""
+    (value_of, reducer, expected, combiner), (settings, spilling, killed) = WORK[work], WAYS[way]
+    paths = write_inputs(tmp_path)
+
+    result = pymr.run(
+        pymr.Job(mapper=mapper_of(value_of), reducer=reducer, combiner=combiner, input=pymr.LINES),
+        input=paths,
+        output=tmp_path / "out",
+        params={"kill": killed, "token": str(tmp_path / "token")},
+        reducers=REDUCERS,
+        **settings,
+    )
+
+    parts = [(tmp_path / "out" / part.name).read_text() for part in result.manifest.parts]
+    assert parts == expected_parts(paths, value_of, expected, settings.get("format", "tsv"))
+    happened = history(result)
+    assert phases_that_spilled(happened) == set(spilling.split())
+    lost = [event.attempt.phase for event in happened if isinstance(event, AttemptLost)]
+    assert lost == killed.split()
+
+
+def expected_parts(
+    paths: list[str],
+    value_of: Callable[[str, int], Any],
+    reduce: Callable[[Iterable[Any]], Any],
+    output_format: str,
+) -> list[str]:
+    """Return the text of each part, by the reference."""
+    parts = reference(
+        [line for path in paths for line in Path(path).read_text().split("\n")],
+        lambda line: pairs_of(line, value_of),
+        lambda _key, values: reduce(values),
+        REDUCERS,
+    )
+    return ["".join(row_of(key, value, output_format) for key, value in rows) for rows in parts]
+
+
+def row_of(key: Any, value: Any, output_format: str) -> str:
+    is_plain = output_format == "tsv" and isinstance(value, str)
+    shown = value if is_plain else json.dumps(value, ensure_ascii=False)
+    return ROW[output_format].format(key=json.dumps(key, separators=(",", ":")), value=shown)
+
+
+def history(result: pymr.Result) -> list[Event]:
+    path = Path(result.output) / events_key(result.manifest.run)
+    return [entry.event for entry in read_history(str(path))]
+
+
+def phases_that_spilled(happened: list[Event]) -> set[str]:
+    """Return the phases of which a committed attempt wrote a spill."""
+    receipts = [event.receipt for event in happened if isinstance(event, TaskCommitted)]
+    return {receipt.attempt.phase for receipt in receipts if receipt.spills}
 
 
 def write_inputs(folder: Path) -> list[str]:
@@ -42,66 +179,6 @@ def write_inputs(folder: Path) -> list[str]:
         path.write_bytes("\n".join(rows).encode() + (b"\n" if number % 2 else b""))
         paths.append(str(path))
     return paths
-
-
-def expected_parts(paths: list[str]) -> list[str]:
-    """Return the text of each part, by the reference."""
-    lines = [
-        line
-        for path in paths
-        for line in Path(path).read_bytes().decode().removesuffix("\n").split("\n")
-        if line
-    ]
-
-    def pairs(line):
-        first, *rest = line.split(" ")
-        return [
-            ((word, len(first) % 2 == 0), f"t-{first}-{place}") for place, word in enumerate(rest)
-        ]
-
-    parts = reference(lines, pairs, lambda _key, values: "|".join(values), REDUCERS)
-    return [
-        "".join(f'["{word}",{str(flag).lower()}]\t{value}\n' for (word, flag), value in rows)
-        for rows in parts
-    ]
-
-
-SETTINGS = {
-    "plain": {},
-    "one worker": {"workers": 1, "mappers": 1},
-    "three workers": {"workers": 3, "mappers": 7},
-    "many map tasks": {"workers": 2, "mappers": 40},
-    "tiny spills": {"spill": "32K", "mappers": 2},
-    "tiny spills, smallest fan-in": {"spill": "32K", "merge_fan_in": 2, "mappers": 3},
-    "many runs, smallest fan-in": {"merge_fan_in": 2, "mappers": 25},
-    "combiner": {"combiner": join_values},
-    "combiner, tiny spills": {"combiner": join_values, "spill": "32K", "merge_fan_in": 2},
-}
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_parts_are_the_same_bytes_under_every_setting(name, tmp_path):
-    """Workers, map tasks, spill size, merge fan-in and a lawful combiner change no byte."""
-    settings = dict(SETTINGS[name])
-    paths = write_inputs(tmp_path)
-    job = pymr.Job(
-        mapper=mapper,
-        reducer=reducer,
-        combiner=settings.pop("combiner", None),
-        input=pymr.LINES,
-    )
-
-    result = pymr.run(
-        job,
-        input=paths,
-        output=tmp_path / "out",
-        params={"tag": "t"},
-        reducers=REDUCERS,
-        **settings,
-    )
-
-    parts = [(tmp_path / "out" / part.name).read_text() for part in result.manifest.parts]
-    assert parts == expected_parts(paths)
 
 
 @pytest.mark.parametrize("mappers", [1, 2, 5, 13])

@@ -18,12 +18,13 @@ from pymr.errors import (
     ObjectExistsError,
     OutputError,
     ResourceError,
+    StoreError,
 )
 from pymr.store.base import ObjectStore
 from pymr.store.journal import Journal
 from pymr.store.local import LocalStore
 from pymr.store.object_store import ObstoreStore
-from pymr.task.commit import publish, remove_attempts, verify_output
+from pymr.task.commit import is_shown, publish, remove_attempts, verify_output
 from pymr.task.manifest import (
     ManifestPart,
     encode_manifest,
@@ -321,13 +322,33 @@ def test_with_a_full_disk_no_part_is_shown(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", fill)
-        with pytest.raises(ResourceError):
+        with pytest.raises(ResourceError) as caught:
             publish(store, manifest)
 
+    assert caught.value.message.startswith("the result is committed, but its parts cannot be shown")
+    assert caught.value.fields["is_committed"] is True
+    assert not is_shown(store)
     assert [key for key in keys(store) if "/" not in key] == []
     assert read(store) == OLD
     publish(store, manifest)
     assert shown(store) == OLD
+    assert is_shown(store)
+
+
+def test_what_cannot_be_cleaned_up_does_not_fail_a_run(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `_SUCCESS` there the run is done; old objects that stay take space only."""
+    published(store, "r1", OLD)
+    manifest = stage(store, "r2", NEW, replaces="r1")
+
+    def refuse(prefix: str, **_: object) -> None:
+        raise StoreError(f"cannot delete `{prefix}`: Input/output error")
+
+    monkeypatch.setattr(store, "delete_folder", refuse)
+
+    assert publish(store, manifest) == read_manifest(store)
+    assert read(store) == shown(store) == NEW
 
 
 @pytest.fixture

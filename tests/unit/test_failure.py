@@ -11,6 +11,7 @@ from pymr.errors import (
     InputError,
     InterruptedRunError,
     PymrError,
+    ResourceError,
     StoreError,
     UserCodeError,
     WorkerFileError,
@@ -75,6 +76,18 @@ def test_an_error_in_a_reducer_shows_the_key():
     assert text.startswith("✗ wc failed: reducer raised ValueError in reduce-0017\n")
     assert "\n  key  'the'\n" in text
     assert "\n  3 of 8 reduce tasks finished; nothing was published\n" in text
+
+
+def test_a_run_that_failed_after_its_commit_is_not_called_unpublished():
+    """The result can be read; what to do about the parts is the error's hint."""
+    error = ResourceError("the result is committed, but …", hint="h", is_committed=True)
+    snapshot = run_with(error, committed=8, phase="reduce")
+    snapshot.name = "wc"
+
+    assert render_failure(error, snapshot, "wc").splitlines()[1:] == [
+        "  8 of 8 reduce tasks finished; pymr head wc reads the result",
+        "  hint: h",
+    ]
 
 
 @pytest.mark.parametrize(("count", "lines"), [(4, 8), (5, 5), (50, 5)])

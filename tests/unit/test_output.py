@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -11,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from pymr import names
-from pymr.errors import OutputError
+from pymr.errors import OutputError, ResourceError
 from pymr.store.claim import read_claim
 from pymr.store.local import LocalStore
-from pymr.task.manifest import Manifest
+from pymr.task.commit import publish, verify_output
+from pymr.task.manifest import Manifest, read_manifest
 from pymr.task.output import prepare_output
-from staged_run import published
+from staged_run import NEW, OLD, published, read, shown, stage
 
 
 def publish_run(root: Path) -> Manifest:
@@ -123,6 +125,74 @@ def test_a_damaged_output_is_left_to_the_user(tmp_path: Path, *, overwrite: bool
     (tmp_path / names.MANIFEST).write_bytes(b"{}")
 
     assert "exists, and cannot be read: manifest" in refused(tmp_path, overwrite=overwrite).message
+
+
+@pytest.fixture
+def unshown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    """An output whose second run found the disk full when it had replaced the manifest."""
+    store = LocalStore(str(tmp_path))
+    published(store, "r1", OLD)
+    manifest = stage(store, "r2", NEW, replaces="r1")
+    with monkeypatch.context() as patch:
+        fill_disk(patch)
+        with pytest.raises(ResourceError):
+            publish(store, manifest)
+    assert read(store) == NEW
+    assert [path.name for path in tmp_path.iterdir()] == ["_pymr"]
+    return store
+
+
+def fill_disk(patch: pytest.MonkeyPatch) -> None:
+    """Let no more file have a second name."""
+
+    def refuse(*_: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    patch.setattr(os, "link", refuse)
+
+
+def test_a_committed_run_whose_parts_are_not_shown_is_finished_first(unshown: LocalStore) -> None:
+    """Starting again is all that it takes; the refusal says what has been done."""
+    error = refused(unshown.root)
+
+    assert error.message.endswith("it was committed without showing its parts, they are shown now")
+    assert shown(unshown) == NEW
+    assert verify_output(unshown) == []
+    assert "committed without" not in refused(unshown.root).message
+
+
+def test_a_committed_run_is_finished_before_it_is_overwritten(unshown: LocalStore) -> None:
+    """So the old output is there as a whole, should the new run fail."""
+    with prepare_output(unshown.root, run="r3", name="new", overwrite=True) as output:
+        assert output.previous is not None
+        assert output.previous.run == "r2"
+        assert verify_output(unshown) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_disk_that_is_still_full_says_so_again(
+    unshown: LocalStore, monkeypatch: pytest.MonkeyPatch, *, overwrite: bool
+) -> None:
+    """With the error that will be there as long as the disk is full; nothing is lost."""
+    fill_disk(monkeypatch)
+
+    with pytest.raises(ResourceError, match="the result is committed, but its parts cannot"):
+        prepare_output(unshown.root, run="r3", name="new", overwrite=overwrite)
+
+    assert read(unshown) == NEW
+    assert read_claim(unshown.root) == (None, False)
+
+
+def test_a_part_that_cannot_be_shown_is_named(unshown: LocalStore) -> None:
+    """A damaged result is refused with its damage; `--overwrite` is the way out."""
+    unshown.delete(read_manifest(unshown).parts[1].key)
+
+    error = refused(unshown.root)
+
+    assert "exists, and its parts cannot be shown: object `_pymr/r2/reduce-00001" in error.message
+    assert "--overwrite" in (error.hint or "")
+    with prepare_output(unshown.root, run="r3", name="new", overwrite=True) as output:
+        assert output.previous is not None
 
 
 def test_what_a_dead_run_left_is_removed(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from pymr.errors import IntegrityError
-from pymr.observe.quantity import show_bytes, show_count
+from pymr.names import STATE, SUCCESS
+from pymr.observe.quantity import show_bytes, show_many
 from pymr.runner.find import find_run
 from pymr.store.local import LocalStore
-from pymr.task.commit import verify_output
+from pymr.task.commit import Difference, verify_output
 from pymr.task.manifest import read_manifest
 
 DIFFERENCES_SHOWN = 10
@@ -33,10 +34,22 @@ def command(run: str, as_json: bool) -> None:
     if texts:
         for text in texts[:DIFFERENCES_SHOWN]:
             click.echo(f"  {text}", err=True)
-        raise IntegrityError(f"{found.name}: {len(texts)} differences from the manifest")
+        raise IntegrityError(
+            f"{found.name}: {show_many(len(texts), 'difference')} from the manifest",
+            hint=_hint(differences),
+        )
     if not as_json:
         manifest = read_manifest(store)
         click.echo(
-            f"✓ {found.name}: {len(manifest.parts)} parts, {show_count(manifest.records)} rows,"
+            f"✓ {found.name}: {show_many(len(manifest.parts), 'part')},"
+            f" {show_many(manifest.records, 'row')},"
             f" {show_bytes(manifest.bytes)}: every digest is the manifest's"
         )
+
+
+def _hint(differences: list[Difference]) -> str | None:
+    """Return what helps a run that was stopped between its manifest and its `_SUCCESS`."""
+    keys = [difference.key for difference in differences]
+    if SUCCESS in keys and not any(key.startswith(f"{STATE}/") for key in keys):
+        return "start again with the same --output: that shows the parts that were committed"
+    return None

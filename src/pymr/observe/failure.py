@@ -42,7 +42,7 @@ def render_failure(
         *_frames(error),
         *_error_text(error),
         *_place(error),
-        *_progress(snapshot),
+        *_progress(error, snapshot),
     ]
     hint = error.hint or _default_hint(error)
     last = [f"  hint: {_clean(hint)}"] if hint else []
@@ -137,7 +137,7 @@ def _place(error: PymrError) -> Iterator[str]:
         yield f"  key  {_clean(fields['key'])}"
 
 
-def _progress(snapshot: Snapshot | None) -> Iterator[str]:
+def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
     """Yield how far the run had come, if it had begun."""
     if snapshot is None or not snapshot.map.tasks:
         return
@@ -146,7 +146,10 @@ def _progress(snapshot: Snapshot | None) -> Iterator[str]:
         phase = "map"
     state = snapshot.map if phase == "map" else snapshot.reduce
     tasks = show_many(state.tasks, f"{phase} task")
-    yield f"  {state.committed} of {tasks} finished; nothing was published"
+    outcome = "nothing was published"
+    if error.fields.get("is_committed"):
+        outcome = f"pymr head {_clean(snapshot.name)} reads the result"
+    yield f"  {state.committed} of {tasks} finished; {outcome}"
 
 
 def _default_hint(error: PymrError) -> str | None:

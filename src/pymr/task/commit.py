@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -29,6 +30,7 @@ from pymr.errors import (
     ObjectExistsError,
     ObjectMissingError,
     OutputError,
+    PymrError,
     ResourceError,
     RunNotFoundError,
 )
@@ -83,6 +85,7 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
         OutputError: something that is not ours has a name that we need; it is left as it is.
         CorruptDataError: a part is not there in full; nothing was changed.
         ResourceError: no space; if committed, no part of this run is shown under its name.
+        PymrError: with the field `is_committed`: the manifest is visible, its parts are not.
     """
     visible = _visible_manifest(store)
     is_committed = visible is not None and visible.run == manifest.run
@@ -94,13 +97,28 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
         _refuse_foreign(store, manifest)
     if not is_committed:
         _commit(store, manifest, visible)
-    _show_parts(store, manifest)
+    try:
+        _show_parts(store, manifest)
+    except PymrError as error:
+        raise _not_shown(error) from error
     manifest = read_manifest(store)
     if not keep:
-        remove_attempts(store, manifest.run)
-        if manifest.replaces is not None:
-            store.delete_folder(run_prefix(manifest.replaces))
+        with suppress(PymrError):  # The result is there; what is left over takes space only.
+            remove_attempts(store, manifest.run)
+            if manifest.replaces is not None:
+                store.delete_folder(run_prefix(manifest.replaces))
     return manifest
+
+
+def is_shown(store: ObjectStore) -> bool:
+    """Say whether the publication of the visible manifest came to its end, `_SUCCESS`.
+
+    If not, `publish` of that manifest goes on where it was.
+
+    Raises:
+        ObjectMissingError: no manifest is visible.
+    """
+    return store.get(MANIFEST) == _get(store, SUCCESS)
 
 
 def _visible_manifest(store: ObjectStore) -> Manifest | None:
@@ -138,16 +156,16 @@ def _commit(store: ObjectStore, manifest: Manifest, visible: Manifest | None) ->
 
 def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
     names = {part.name for part in manifest.parts}
+    stale = _shown_parts(store) - names if manifest.replaces is not None else ()
     try:
         for part in manifest.parts:
             store.copy(part.key, part.name)
-        if manifest.replaces is not None:
-            for name in _shown_parts(store) - names:
-                store.delete(name)
+        for name in stale:
+            store.delete(name)
         store.copy(MANIFEST, SUCCESS)
         store.sync("")
     except ResourceError:
-        for name in (SUCCESS, *names):
+        for name in (SUCCESS, *names, *stale):
             store.delete(name)
         raise
 
@@ -272,6 +290,15 @@ def _check_size(store: ObjectStore, key: str, expected: int) -> None:
         raise CorruptDataError(
             f"object `{key}` is corrupt: it has {size} bytes, expected {expected}", key=key
         )
+
+
+def _not_shown(error: PymrError) -> PymrError:
+    """Return `error` as that of a run whose manifest is visible."""
+    return type(error)(
+        f"the result is committed, but its parts cannot be shown: {error.message}",
+        hint="when that is put right, start again with the same --output: that shows them",
+        **{**error.fields, "is_committed": True},
+    )
 
 
 def _foreign(store: ObjectStore, key: str) -> OutputError:

@@ -1,7 +1,8 @@
 """An output directory before a run: whose is it, what is in it, and may we write there.
 
 Nothing of the user's is ever removed here: a directory with files that are not PyMR's is
-refused. What a dead run left under `_pymr/` goes, once its claim is ours.
+refused. What a dead run left under `_pymr/` goes, once its claim is ours; a run that was
+stopped after its manifest appeared is finished first, whatever follows.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pymr.errors import (
 from pymr.names import MANIFEST, STATE
 from pymr.store.claim import ClaimRecord, LocalClaim
 from pymr.store.local import LocalStore, is_temporary_name
+from pymr.task.commit import is_shown, publish
 from pymr.task.manifest import Manifest, read_manifest
 from pymr.text_form import show_path
 
@@ -53,12 +55,14 @@ def prepare_output(root: str, *, run: str, name: str, overwrite: bool = False) -
     Raises:
         OutputError: it is a file, cannot be written, holds other files, is claimed by a
             living run, or has a result and `overwrite` is false.
-        ResourceError: no space.
+        ResourceError: no space, or none to show the parts of a committed result.
     """
     _refuse_foreign(root)
     claim = _take_claim(root, run, name)
     try:
         store = LocalStore(root)
+        for folder in ("", STATE):
+            store.sweep(folder)
         previous = _previous(store, overwrite=overwrite)
         _remove_leftovers(store, previous)
     except BaseException:
@@ -116,22 +120,39 @@ def _previous(store: LocalStore, *, overwrite: bool) -> Manifest | None:
         raise OutputError(
             f"output `{place}` exists, and cannot be read: {error.message}", hint=_ELSEWHERE
         ) from error
+    is_finished_now = _finish(store, manifest, overwrite=overwrite)
     if overwrite:
         return manifest
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.finished))
     raise OutputError(
         f"output `{place}` exists: run {manifest.name} of {when},"
-        f" parts: {len(manifest.parts):,}, rows: {manifest.records:,}",
+        f" parts: {len(manifest.parts):,}, rows: {manifest.records:,}"
+        + ("; it was committed without showing its parts, they are shown now" * is_finished_now),
         hint="replace it with --overwrite, or choose another --output",
         run=manifest.run,
     )
 
 
+def _finish(store: LocalStore, manifest: Manifest, *, overwrite: bool) -> bool:
+    """Show the parts of a run that was stopped before; say whether there was need to."""
+    if is_shown(store):
+        return False
+    try:
+        publish(store, manifest)
+    except (CorruptDataError, OutputError) as error:
+        if not overwrite:  # A result that is damaged may well be replaced.
+            raise OutputError(
+                f"output `{show_path(store.root)}` exists, and its parts cannot be shown:"
+                f" {error.message}",
+                hint="replace it with --overwrite, or choose another --output",
+                run=manifest.run,
+            ) from error
+    return True
+
+
 def _remove_leftovers(store: LocalStore, previous: Manifest | None) -> None:
     """Remove what dead runs left; their claims are gone, and no manifest names it."""
     kept = previous.run if previous else None
-    for folder in ("", STATE):
-        store.sweep(folder)
     with os.scandir(os.path.join(store.root, STATE)) as scan:
         runs = [entry.name for entry in scan if entry.is_dir(follow_symlinks=False)]
     for run in runs:

@@ -214,12 +214,13 @@ def test_the_command_reference_names_every_flag() -> None:
 def test_the_exit_codes_are_those_of_the_errors() -> None:
     """`docs/reference/exit-codes.md` has a row for each exit code that an error has."""
     from pymr import errors
+    from pymr.cli.failure import SIGNAL_EXIT_CODES
 
     text = (ROOT / "docs/reference/exit-codes.md").read_text()
     rows = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
     classes = [cls for cls in vars(errors).values() if isinstance(cls, type)]
 
-    assert rows == {0, 143} | {
+    assert rows == {0, *SIGNAL_EXIT_CODES.values()} | {
         cls.exit_code for cls in classes if issubclass(cls, errors.PymrError)
     }
 

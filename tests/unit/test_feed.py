@@ -14,7 +14,9 @@ from pymr.core.events import (
     WorkersConnected,
 )
 from pymr.core.spec import Attempt
-from pymr.observe.feed import Feed, JsonLines, flat
+from pymr.errors import ConfigError, from_dict
+from pymr.observe.feed import Feed, JsonLines, encode_entry, flat, refused
+from pymr.observe.snapshot import Snapshot, fold
 
 
 def test_entries_are_numbered_from_one_and_stamped_and_go_to_every_sink():
@@ -74,3 +76,22 @@ def test_flat_gives_what_stands_in_the_line():
     JsonLines(lines.append)(entry)
 
     assert flat(entry) == json.loads(lines[0])
+
+
+def test_a_refusal_is_a_feed_of_one_entry():
+    """It has the fields that every line has, and a view of it is that of a run that failed."""
+    error = ConfigError("`--reducers` is 0, expected 1 or more", hint="h", setting="reducers")
+
+    entry = refused(error, 10.5)
+
+    line = json.loads(encode_entry(entry))
+    assert list(line) == ["v", "seq", "time", "kind", "error", "manifest"]
+    assert (line["v"], line["seq"], line["time"], line["kind"]) == (1, 1, 10.5, "RunFinished")
+    told = from_dict(line["error"])
+    assert (type(told), told.message, told.hint, told.fields) == (
+        ConfigError,
+        error.message,
+        "h",
+        {"setting": "reducers"},
+    )
+    assert fold(Snapshot(), entry).phase == "failed"

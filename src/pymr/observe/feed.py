@@ -19,7 +19,8 @@ from typing import Any, BinaryIO, Self
 
 import msgspec
 
-from pymr.core.events import SCHEMA_VERSION, AnyEvent, Entry, Event
+from pymr.core.events import SCHEMA_VERSION, AnyEvent, Entry, Event, RunFinished
+from pymr.errors import PymrError, to_dict
 from pymr.observe.snapshot import Snapshot, fold
 from pymr.text_form import show_path
 
@@ -33,6 +34,7 @@ __all__ = [
     "flat",
     "fold",
     "read_history",
+    "refused",
 ]
 
 Sink = Callable[[Entry], object]
@@ -133,6 +135,11 @@ def encode_entry(entry: Entry) -> bytes:
         event = text.encode(errors="replace")
     head = f'{{"v":{entry.v},"seq":{entry.seq},"time":{entry.time!r},'
     return head.encode() + event[1:] + b"\n"
+
+
+def refused(error: PymrError, time: float) -> Entry:
+    """Return the whole feed of a run that was refused at `time` (Unix seconds): its end."""
+    return Entry(SCHEMA_VERSION, 1, time, RunFinished(to_dict(error)))
 
 
 def flat(entry: Entry) -> dict[str, Any]:

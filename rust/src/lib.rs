@@ -12,11 +12,11 @@ mod _native {
     use pyo3::types::{PyBytes, PyList};
     use xxhash_rust::xxh3;
 
-    /// Return the 64-bit XXH3 hash of `data`.
+    /// Return the 64-bit XXH3 hash of `data` with `seed`.
     #[pyfunction]
-    #[pyo3(signature = (data, /))]
-    fn xxh3_64(data: &[u8]) -> u64 {
-        xxh3::xxh3_64(data)
+    #[pyo3(signature = (data, seed=0, /))]
+    fn xxh3_64(data: &[u8], seed: u64) -> u64 {
+        xxh3::xxh3_64_with_seed(data, seed)
     }
 
     /// Return the 128-bit XXH3 hash of `data`.

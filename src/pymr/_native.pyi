@@ -2,8 +2,8 @@
 
 from typing import Any
 
-def xxh3_64(data: bytes, /) -> int:
-    """Return the 64-bit XXH3 hash of `data`."""
+def xxh3_64(data: bytes, seed: int = 0, /) -> int:
+    """Return the 64-bit XXH3 hash of `data` with `seed`, of 64 bits."""
 
 def xxh3_128(data: bytes, /) -> int:
     """Return the 128-bit XXH3 hash of `data`."""

@@ -74,6 +74,26 @@ def test_b38_b39_b40_broken_gzip_commits_nothing(cli: CommandLine, broken, parts
     cli.start("--input=in.gz").refused(3, "`in.gz` at byte ", "gzip -t 'in.gz'", *parts)
 
 
+def test_b42_a_decompression_bomb_is_refused(cli: CommandLine) -> None:
+    """The file, what became of how much of it, and the setting that lets it pass."""
+    cli.write("bomb.gz", gzip.compress(b"a" * 99 + b"\n" + bytes(24 << 20)))
+    wide = ("--input=bomb.gz", "--max-expansion=2000:1")
+
+    outcome = cli.start("--input=bomb.gz")
+
+    outcome.refused(3, "input `bomb.gz` expands ", "expected at most 200:1", "--max-expansion")
+    assert "17825792 bytes from its first" in outcome.stderr
+    assert len(cli.start(*wide, worker=READ_WHOLE).succeeded()) == 1
+
+
+def test_b42_a_small_file_may_expand_as_it_likes(cli: CommandLine) -> None:
+    """A thousandfold of little is little."""
+    line = b" " * 999 + b"a\n"
+    cli.write("in.gz", gzip.compress(line * 16_000))
+
+    assert cli.start("--input=in.gz", "--max-expansion=1").succeeded() == ["a\t16000"]
+
+
 def zip_of(*, encrypted: bool = False) -> bytes:
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as archive:

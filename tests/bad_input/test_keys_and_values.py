@@ -7,6 +7,7 @@ import json
 import pytest
 
 from cli import CommandLine, Outcome
+from pymr._native import encode_key, xxh3_64
 
 HEAD = "import math, struct, pymr\n"
 
@@ -26,6 +27,28 @@ def rows(outcome: Outcome) -> list[tuple[object, object]]:
     """Return the key and value of each row."""
     found = map(json.loads, outcome.succeeded())
     return [(row["key"], row["value"]) for row in found]
+
+
+@pytest.mark.parametrize("output_format", ["tsv", "jsonl"])
+def test_b51_an_int_of_five_thousand_digits(cli: CommandLine, output_format: str) -> None:
+    """Read from text, key, value, text, and read back: Python's limit of 4,300 is not met."""
+    big = "1" + "0" * 4999
+    worker = (
+        "import pymr\ndef mapper(ctx, line):\n    ctx.emit(int(line), -int(line))\n"
+        "job = pymr.Job(mapper=mapper, reducer=pymr.SUM, input=pymr.LINES)\n"
+    )
+    cli.write("in.txt", f"{big}\n-{big}\n5\n")
+
+    rows = cli.start("--input=in.txt", f"--format={output_format}", worker=worker).succeeded()
+
+    shown = "{}\t{}" if output_format == "tsv" else '{{"key":{},"value":{}}}'
+    assert rows == [
+        shown.format(*pair) for pair in (("-" + big, big), ("5", "-5"), (big, "-" + big))
+    ]
+    read = "import pymr; print([(k == -v, k % 7) for k, v in pymr.Result('out')])"
+    assert cli.python(read) == str([(True, key % 7) for key in (-(10**4999), 5, 10**4999)])
+    for command in (["cat"], ["cat", "--sorted"], ["cat", "--json"], ["head"], ["verify"]):
+        assert cli.run(*command, "out").code == 0
 
 
 def test_b52_b53_zeros_and_nans_are_one_group_each(cli: CommandLine) -> None:
@@ -131,6 +154,57 @@ def test_b63_one_key_for_all_records(cli: CommandLine) -> None:
         '{"key":"one","value":50000}'
     ]
     assert len(list((cli.folder / "out").glob("part-*"))) == 4
+
+
+HALF = "[('hot', n) for n in range(900)] + [(str(n), n) for n in range(100)]"
+FIRST = "lambda ctx, key, values: ctx.emit(key, min(values))"
+
+
+def test_b64_a_hot_key_is_named_with_what_would_help(cli: CommandLine) -> None:
+    """A combiner, which then leaves nothing to warn of."""
+    outcome = emit(cli, HALF, "--reducers=4", reducer=FIRST)
+
+    outcome.succeeded(" % of data (key 'hot': 90 % of records); a combiner would make it less")
+    outcome = emit(cli, HALF, "--reducers=4", "--overwrite", reducer=f"{FIRST}, combiner=pymr.MIN")
+    assert len(outcome.succeeded()) == 101
+    assert "% of data" not in outcome.stderr
+
+
+def crafted() -> list[str]:
+    """Return keys that all belong to the first of four partitions, as an attacker finds them."""
+    return [key for key in map(str, range(4000)) if xxh3_64(encode_key(key)) % 4 == 0]
+
+
+def test_b65_keys_that_share_one_partition_are_parted_by_another_seed(cli: CommandLine) -> None:
+    """The warning says so; the manifest records the seed; the result is the same."""
+    keys = crafted()
+    pairs = f"((key, 1) for key in {keys!r})"
+
+    together = emit(cli, pairs, "--reducers=4")
+    rows_together = rows(together)
+    seed = "--partition-seed 1"
+    together.succeeded(f"reducer 0 has 100 % of data; its {len(keys):,} keys hash alike: {seed}")
+    apart = emit(cli, pairs, "--reducers=4", *seed.split(), "--overwrite")
+
+    assert sorted(rows(apart)) == sorted(rows_together) == sorted((key, 1) for key in keys)
+    assert "% of data" not in apart.stderr
+    parts = [path.read_bytes().count(b"\n") for path in (cli.folder / "out").glob("part-*")]
+    assert min(parts) > len(keys) / 5
+    manifest = json.loads((cli.folder / "out/_pymr/MANIFEST.json").read_text())
+    assert manifest["settings"]["partition_seed"] == 1
+
+
+def test_b65_a_partitioner_of_the_job_has_no_seed(cli: CommandLine) -> None:
+    """What it did is said to be its doing, and that the seed does nothing."""
+    pairs = "((str(n), 1) for n in range(100))"
+    reducer = "pymr.COUNT, partitioner=lambda key, n: 2"
+
+    outcome = emit(cli, pairs, "--reducers=4", "--partition-seed=1", reducer=reducer)
+
+    outcome.succeeded(
+        "reducer 2 has 100 % of data; the job's partitioner gave it 100 keys",
+        "--partition-seed has no effect: the job has a partitioner of its own",
+    )
 
 
 def test_b72_a_mapper_that_emits_nothing(cli: CommandLine) -> None:

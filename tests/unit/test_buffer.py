@@ -95,6 +95,18 @@ def test_a_full_buffer_spills_and_the_spills_are_gone_at_the_end(tmp_path: Path)
     assert list(folder.iterdir()) == []
 
 
+def test_another_seed_gives_keys_other_partitions(tmp_path: Path) -> None:
+    """Those of the hash with that seed."""
+    records = buffer(tmp_path, partitions=3, partition_seed=7)
+    for number in range(50):
+        records.emit(number, None)
+
+    partitions = {key: partition for partition, key, _ in finish(records)}
+
+    assert partitions == {key: partition_of(encode_key(key), 3, 7) for key in range(50)}
+    assert partitions != {key: partition_of(encode_key(key), 3) for key in range(50)}
+
+
 def test_the_buffer_is_full_at_an_exact_number_of_bytes(tmp_path: Path) -> None:
     """Where it spills is a function of encoded bytes, so a second run spills there too."""
     size = (2 + GROUP_BYTES) + 2 * (1 + RECORD_BYTES)  # a key of 2 bytes, two values of 1

@@ -160,6 +160,56 @@ def test_b42_what_expands_a_thousandfold_is_read_in_bounded_pieces(tmp_path, kin
     assert max(sizes) <= 4096
 
 
+def read_within(file: InputFile, ratio: int) -> int:
+    """Return how many bytes there are, with that limit of expansion."""
+    limits = Limits(expansion_max=ratio)
+    with open_split(
+        file, Split(0, 0, file.size), input_format="lines", rules=TextRules(), limits=limits
+    ) as reader:
+        return sum(len(line) + 1 for _, line in reader)
+
+
+@all_kinds
+def test_b42_what_expands_more_than_allowed_is_refused(tmp_path, kind, monkeypatch):
+    """At the first piece that is too much; a compressed byte more is allowed that much more."""
+    monkeypatch.setattr(compression, "EXPANSION_FREE_BYTES", 5000)
+    decoded_bytes = 3_000_000
+    file = write(tmp_path, KINDS[kind](b"\n" * decoded_bytes))
+    ratio = decoded_bytes // file.size
+
+    assert read_within(file, ratio + 1) == decoded_bytes
+    with pytest.raises(InputError) as caught:
+        read_within(file, ratio - 1)
+
+    error = caught.value
+    assert error.exit_code == 3
+    assert f"`{tmp_path}/input` expands " in error.message
+    assert f"first {file.size}, expected at most {ratio - 1}:1" in error.message
+    assert error.fields["decoded"] > (ratio - 1) * error.fields["read"]
+    assert "--max-expansion" in str(error.hint)
+
+
+@all_kinds
+def test_b42_a_bomb_behind_plain_data_is_measured_as_a_whole(tmp_path, kind, monkeypatch):
+    """The ratio is that of all bytes so far: members and places in a file do not matter."""
+    monkeypatch.setattr(compression, "EXPANSION_FREE_BYTES", 5000)
+    random = b"".join(b"%d\n" % pow(3, number, 2**61 - 1) for number in range(20_000))
+    file = write(tmp_path, KINDS[kind](random) + KINDS[kind](b"\n" * 2_000_000))
+
+    assert read_within(file, 20) == len(random) + 2_000_000
+    with pytest.raises(InputError, match="expected at most 5:1"):
+        read_within(file, 5)
+
+
+def test_b42_the_first_mebibytes_are_free(tmp_path):
+    """One byte more is not."""
+    free = compression.EXPANSION_FREE_BYTES
+
+    assert read_within(write(tmp_path, gzip.compress(b"\n" * free)), 1) == free
+    with pytest.raises(InputError, match=f"to {free + 1} bytes"):
+        read_within(write(tmp_path, gzip.compress(b"\n" * (free + 1))), 1)
+
+
 def test_b45_zstd_without_its_module_says_what_to_install(tmp_path, monkeypatch):
     """The hint is the command."""
     file = write(tmp_path, KINDS["zstd"](TEXT))

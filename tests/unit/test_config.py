@@ -213,6 +213,39 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize("given", ["1500:1", "1500", 1500])
+def test_a_ratio_is_written_with_or_without_its_one(given: object) -> None:
+    """It is shown with it."""
+    resolved = settle({"max_expansion": given})
+
+    setting = next(setting for setting in SETTINGS if setting.name == "max_expansion")
+    assert resolved.settings.max_expansion == 1500
+    assert setting.show(1500) == "1500:1"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0:1", "200:2", "1:200", ":1", "1.5:1", "-1", "9" * 10, "٤:1"]
+)
+def test_what_is_no_ratio_is_refused_with_an_example(text: str) -> None:
+    """A file never becomes less by a limit under one."""
+    assert refusal(max_expansion=text) == (
+        f"--max-expansion is `{text}`, expected a ratio `N:1`, or `N`,"
+        " such as `--max-expansion 200:1`"
+    )
+
+
+def test_a_typed_ratio_has_bounds() -> None:
+    """As text has."""
+    assert refusal(max_expansion=0) == "--max-expansion is 0:1, expected at least 1:1"
+
+
+def test_a_seed_may_be_nought_and_has_thirty_two_bits() -> None:
+    """Nought is the default."""
+    assert settle({"partition_seed": "0"}).settings.partition_seed == 0
+    assert settle({"partition_seed": 2**32 - 1}).settings.partition_seed == 2**32 - 1
+    assert "expected at most 4294967295" in refusal(partition_seed=str(2**32))
+
+
 @pytest.mark.parametrize("text", ["-1", "1e3", "many", "NaN", "4.0", " 4", "4_0", "٤", "9" * 5000])
 @pytest.mark.parametrize("name", ["workers", "mappers", "reducers", "attempts"])
 def test_what_is_no_whole_number_is_refused_with_an_example(name: str, text: str) -> None:

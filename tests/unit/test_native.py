@@ -41,18 +41,27 @@ def test_a_process_dies_with_its_parent() -> None:
 
 
 def test_xxh3_equals_its_published_values() -> None:
-    """The hash is XXH3 with seed 0, so other programs find the same partitions."""
+    """The hash is XXH3, so other programs find the same partitions."""
     assert _native.xxh3_64(b"") == 0x2D06800538D394C2
+    assert _native.xxh3_64(b"", 1) == 0x4DC5B0CC826F6703
     assert _native.xxh3_128(b"") == 0x99AA06D3014798D86001C324468D497F
 
 
-def test_the_partition_of_a_key_never_changes() -> None:
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (0, [831, 544, 924, 829, 954, 127, 589, 858]),
+        (1, [683, 789, 177, 799, 97, 968, 919, 605]),
+    ],
+)
+def test_the_partition_of_a_key_never_changes(seed: int, expected: list[int]) -> None:
     """The same on every machine, in every version and run."""
     keys = ("the", "of", 1, 1.0, True, None, b"", (1, "a"))
 
-    partitions = [partition_of(encode_key(key), 1000) for key in keys]
+    partitions = [partition_of(encode_key(key), 1000, seed) for key in keys]
 
-    assert partitions == [831, 544, 924, 829, 954, 127, 589, 858]
+    assert partitions == expected
+    assert seed or partitions == [partition_of(encode_key(key), 1000) for key in keys]
 
 
 def test_the_fingerprint_of_a_record_never_changes() -> None:

@@ -95,6 +95,8 @@ def test_settings_reach_the_frozen_description(pool: Pool) -> None:
             normalize="NFC",
             long_records="skip",
             max_record="1M",
+            max_expansion="7:1",
+            partition_seed=3,
         ),
         pool,
     )
@@ -104,7 +106,8 @@ def test_settings_reach_the_frozen_description(pool: Pool) -> None:
     assert (plan.spec.reducers, plan.spec.output_format) == (5, "jsonl")
     assert (text.encoding, text.errors, text.newline) == ("iso8859-1", "replace", "lf")
     assert (text.normalize, text.long_records) == ("NFC", "skip")
-    assert limits.record_bytes_max == 1 << 20
+    assert (limits.record_bytes_max, limits.expansion_max) == (1 << 20, 7)
+    assert plan.spec.partition_seed == 3
 
 
 def test_a_map_only_job_has_no_partitions(pool: Pool) -> None:

@@ -223,6 +223,36 @@ def test_a_partition_with_most_of_the_data_is_named_with_its_key():
     ) in render(shown, snapshot)
 
 
+MANY_KEYS = {"read": EdgeSum(997, 0, 0), "groups": 900, "largest_key": "1", "largest_group": 9}
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({}, "its 900 keys hash alike: --partition-seed 1 would part them"),
+        ({"combiner": None}, "its 900 keys hash alike: --partition-seed 1 would part them"),
+        ({"partition_seed": 4}, "its 900 keys hash alike: --partition-seed 5 would part them"),
+        ({"partitioner": "function"}, "the job's partitioner gave it 900 keys"),
+    ],
+)
+def test_many_keys_in_one_partition_are_told_from_one_large_key(settings, why):
+    """B65: no combiner helps them; another seed does, or the user's own partitioner."""
+    snapshot = snapshot_of({"read": EdgeSum(3, 0, 0)}, MANY_KEYS)
+
+    lines = render(manifest({"partition_records": [3, 997]}, settings), snapshot)
+
+    assert f"  warning: reducer 1 has 99 % of data; {why}" in lines
+
+
+def test_as_few_keys_as_partitions_do_not_hash_alike():
+    """Chance put them together, and may do so again."""
+    few = {**MANY_KEYS, "groups": 2}
+
+    lines = render(manifest({"partition_records": [997, 3]}), snapshot_of(few))
+
+    assert "  warning: reducer 0 has 99 % of data" in lines
+
+
 def test_the_key_of_another_partition_is_not_blamed():
     """What was combined away makes another partition the largest."""
     other = {"read": EdgeSum(997, 0, 0), "largest_key": "'the'", "largest_group": 900}

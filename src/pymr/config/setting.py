@@ -11,12 +11,24 @@ from typing import Any, Literal
 
 import msgspec
 
-from pymr.config.value import DURATION, ENCODING, NAME, PATH, SWITCH, Kind, choice, size, whole
+from pymr.config.value import (
+    DURATION,
+    ENCODING,
+    NAME,
+    PATH,
+    RATIO,
+    SWITCH,
+    Kind,
+    choice,
+    size,
+    whole,
+)
 
 KiB, MiB, GiB, TiB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 MEMORY_BYTES_MIN = 256 * MiB  # task processes of the interpreter itself need about half of it
 WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machines
 REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
+SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -90,8 +102,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     errors: Literal["strict", "replace", "surrogateescape", "skip"]
     newline: Literal["auto", "lf"]
     max_record_bytes: int
+    max_expansion: int
     long_records: Literal["refuse", "skip"]
     normalize: Literal["NFC", "NFD", "NFKC", "NFKD"] | None
+    partition_seed: int
     attempts: int
     timeout_s: float | None
     overwrite: bool
@@ -162,6 +176,7 @@ SETTINGS: tuple[Setting, ...] = (
         64 * MiB,
         unit="bytes",
     ),
+    Setting("max_expansion", RATIO, "how much larger a compressed input may become", 200),
     Setting(
         "long_records",
         choice("refuse", "skip"),
@@ -169,6 +184,12 @@ SETTINGS: tuple[Setting, ...] = (
         "refuse",
     ),
     Setting("normalize", choice("NFC", "NFD", "NFKC", "NFKD"), "Unicode form that text keys get"),
+    Setting(
+        "partition_seed",
+        whole(0, SEED_MAX, example="1"),
+        "seed of the hash that gives each key its reducer",
+        0,
+    ),
     Setting("attempts", whole(1, 100), "tries a task has before the job fails", 4),
     Setting("timeout", DURATION, "longest time the run may take", unit="s"),
     Setting("overwrite", SWITCH, "replace an output that exists", default=False),

@@ -27,6 +27,7 @@ _DURATION = re.compile(
     r"(?=[0-9])(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9}(?:\.[0-9]{1,6})?)s)?", re.ASCII
 )
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
+_RATIO = re.compile(r"([1-9][0-9]{0,8})(?::1)?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _SWITCHES = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -126,6 +127,13 @@ def _parse_duration(text: str) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
+def _parse_ratio(text: str) -> int:
+    match = _RATIO.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return int(match[1])
+
+
 def _parse_switch(text: str) -> bool:
     if text.lower() not in _SWITCHES:
         raise ValueError(text)
@@ -214,6 +222,16 @@ DURATION = Kind(
     show=lambda seconds: f"{seconds:g}s",
     minimum=0.1,
     maximum=366 * 24 * 3600,
+)
+RATIO = Kind(
+    metavar="N:1",
+    expected="a ratio `N:1`, or `N`",
+    example="200:1",
+    types=(int, str),
+    parse=_parse_ratio,
+    show=lambda ratio: f"{ratio}:1",
+    minimum=1,
+    maximum=999_999_999,
 )
 SWITCH = Kind(
     metavar=None,

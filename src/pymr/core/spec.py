@@ -65,6 +65,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     merge_fan_in_max: int = 64  # sorted runs merged at once
     block_bytes: int = 128 << 10  # raw bytes of a sorted run's block
     record_bytes_max: int = 64 << 20  # --max-record
+    expansion_max: int = 200  # decoded bytes for each byte of a compressed input
     key_bytes_max: int = 1 << 20
     value_bytes_max: int = 64 << 20
     read_bytes: int = 1 << 20  # one pread
@@ -99,6 +100,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     input_format: str  # text | lines | whole
     reducer: str | None  # None, "function", "sum", "min", "max", "count"
     combiner: str | None  # None, "function", "sum", "min", "max"
+    partitioner: str | None = None  # None, "function"
     digest: str  # sha256 hex over worker.py and the modules beside it
     files: tuple[str, ...] = ()  # worker.py and its neighbours, relative names
     warnings: tuple[str, ...] = ()
@@ -113,6 +115,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     worker: str  # for people: `worker.py`, or `mapper` of a script
     shape: Shape
     reducers: int  # partitions; 0 for a map-only job
+    partition_seed: int = 0  # of the hash that gives a key its partition
     output_format: str = "tsv"
     params: dict[str, str] = {}
     text: TextRules = TextRules()

@@ -12,7 +12,7 @@ from pymr.core.spec import Receipt
 from pymr.observe.failure import render_failure
 from pymr.observe.quantity import show_bytes, show_count, show_elapsed, show_many, show_percent
 from pymr.observe.snapshot import PhaseState, Snapshot
-from pymr.task.manifest import Manifest
+from pymr.task.manifest import Manifest, Settings
 from pymr.text_form import show_text
 
 __all__ = ["render_failure", "render_success"]
@@ -144,11 +144,15 @@ def _skew(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
     index = records.index(max(records))
     line = f"  warning: reducer {index} has {show_percent(max(records), total)} of data"
     largest = snapshot.reduce.largest if snapshot is not None else None
-    if largest is not None and largest.attempt.task == index:
-        line += _key_share(largest, total)
+    if largest is not None and largest.attempt.task != index:
+        largest = None
+    key_share = _key_share(largest, total) if largest is not None else ""
+    if largest is not None and not key_share and largest.groups > partitions:
+        yield f"{line}; {_why_together(manifest.settings, largest.groups)}"
+        return
     if manifest.settings.combiner is None and manifest.settings.reducer == "function":
-        line += "; a combiner would make it less"
-    yield line
+        key_share += "; a combiner would make it less"
+    yield line + key_share
 
 
 def _key_share(receipt: Receipt, total: int) -> str:
@@ -158,6 +162,14 @@ def _key_share(receipt: Receipt, total: int) -> str:
         return ""  # It explains nothing.
     share = show_percent(receipt.largest_group, total)
     return f" (key {show_text(receipt.largest_key)}: {share} of records)"
+
+
+def _why_together(settings: Settings, keys: int) -> str:
+    """Return why many keys, none of them large, are in one partition."""
+    if settings.partitioner is not None:
+        return f"the job's partitioner gave it {keys:,} keys"
+    seed = settings.partition_seed + 1
+    return f"its {keys:,} keys hash alike: --partition-seed {seed} would part them"
 
 
 def _slowest(snapshot: Snapshot) -> Iterator[str]:

@@ -4,7 +4,7 @@ A compressed file is decided by its first bytes, never by its name, and is not s
 one task reads it from the front. Files of several members (`cat a.gz b.gz`) are read whole;
 zero bytes after a member are padding; anything else there, an early end or a wrong checksum
 is an error that names the file and the place. Output is produced in bounded pieces, so a
-small file that expands a thousandfold costs time, never memory.
+small file that expands a thousandfold costs no memory; beyond a ratio it costs no time either.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pymr.records.encoding import ByteStream, Transcoder, is_transcoded, normali
 from pymr.records.source import FileSource, RangeReader
 
 RAW_READ_BYTES = 64 << 10  # of a compressed file at once; one cell of its digest
+EXPANSION_FREE_BYTES = 16 << 20  # decoded; of so few bytes no ratio is a bomb
 SUFFIXES = {
     b".gz": "gzip",
     b".tgz": "gzip",
@@ -64,7 +65,7 @@ def compression_promised_by(path: bytes) -> str | None:
 def open_stream(
     file: InputFile, rules: TextRules | None = None, source: FileSource | None = None
 ) -> DecodedStream:
-    """Open `file` as a stream of its decoded bytes.
+    """Open `file` as a stream of its decoded bytes, however many there are.
 
     With `rules`, text of an encoding that can not be cut at bytes comes out as UTF-8.
 
@@ -80,15 +81,21 @@ def open_stream(
 
 
 class DecodedStream:
-    """The decoded bytes of one file; knows how many raw bytes were read, and their digest."""
+    """The decoded bytes of one file; knows how many raw bytes were read, and their digest.
 
-    def __init__(self, source: FileSource, rules: TextRules | None) -> None:
+    It ends in an error where the decompressed bytes are more than `expansion_max` times the
+    bytes read for them, but for the first `EXPANSION_FREE_BYTES`.
+    """
+
+    def __init__(
+        self, source: FileSource, rules: TextRules | None, expansion_max: int | None = None
+    ) -> None:
         file = source.file
         self.source = source
         self.raw = RangeReader(source, 0, file.size, step=RAW_READ_BYTES, read_bytes=RAW_READ_BYTES)
         self._stream: ByteStream = Plain(self.raw)
         if file.compression:
-            self._stream = Decompressed(self.raw, file.compression, source.name)
+            self._stream = Decompressed(self.raw, file.compression, source.name, expansion_max)
         encoding = normalise_encoding(rules.encoding) if rules else "utf-8"
         if rules and is_transcoded(encoding):
             self._stream = Transcoder(self._stream, encoding, rules.errors, source.name)
@@ -97,7 +104,8 @@ class DecodedStream:
         """Return 1 to `length` decoded bytes, b"" at the end.
 
         Raises:
-            InputError: the file is truncated, corrupt, or followed by something else.
+            InputError: the file is truncated, corrupt, followed by something else, or
+                expands too much.
             RecordError: it is not in the encoding it should be in.
         """
         return self._stream.read(length)
@@ -124,13 +132,17 @@ class Plain:
 class Decompressed:
     """The bytes of all members of a compressed file."""
 
-    def __init__(self, raw: RangeReader, compression: str, name: str) -> None:
+    def __init__(
+        self, raw: RangeReader, compression: str, name: str, expansion_max: int | None
+    ) -> None:
         self._raw = raw
         self._compression = compression
         self._name = name
         self._new, self._errors = _load(compression, name)
         self._member: _Decompressor | None = None
         self._data = b""  # read, and not yet given to a member
+        self._expansion_max = expansion_max
+        self._decoded_bytes = 0
 
     def read(self, length: int) -> bytes:
         """Return 1 to `length` decoded bytes, b"" at the end."""
@@ -150,6 +162,7 @@ class Decompressed:
                 self._data = member.unused_data
                 self._member = None
             if decoded:
+                self._check_expansion(len(decoded))
                 return decoded
         return b""
 
@@ -169,6 +182,22 @@ class Decompressed:
             raise self._broken(f"`{self._data[:4].hex(' ')}` follows the data", at)
         self._member = self._new()
         return True
+
+    def _check_expansion(self, length: int) -> None:
+        """Count `length` decoded bytes; refuse to go on with a decompression bomb."""
+        self._decoded_bytes += length
+        decoded, read, limit = self._decoded_bytes, self._raw.position, self._expansion_max
+        if limit is None or decoded <= max(limit * read, EXPANSION_FREE_BYTES):
+            return
+        raise InputError(
+            f"input `{self._name}` expands {-(-decoded // read)}:1, to {decoded} bytes from its"
+            f" first {read}, expected at most {limit}:1",
+            hint="--max-expansion with a higher ratio, if the file is to be trusted",
+            input=self._name,
+            decoded=decoded,
+            read=read,
+            limit=limit,
+        )
 
     def _broken(self, reason: str, offset: int) -> InputError:
         return InputError(

@@ -131,7 +131,8 @@ class SplitReader:
         """Return the raw reader, what reads on, and the end of the range it is read for."""
         file, split, read_bytes = self._file, self._split, self._limits.read_bytes
         if file.stream:
-            stream = DecodedStream(self._source, self._rules if transcoded else None)
+            rules = self._rules if transcoded else None
+            stream = DecodedStream(self._source, rules, self._limits.expansion_max)
             return stream.raw, lambda: stream.read(read_bytes), sys.maxsize
         assert not transcoded or not is_transcoded(normalise_encoding(self._rules.encoding))
         raw = RangeReader(

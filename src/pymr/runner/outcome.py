@@ -54,6 +54,8 @@ def build_manifest(
             reducers=spec.reducers,
             reducer=shape.reducer,
             combiner=shape.combiner,
+            partitioner=shape.partitioner,
+            partition_seed=spec.partition_seed,
             text=spec.text,
         ),
         inputs=_inputs(plan, summary),

@@ -114,12 +114,16 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
         tasks=tasks,
         workers=min(settings.workers, max(len(tasks), spec.reducers, 1)),
         spool_folder=spool_folder if os.path.isdir(spool_folder) else None,
-        warnings=(*shape.warnings, *found.warnings, *_notes(settings, found, tasks)),
+        warnings=(*shape.warnings, *found.warnings, *_notes(settings, shape, found, tasks)),
     )
 
 
-def _notes(settings: Settings, found: Discovery, tasks: list[MapTask]) -> Iterator[str]:
-    """Yield why the map tasks are not as many as the user may have thought."""
+def _notes(
+    settings: Settings, shape: Shape, found: Discovery, tasks: list[MapTask]
+) -> Iterator[str]:
+    """Yield where the run will not be what the user may have thought."""
+    if settings.partition_seed and shape.partitioner:
+        yield "--partition-seed has no effect: the job has a partitioner of its own"
     if settings.mappers and len(tasks) < settings.mappers:
         wished = f"{settings.mappers:,} map tasks were wished for"
         yield f"{wished}, the input can be cut into {len(tasks):,}"
@@ -188,6 +192,7 @@ def _spec(request: Request, *, run: str, name: str, shape: Shape, found: Discove
         worker=request.worker,
         shape=shape,
         reducers=reducers,
+        partition_seed=settings.partition_seed,
         output_format=settings.format,
         params=request.params,
         text=TextRules(
@@ -201,6 +206,7 @@ def _spec(request: Request, *, run: str, name: str, shape: Shape, found: Discove
             spill_bytes_max=settings.spill_bytes or _spill_bytes(settings),
             merge_fan_in_max=settings.merge_fan_in,
             record_bytes_max=settings.max_record_bytes,
+            expansion_max=settings.max_expansion,
         ),
     )
 

@@ -58,7 +58,8 @@ class MapBuffer:
     """Takes the records of one map attempt; `finish` writes them, sorted and combined.
 
     It belongs to the thread that made it. `count_only` replaces every value by 1.
-    `normalize` is the Unicode normal form that str keys are brought to.
+    `normalize` is the Unicode normal form that str keys are brought to. `partition_seed` has no
+    say where there is a `partitioner`.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, each a part of the job
@@ -69,6 +70,7 @@ class MapBuffer:
         spill_folder: str,
         combine: Combine | None = None,
         partitioner: Callable[[Any, int], int] | None = None,
+        partition_seed: int = 0,
         normalize: str | None = None,
         count_only: bool = False,
     ) -> None:
@@ -77,6 +79,7 @@ class MapBuffer:
         self._combiner = Combiner(combine)
         self._has_combine = combine is not None
         self._partitioner = partitioner
+        self._partition_seed = partition_seed
         self._normalize = normalize
         self._count_only = count_only
         self._emitted = 0
@@ -179,7 +182,7 @@ class MapBuffer:
 
     def _partition_of(self, key: Any, data: bytes) -> int:
         if self._partitioner is None:
-            return partition_of(data, self._partitions)
+            return partition_of(data, self._partitions, self._partition_seed)
         partition = self._partitioner(key, self._partitions)
         if isinstance(partition, int) and 0 <= partition < self._partitions:
             return partition

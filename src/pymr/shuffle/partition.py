@@ -10,9 +10,12 @@ from pymr._native import xxh3_64, xxh3_128
 from pymr.shuffle.bounded import encode_varint
 
 
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition, of `partitions`, that owns the encoded `key`."""
-    return xxh3_64(key) % partitions
+def partition_of(key: bytes, partitions: int, seed: int = 0) -> int:
+    """Return the partition, of `partitions`, that owns the encoded `key`.
+
+    With another `seed` keys that share a partition part ways, whoever chose them.
+    """
+    return xxh3_64(key, seed) % partitions
 
 
 def fingerprint_of(key: bytes, value: bytes) -> int:

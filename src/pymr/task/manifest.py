@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reducers: int  # 0 for a map-only job
     reducer: str | None
     combiner: str | None
+    partitioner: str | None = None
+    partition_seed: int = 0
     text: TextRules = TextRules()
 
 

@@ -38,6 +38,7 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
         spill_folder=attempt.tmp,
         combine=combine_of(context.job, spec),
         partitioner=context.job.partitioner,
+        partition_seed=spec.partition_seed,
         normalize=spec.text.normalize,
         count_only=spec.shape.reducer == "count",
     )

@@ -344,3 +344,19 @@ def test_json_puts_one_event_a_line_on_stdout(tmp_path):
     assert {event["v"] for event in events} == {1}
     assert [events[0]["kind"], events[-1]["kind"]] == ["RunPlanned", "RunFinished"]
     assert "hello" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind"),
+    [(["--reducers=0"], 2, "ConfigError"), (["--input=nowhere"], 3, "InputError")],
+)
+def test_a_refusal_under_json_is_one_event(arguments, code, kind, tmp_path):
+    """Who reads events learns of a refusal in the same schema as of any other end."""
+    cli = CommandLine(tmp_path)
+
+    outcome = cli.start("--json", *arguments)
+
+    assert outcome.code == code
+    (event,) = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert (event["kind"], event["seq"], event["v"]) == ("RunFinished", 1, 1)
+    assert event["error"]["type"] == kind

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from itertools import islice
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
-import msgspec
 
 from pymr.cli.failure import fail, unforeseen_error
 from pymr.cli.settings import request_of, resolved_settings, run_options
 from pymr.config import Settings
 from pymr.core.events import Entry
-from pymr.errors import InterruptedRunError, PymrError, to_dict
-from pymr.observe.feed import JsonLines
+from pymr.errors import InterruptedRunError, PymrError
+from pymr.observe.feed import JsonLines, refused
 from pymr.observe.progress import ProgressView
 from pymr.runner.plan import Plan
 from pymr.runner.run import Observer, run_request
@@ -33,9 +33,14 @@ def start_command(
     worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **flags: Any
 ) -> int:
     """Run the job in WORKER and leave a committed, sorted, verifiable result."""
-    resolved = resolved_settings(flags)
+    try:
+        resolved = resolved_settings(flags)
+        request = request_of(worker, inputs, params, resolved)
+    except PymrError as error:
+        if flags["json"]:
+            JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))
+        raise
     view = _View(resolved.settings)
-    request = request_of(worker, inputs, params, resolved)
     signal.signal(signal.SIGTERM, _on_signal)
     signal.signal(signal.SIGHUP, _on_signal)  # the terminal is closed
     try:
@@ -94,7 +99,7 @@ class _View(Observer):
         self._progress.close()
         name = self._plan.spec.name if self._plan else None
         if self._json is not None and name is None:  # No event has said so.
-            click.echo(msgspec.json.encode({"kind": "Refused", **to_dict(error)}).decode())
+            self._write_json(self._json, refused(error, time.time()))
         verbose = self._settings.verbose
         return fail(error, name=name, snapshot=self._progress.snapshot, verbose=verbose)
 

@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from cli import COPY_LINES, CommandLine
+from cli import COPY_LINES, COUNT_WORDS, CommandLine
 
 READ_WHOLE = """\
 import pymr
@@ -166,3 +166,29 @@ def test_b45_a_decompressor_that_is_not_installed(cli: CommandLine) -> None:
     outcome = cli.start("--input=in.zst", environ={"PYTHONPATH": str(cli.folder / "hide")})
 
     outcome.refused(3, "`in.zst`: it is zstd data", "pip install 'pymr[zstd]'")
+
+
+@pytest.mark.parametrize(
+    ("module", "data", "command"),
+    [
+        ("zlib", gzip.compress(TEXT), "gzip"),
+        ("bz2", bz2.compress(TEXT), "bzip2"),
+        ("lzma", lzma.compress(TEXT), "xz"),
+    ],
+)
+@pytest.mark.parametrize("where", ["everywhere", "task process"])
+def test_b45_a_python_without_a_decompressor(
+    cli: CommandLine, where: str, module: str, data: bytes, command: str
+) -> None:
+    """A Python that was built without it is no bug of PyMR; the tool can stand in for it."""
+    hide = f"import sys\nsys.modules['{module}'] = None\n"
+    cli.write("in.txt", data)
+    cli.write("hide/sitecustomize.py", hide if where == "everywhere" else "")
+
+    outcome = cli.start(
+        "--input=in.txt",
+        worker=hide + COUNT_WORDS,
+        environ={"PYTHONPATH": str(cli.folder / "hide")},
+    )
+
+    outcome.refused(3, "cannot read `in.txt`", f"{command} -dc 'in.txt' | pymr start --input -")

@@ -210,19 +210,30 @@ def test_b42_the_first_mebibytes_are_free(tmp_path):
         read_within(write(tmp_path, gzip.compress(b"\n" * (free + 1))), 1)
 
 
-def test_b45_zstd_without_its_module_says_what_to_install(tmp_path, monkeypatch):
-    """The hint is the command."""
-    file = write(tmp_path, KINDS["zstd"](TEXT))
-    for module in ("compression.zstd", "backports.zstd"):
+@pytest.mark.parametrize(
+    ("kind", "modules", "hint"),
+    [
+        ("gzip", ["zlib"], "gzip -dc '{}' | pymr start --input - worker.py"),
+        ("bz2", ["bz2"], "bzip2 -dc '{}' | pymr start --input - worker.py"),
+        ("xz", ["lzma"], "xz -dc '{}' | pymr start --input - worker.py"),
+        ("zstd", ["compression.zstd", "backports.zstd"], "pip install 'pymr[zstd]'"),
+    ],
+)
+def test_b45_without_a_module_the_hint_is_the_command_that_helps(
+    tmp_path, monkeypatch, kind, modules, hint
+):
+    """A Python may be built without any of them; no file stays open."""
+    file = write(tmp_path, KINDS[kind](TEXT))
+    for module in modules:
         monkeypatch.setitem(sys.modules, module, None)
-
     descriptors = Path("/proc/self/fd")
     open_files = len(list(descriptors.iterdir()))
 
     with pytest.raises(InputError) as caught:
         read(file)
 
-    assert caught.value.hint == "pip install 'pymr[zstd]'"
+    assert f"it is {kind} data, and this Python has no {kind} module" in caught.value.message
+    assert caught.value.hint == hint.format(file.path.decode())
     assert len(list(descriptors.iterdir())) == open_files
 
 

@@ -28,7 +28,13 @@ SUFFIXES = {
     b".zst": "zstd",
     b".zstd": "zstd",
 }
-_ZSTD_MODULES = ("compression.zstd", "backports.zstd")  # the standard library's from 3.14 on
+# Compression → the modules that decode it, best first. A Python may be built without any.
+_MODULES = {
+    "gzip": ("zlib",),
+    "bz2": ("bz2",),
+    "xz": ("lzma",),
+    "zstd": ("compression.zstd", "backports.zstd"),  # the standard library's from 3.14 on
+}
 
 
 class _Decompressor(Protocol):
@@ -216,6 +222,14 @@ _TESTS = {
 }
 
 
+_WITHOUT_MODULE = {
+    "gzip": "gzip -dc '{}' | pymr start --input - worker.py",
+    "bz2": "bzip2 -dc '{}' | pymr start --input - worker.py",
+    "xz": "xz -dc '{}' | pymr start --input - worker.py",
+    "zstd": "pip install 'pymr[zstd]'",
+}
+
+
 class _GzipMember:
     """zlib's decompressor with the interface of the other three."""
 
@@ -244,33 +258,28 @@ def _load(
     compression: str, name: str
 ) -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
     """Return what makes a member's decompressor, and what it raises."""
+    module = _import_decoder(compression, name)
     match compression:
         case "gzip":
-            import zlib
-
-            return _GzipMember, (zlib.error,)
+            return _GzipMember, (module.error,)
         case "bz2":
-            import bz2
-
-            return bz2.BZ2Decompressor, (OSError, ValueError)
+            return module.BZ2Decompressor, (OSError, ValueError)
         case "xz":
-            import lzma
-
-            return (lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)), (lzma.LZMAError,)
+            return (lambda: module.LZMADecompressor(module.FORMAT_XZ)), (module.LZMAError,)
         case "zstd":
-            zstd = _load_zstd(name)
-            return zstd.ZstdDecompressor, (zstd.ZstdError,)
+            return module.ZstdDecompressor, (module.ZstdError,)
     raise AssertionError(compression)
 
 
-def _load_zstd(name: str) -> Any:
-    for module in _ZSTD_MODULES:
+def _import_decoder(compression: str, name: str) -> Any:
+    for module in _MODULES[compression]:
         try:
             return importlib.import_module(module)
         except ImportError:
             continue
     raise InputError(
-        f"cannot read `{name}`: it is zstd data, and no zstd module is installed",
-        hint="pip install 'pymr[zstd]'",
+        f"cannot read `{name}`: it is {compression} data, and this Python has no"
+        f" {compression} module",
+        hint=_WITHOUT_MODULE[compression].format(name),
         input=name,
     )

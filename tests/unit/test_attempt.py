@@ -282,6 +282,59 @@ def test_the_record_is_found_by_feeding_the_chunk_again(tmp_path: Path) -> None:
     assert seen == ["a\nb\nc\nd\n" + "e\n" * 4, "a\n", "b\n", "c\n"]
 
 
+def blamed_line(run: InlineRun) -> int:
+    """Return the line that the first map attempt fails with."""
+    with pytest.raises(UserCodeError) as caught:
+        run.attempt(MAP)
+    line: int = caught.value.fields["line"]
+    return line
+
+
+def test_the_record_of_a_part_is_found_by_the_rules_of_parts(tmp_path: Path) -> None:
+    """A map-only job writes text: a set has no text form, though it can be pickled."""
+
+    def mapper(ctx: Any, chunk: str) -> None:
+        for line in chunk.splitlines():
+            ctx.emit(line, {1} if line == "c" else 1)
+
+    run = inline(
+        tmp_path,
+        mapper=mapper,
+        reducer=None,
+        input=pymr.TEXT,
+        text="a\nb\nc\nd\n" + "e\n" * 200,
+        mappers=1,
+    )
+
+    assert blamed_line(run) == 3
+
+
+def test_the_record_is_found_by_the_rules_of_the_run(tmp_path: Path) -> None:
+    """With its normal form, and with values that nobody looks at where they are only counted."""
+
+    def mapper(ctx: Any, chunk: str) -> None:
+        for line in chunk.splitlines():
+            ctx.emit(line, lambda: None)
+
+    def composed(key: Any, partitions: int) -> int:
+        return partitions if key == "c" else len(key) - 1  # "e\u0301" is one character, or two
+
+    run = inline(
+        tmp_path,
+        mapper=mapper,
+        reducer=pymr.COUNT,
+        partitioner=composed,
+        input=pymr.TEXT,
+        text="e\u0301\nb\nc\nd\n" + "e\n" * 200,
+        mappers=1,
+        reducers=1,
+    )
+    rules = msgspec.structs.replace(run.spec.text, normalize="NFC")
+    run.spec = msgspec.structs.replace(run.spec, text=rules)
+
+    assert blamed_line(run) == 3
+
+
 def test_a_whole_file_is_named_without_a_line(tmp_path: Path) -> None:
     """The record is the file; its bytes do not belong in a message."""
     run = inline(tmp_path, mapper=fail, input=pymr.WHOLE)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pymr.core.spec import InputFile, MapWork, Receipt, Split, SplitReceipt
+from pymr.core.spec import InputFile, Limits, MapWork, Receipt, Split, SplitReceipt
 from pymr.errors import PymrError
 from pymr.records.part import PartWriter
 from pymr.records.split_reader import SplitReader, line_number, lines_in, open_split
@@ -19,6 +19,7 @@ from pymr.task.context import TaskContext
 from pymr.text_form import show_path
 
 TICK_CALLS = 256  # mapper calls between looks at the clock, where calls are single lines
+_NEVER_BYTES = 1 << 62  # a limit that no buffer reaches
 
 
 class _Sink(Protocol):
@@ -31,19 +32,9 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     """Run a map attempt; see `run_attempt`."""
     if context.spec.shape.reducer is None:
         return _run_map_only(context, work)
-    spec, attempt = context.spec, context.attempt
-    buffer = MapBuffer(
-        partitions=spec.reducers,
-        limits=spec.limits,
-        spill_folder=attempt.tmp,
-        combine=combine_of(context.job, spec),
-        partitioner=context.job.partitioner,
-        partition_seed=spec.partition_seed,
-        normalize=spec.text.normalize,
-        count_only=spec.shape.reducer == "count",
-    )
+    buffer = _new_buffer(context, context.spec.limits)
     try:
-        with context.store.create(attempt.key) as writer:
+        with context.store.create(context.attempt.key) as writer:
             mapping = _Mapping(context, work, buffer)
             splits = mapping.run()
             totals = buffer.finish(writer, extra=msgspec.json.encode(splits))
@@ -60,6 +51,28 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
         written=totals.written,
         spills=totals.spills,
     )
+
+
+def _new_buffer(context: AttemptContext, limits: Limits) -> MapBuffer:
+    spec = context.spec
+    return MapBuffer(
+        partitions=spec.reducers,
+        limits=limits,
+        spill_folder=context.attempt.tmp,
+        combine=combine_of(context.job, spec),
+        partitioner=context.job.partitioner,
+        partition_seed=spec.partition_seed,
+        normalize=spec.text.normalize,
+        count_only=spec.shape.reducer == "count",
+    )
+
+
+def _checking_sink(context: AttemptContext) -> _Sink:
+    """Return a sink that refuses what that of the attempt refuses, and writes nowhere."""
+    if context.spec.shape.reducer is None:
+        return PartWriter(lambda _: None, context.spec.output_format)
+    limits = msgspec.structs.replace(context.spec.limits, spill_bytes_max=_NEVER_BYTES)
+    return _new_buffer(context, limits)
 
 
 def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:
@@ -162,7 +175,7 @@ class _Mapping:
     def _silent_mapper(self) -> Callable[[str | bytes], object]:
         """Return the mapper on its own, emitting nowhere: for finding a bad record."""
         mapper = self._context.job.mapper
-        ctx = TaskContext(_Checker(self._context).emit, self._context.spec.params)
+        ctx = TaskContext(_checking_sink(self._context).emit, self._context.spec.params)
 
         def call(record: str | bytes) -> object:
             pairs = mapper(ctx, record)
@@ -189,21 +202,6 @@ class _Mapping:
             counters=self._ctx.counters,
             **totals,
         )
-
-
-class _Checker:
-    """Checks what `emit` would refuse, and keeps nothing."""
-
-    def __init__(self, context: AttemptContext) -> None:
-        self._buffer = MapBuffer(
-            partitions=max(1, context.spec.reducers),
-            limits=msgspec.structs.replace(context.spec.limits, spill_bytes_max=1 << 62),
-            spill_folder=context.attempt.tmp,
-            partitioner=context.job.partitioner,
-        )
-
-    def emit(self, key: Any, value: Any) -> None:
-        self._buffer.emit(key, value)
 
 
 def _damaged(splits: list[SplitReceipt]) -> Iterator[int]:

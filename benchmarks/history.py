@@ -12,16 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from contest import Measure, Times
+from contest import Figure, Result, Times
 
 HISTORY = Path(__file__).parent / "history"
 
 
-def append(measure: Measure, times: list[Times], command: str) -> Path:
+def append(result: Result, command: str) -> Path:
     """Append what was measured, where and with what; return the file."""
-    path = HISTORY / f"{measure.name}.jsonl"
+    path = HISTORY / f"{result.measure.name}.jsonl"
     with path.open("a") as file:
-        file.write(json.dumps(_entry(measure, times, command)) + "\n")
+        file.write(json.dumps(_entry(result, command)) + "\n")
     return path
 
 
@@ -41,27 +41,48 @@ def versions() -> dict[str, str]:
     return {"pymr": version("pymr"), "commit": _commit(), "python": platform.python_version()}
 
 
-def _entry(measure: Measure, times: list[Times], command: str) -> dict[str, Any]:
-    first = times[0]
+def _entry(result: Result, command: str) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "measure": measure.name,
-        "about": measure.about,
+        "measure": result.measure.name,
+        "about": result.measure.about,
         "command": command,
         "versions": versions(),
         "machine": machine(),
-        "sides": [
-            {
-                "name": entry.side.name,
-                "wall_s": [round(seconds, 4) for seconds in entry.wall],
-                "cpu_s": [round(seconds, 4) for seconds in entry.cpu],
-                "wall_ratio": round(entry.wall_ratio(first), 3),
-                "cpu_ratio": round(entry.cpu_ratio(first), 3),
-                "wall_max": entry.side.wall_max,
-                "ratio_max": entry.side.ratio_max,
-            }
-            for entry in times
-        ],
+        "sides": [_side(entry, result.times[0]) for entry in result.times],
+        "figures": [_figure(figure, result) for figure in result.measure.figures],
+    }
+
+
+def _side(entry: Times, first: Times) -> dict[str, Any]:
+    """Return all rounds of one side; what was not taken is left out."""
+    middle, base = entry.middle(), first.middle()
+    side: dict[str, Any] = {"name": entry.side.name}
+    if middle.wall:
+        side["wall_s"] = [round(seconds, 4) for seconds in entry.wall]
+        side["cpu_s"] = [round(seconds, 4) for seconds in entry.cpu]
+        side["wall_ratio"] = round(middle.wall / base.wall, 3)
+        side["cpu_ratio"] = round(middle.cpu / base.cpu, 3)
+    if middle.memory_mb:
+        side["memory_mb"] = [round(run.memory_mb, 1) for run in entry.runs]
+    if middle.instructions:
+        side["instructions"] = [run.instructions for run in entry.runs]
+    return side
+
+
+def _figure(figure: Figure, result: Result) -> dict[str, Any]:
+    low, high = result.spread(figure)
+    return {
+        "label": figure.label,
+        "about": figure.about,
+        "value": round(result.value(figure), 4),
+        "min": round(low, 4),
+        "max": round(high, 4),
+        "unit": figure.unit,
+        "limit": figure.limit,
+        "at_least": figure.at_least,
+        "full_size": figure.full_size,
+        "reached": result.is_reached(figure),
     }
 
 

@@ -1,8 +1,10 @@
 """Runs the measures, prints one table, and appends to `history/`.
 
-    python benchmarks/run.py [--rounds 5] [--megabytes 32] [MEASURE …]
+    python benchmarks/run.py                            all, small inputs
+    python benchmarks/run.py --full                     all, inputs as large as the targets say
+    python benchmarks/run.py --records 1000000 group_sum
 
-Text is kept in the folder of temporary files, for the next time.
+Inputs and the environment of the peers are kept in `.bench`, for the next time.
 """
 
 from __future__ import annotations
@@ -10,55 +12,122 @@ from __future__ import annotations
 import argparse
 import compileall
 import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import history
-from contest import Measure, Times, hold
+from command import FOLDER, HERE, SideFailedError
+from contest import Measure, Result, SkippedError, WrongAnswerError, hold
+from emit import emit
+from group_sum import SHOWN, group_sum
+from growth import growth
+from instructions import instructions
+from memory import memory
+from scaling import scaling
+from sizes import FULL, QUICK, Sizes
 from start_up import start_up
 from table import render
 from word_count import word_count
 
-ROUNDS_MIN = 5  # the median of fewer says little
-SOURCE = Path(__file__).parent.parent / "src"
-MEASURES = ("start_up", "word_count")
+ROUNDS = 5
+ROUNDS_KEPT_MIN = 5  # the median of fewer says little: shown, but not kept in the history
+SOURCE = HERE.parent / "src"
+MEASURES = (
+    "start_up",
+    "word_count",
+    "emit",
+    "group_sum",
+    "scaling",
+    "growth",
+    "memory",
+    "instructions",
+)
 
 
-def main() -> None:
+def main() -> int:
+    """Return 1 if a measure failed; the others are taken and kept nevertheless."""
     arguments = _arguments()
     # An installed PyMR has its bytecode; where Python may not write any, start-up doubles.
     compileall.compile_dir(SOURCE, quiet=1)
-    folder = Path(tempfile.gettempdir()) / "pymr-benchmarks"
-    folder.mkdir(exist_ok=True)
-    results: list[tuple[Measure, list[Times]]] = []
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    results: list[Result] = []
+    problems: list[str] = []
+    for build in _measures(arguments, _sizes(arguments)):
+        try:
+            results.append(_take(build, arguments.rounds))
+        except SkippedError as reason:
+            problems.append(f"skipped: {reason}")
+        except (WrongAnswerError, SideFailedError) as error:
+            problems.append(f"failed: {error}")
+    for facts in (history.machine(), history.versions()):
+        print(", ".join(f"{key} {value}" for key, value in facts.items()))
+    if results:
+        print(render(results))
+    print(*problems, sep="\n", end="\n" if problems else "")
+    return any(problem.startswith("failed") for problem in problems)
+
+
+def _take(build: Callable[[], Measure], rounds: int) -> Result:
+    measure = build()
+    print(f"{measure.about} …", file=sys.stderr)
+    result = hold(measure, rounds)
+    if rounds >= ROUNDS_KEPT_MIN:
+        history.append(result, history.command_line())
+    return result
+
+
+def _measures(arguments: argparse.Namespace, sizes: Sizes) -> Iterator[Callable[[], Measure]]:
+    with_peers = arguments.with_peers
     for name in arguments.measures or MEASURES:
-        measure = _measure(name, folder, arguments.megabytes)
-        print(f"{measure.about} …", file=sys.stderr)
-        results.append((measure, hold(measure, arguments.rounds, folder)))
-    machine = ", ".join(f"{key} {value}" for key, value in history.machine().items())
-    print(machine)
-    print(", ".join(f"{key} {value}" for key, value in history.versions().items()))
-    print(render(results))
-    for measure, times in results:
-        history.append(measure, times, history.command_line())
+        match name:
+            case "start_up":
+                yield start_up
+            case "word_count":
+                yield lambda: word_count(sizes, with_peers=with_peers)
+            case "emit":
+                yield lambda: emit(sizes)
+            case "group_sum":
+                for kind in SHOWN:
+                    yield lambda kind=kind: group_sum(sizes, kind, with_peers=with_peers)  # type: ignore[misc]
+            case "scaling":
+                yield lambda: scaling(sizes)
+            case "growth":
+                yield lambda: growth(sizes)
+            case "memory":
+                yield lambda: memory(sizes)
+            case "instructions":
+                yield instructions
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join(MEASURES))
-    parser.add_argument("--rounds", type=int, default=ROUNDS_MIN, help="at least 5")
-    parser.add_argument("--megabytes", type=int, default=32, help="of text, 1,000,000 bytes each")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help=f"fewer than {ROUNDS_KEPT_MIN}: not kept"
+    )
+    parser.add_argument("--full", action="store_true", help="inputs as large as the targets say")
+    parser.add_argument(
+        "--no-peers",
+        dest="with_peers",
+        action="store_false",
+        help="leave out those that have to be installed",
+    )
+    for field in Sizes._fields:
+        small, large = getattr(QUICK, field), getattr(FULL, field)
+        text = f"default: {small:,}; with --full {large:,}"
+        parser.add_argument(f"--{field.replace('_', '-')}", type=int, metavar="N", help=text)
     arguments = parser.parse_args()
-    if arguments.rounds < ROUNDS_MIN:
-        parser.error(f"--rounds {arguments.rounds}, expected at least {ROUNDS_MIN}")
+    if arguments.rounds < 1:
+        parser.error(f"--rounds {arguments.rounds}, expected at least 1")
     if unknown := set(arguments.measures) - set(MEASURES):
         parser.error(f"no such measure: {', '.join(unknown)}")
     return arguments
 
 
-def _measure(name: str, folder: Path, megabytes: int) -> Measure:
-    return start_up(folder) if name == "start_up" else word_count(folder, megabytes)
+def _sizes(arguments: argparse.Namespace) -> Sizes:
+    given = {field: getattr(arguments, field) for field in Sizes._fields}
+    chosen = {field: size for field, size in given.items() if size is not None}
+    return (FULL if arguments.full else QUICK)._replace(**chosen)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,26 +5,30 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from contest import Measure, Side, WrongAnswerError
+from command import FOLDER, HERE, command_side, pymr_start
+from contest import Figure, Measure, WrongAnswerError
 
-WORKER = Path(__file__).parent.parent / "examples/wordcount/worker.py"
+WORKER = HERE.parent / "examples/wordcount/worker.py"
 TEXT = "one two\ntwo three\nthree four\n"
 EXPECTED = "four\t1\none\t1\nthree\t2\ntwo\t2\n"
 
 
-def start_up(folder: Path) -> Measure:
-    """Return the measure; its files are written into `folder`."""
-    text, output = folder / "three-lines.txt", folder / "three-lines-out"
+def start_up() -> Measure:
+    text, output = FOLDER / "three-lines.txt", FOLDER / "three-lines-out"
     text.write_text(TEXT)
+    start = pymr_start(WORKER, text, output)
     pymr = str(Path(sys.executable).with_name("pymr"))
-    job = ["--input", str(text), "--output", str(output), str(WORKER)]
     return Measure(
         name="start_up",
         about="start-up: Python itself, help, a job of three lines",
         sides=[
-            Side("python -c pass", [sys.executable, "-c", "pass"]),
-            Side("pymr --help", [pymr, "--help"], wall_max=0.1),
-            Side("pymr start", [pymr, "start", *job], output=output, wall_max=0.35),
+            command_side("python -c pass", [sys.executable, "-c", "pass"]),
+            command_side("pymr --help", [pymr, "--help"]),
+            command_side("pymr start", start, output=output),
+        ],
+        figures=[
+            Figure("P9", "pymr start, wall", lambda took: took["pymr start"].wall, "s", 0.35),
+            Figure("P9", "pymr --help, wall", lambda took: took["pymr --help"].wall, "s", 0.1),
         ],
         check=lambda: _check(output),
         rounds_factor=4,

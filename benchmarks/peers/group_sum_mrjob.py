@@ -1,0 +1,33 @@
+"""The sum of the values of each key by mrjob, on local processes: group_sum_mrjob.py TEXT OUTPUT."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from mrjob.job import MRJob
+from mrjob.protocol import TextProtocol
+
+
+class GroupSum(MRJob):
+    """Words and their lengths, summed for each word."""
+
+    OUTPUT_PROTOCOL = TextProtocol
+
+    def mapper(self, _: None, line: str) -> Iterator[tuple[str, int]]:
+        for word in line.split():
+            yield word, len(word)
+
+    def reducer(self, word: str, values: Iterator[int]) -> Iterator[tuple[str, str]]:
+        yield word, str(sum(values))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3 and not sys.argv[1].startswith("-"):
+        text, output = sys.argv[1:]
+        cores, folder = os.environ["PEER_WORKERS"], tempfile.gettempdir()
+        options = ["--runner=local", f"--num-cores={cores}", f"--local-tmp-dir={folder}"]
+        sys.argv[1:] = [*options, f"--output-dir={output}", "--no-cat-output", text]
+    GroupSum.run()

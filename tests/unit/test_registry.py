@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pymr.store.registry import RegisteredRun, forget, register, registered_runs, state_folder
+from pymr.store import registry
+from pymr.store.registry import (
+    RegisteredRun,
+    newest_runs,
+    register,
+    registered_runs,
+    state_folder,
+)
 
 
 @pytest.fixture
@@ -30,16 +37,30 @@ def test_runs_come_back_oldest_first(state: Path) -> None:
     assert str(state) == state_folder()
 
 
-@pytest.mark.usefixtures("state")
-def test_a_run_is_forgotten() -> None:
-    """Once or twice, it makes no difference."""
-    register(run(1))
-    register(run(2))
+def test_the_newest_runs_are_kept(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Years of runs are no reason to read years of files; what is not ours stays."""
+    monkeypatch.setattr(registry, "RUNS_MAX", 3)
+    state.mkdir(parents=True)
+    (state / "00-notes.txt").write_text("mine")
+    (state / "00-0.json").mkdir()  # which cannot be removed as a file is
+    for number in (4, 1, 2, 5, 3):
+        register(run(number))
 
-    forget("01-1")
-    forget("01-1")
+    assert registered_runs() == [run(3), run(4), run(5)]
+    assert (state / "00-notes.txt").exists()
 
-    assert registered_runs() == [run(2)]
+
+def test_who_looks_for_a_run_reads_no_older_ones(state: Path) -> None:
+    """Newest first, one file at a time."""
+    for number in (1, 2, 3):
+        register(run(number))
+
+    runs = newest_runs()
+    found = [next(runs), next(runs)]
+    (state / "01-1.json").write_bytes(b"torn since")
+
+    assert found == [run(3), run(2)]
+    assert list(runs) == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"run": 1}', b"\xff"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import islice
 from typing import Any
 
 import click
 
 from pymr.runner.find import FoundRun, state_of
-from pymr.store.registry import registered_runs
+from pymr.store.registry import newest_runs
 
 
 @click.command("jobs")
@@ -21,7 +22,7 @@ def command(number: int, as_json: bool) -> None:
     """List runs, newest first; how each stands is read from its output."""
     runs = [
         FoundRun(run.run, run.name, run.output, run.started)
-        for run in reversed(registered_runs()[-number:])
+        for run in islice(newest_runs(), number)
     ]
     rows = [_row(run) for run in runs]
     if as_json:

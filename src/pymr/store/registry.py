@@ -1,15 +1,20 @@
 """Where runs were started from this account: a hint, never the truth.
 
 One small JSON file a run in the user's state directory names its output; whether the run is
-done, running or failed stands in the output itself. Losing the registry loses names only.
+done, running or failed stands in the output itself. Losing the registry loses names only, and
+the oldest are dropped. Files are named by the runs' ids, which ascend with time.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
+
+RUNS_MAX = 1_000  # the newest; who looks for a name that is not there reads them all
+_SUFFIX = ".json"
 
 
 class RegisteredRun(msgspec.Struct, frozen=True):
@@ -28,36 +33,43 @@ def state_folder() -> str:
 
 
 def register(run: RegisteredRun) -> None:
-    """Remember a run; best effort, since a read-only home must not stop a job."""
+    """Remember a run, and forget all but the newest `RUNS_MAX`.
+
+    Best effort, since a read-only home must not stop a job.
+    """
     try:
         os.makedirs(state_folder(), exist_ok=True)
-        with open(_entry_path(run.run), "wb") as file:
+        with open(os.path.join(state_folder(), run.run + _SUFFIX), "wb") as file:
             file.write(msgspec.json.encode(run))
     except OSError:
         return
+    for entry in _entries()[:-RUNS_MAX]:
+        with suppress(OSError):
+            os.remove(os.path.join(state_folder(), entry))
+
+
+def newest_runs() -> Iterator[RegisteredRun]:
+    """Yield the remembered runs, newest first, each read when it is asked for.
+
+    An entry that cannot be read is passed over.
+    """
+    for entry in reversed(_entries()):
+        try:
+            with open(os.path.join(state_folder(), entry), "rb") as file:
+                run = msgspec.json.decode(file.read(), type=RegisteredRun)
+        except (OSError, msgspec.DecodeError):
+            continue
+        yield run
 
 
 def registered_runs() -> list[RegisteredRun]:
-    """Return all remembered runs, oldest first; an unreadable entry is passed over."""
-    runs = []
+    """Return all remembered runs, oldest first."""
+    return [*newest_runs()][::-1]
+
+
+def _entries() -> list[str]:
+    """Return the names of the files, oldest run first."""
     try:
-        entries = sorted(os.listdir(state_folder()))
+        return sorted(name for name in os.listdir(state_folder()) if name.endswith(_SUFFIX))
     except OSError:
         return []
-    for entry in entries:
-        try:
-            with open(f"{state_folder()}/{entry}", "rb") as file:
-                runs.append(msgspec.json.decode(file.read(), type=RegisteredRun))
-        except (OSError, msgspec.DecodeError):
-            continue
-    return runs
-
-
-def forget(run: str) -> None:
-    """Drop a run from the registry, if it is there."""
-    with suppress(FileNotFoundError):
-        os.remove(_entry_path(run))
-
-
-def _entry_path(run: str) -> str:
-    return f"{state_folder()}/{run}.json"

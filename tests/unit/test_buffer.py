@@ -282,7 +282,7 @@ def test_what_is_no_key_is_refused_at_emit(tmp_path: Path) -> None:
 
 
 def test_another_thread_may_not_emit(tmp_path: Path) -> None:
-    """A mapper that starts threads gets an error, not lost records."""
+    """A mapper that starts threads gets an error, and no result even if it hides the error."""
     records = buffer(tmp_path)
     errors: list[BaseException] = []
 
@@ -297,7 +297,8 @@ def test_another_thread_may_not_emit(tmp_path: Path) -> None:
     thread.join()
 
     assert "by another thread" in str(errors[0])
-    assert finish(records) == []
+    with pytest.raises(RuntimeError, match="by another thread"):
+        finish(records)
 
 
 def test_a_finished_buffer_takes_nothing_more(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[str | bytes, ...]
     settings: Settings
     params: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()  # of the settings: what was changed, or has no effect
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +115,12 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
         tasks=tasks,
         workers=min(settings.workers, max(len(tasks), spec.reducers, 1)),
         spool_folder=spool_folder if os.path.isdir(spool_folder) else None,
-        warnings=(*shape.warnings, *found.warnings, *_notes(settings, shape, found, tasks)),
+        warnings=(
+            *request.warnings,
+            *shape.warnings,
+            *found.warnings,
+            *_notes(settings, shape, found, tasks),
+        ),
     )
 
 

@@ -86,6 +86,7 @@ class MapBuffer:
         self._spill_folder = SpillFolder(spill_folder)
         self._spills: list[SortedRunReader] = []
         self._thread = get_ident()
+        self._misused: RuntimeError | None = None  # whoever hid it would lose records
         self._clear()
 
     def emit(self, key: Any, value: Any) -> None:
@@ -124,6 +125,8 @@ class MapBuffer:
             ResourceError: no space is left.
             CorruptDataError: a spill is not what was written.
         """
+        if self._misused is not None:
+            raise self._misused
         if get_ident() != self._thread:
             raise self._misuse()
         self._thread = _NOBODY
@@ -243,10 +246,11 @@ class MapBuffer:
                 "emit was called while the buffer combines, spills or is finished,"
                 " expected calls from the mapper only"
             )
-        return RuntimeError(
+        self._misused = RuntimeError(
             "emit was called by another thread than the one that runs the mapper,"
             " expected all calls from that one"
         )
+        return self._misused
 
 
 def _memory(values: list[bytes]) -> int:

@@ -12,6 +12,7 @@ from pymr.errors import PymrError
 from pymr.records.part import PartWriter
 from pymr.records.split_reader import SplitReader, line_number, lines_in, open_split
 from pymr.shuffle.buffer import MapBuffer
+from pymr.task import forked
 from pymr.task.attempt import AttemptContext, Ticker, call_hook
 from pymr.task.blame import find_bad_record, show_record, user_error
 from pymr.task.call import combine_of, emit_all
@@ -37,7 +38,10 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
         with context.store.create(context.attempt.key) as writer:
             mapping = _Mapping(context, work, buffer)
             splits = mapping.run()
-            totals = buffer.finish(writer, extra=msgspec.json.encode(splits))
+            try:
+                totals = buffer.finish(writer, extra=msgspec.json.encode(splits))
+            except RuntimeError as error:  # What `emit` refused and user code kept to itself.
+                raise user_error(error, "mapper", context.job.mapper) from error
             writer.commit()
     finally:
         buffer.discard()
@@ -145,7 +149,10 @@ class _Mapping:
                 if pairs is not None:
                     emit_all(emit, pairs, "mapper")
             except BaseException as error:
+                forked.leave()
                 raise self._blame(error, file, offset, data) from error
+            if forked.is_child:
+                forked.leave()
             calls += 1
             if calls % tick_calls == 0:
                 self._ticker.tick(

@@ -17,10 +17,10 @@ export UV_SYSTEM_CERTS := true
 bin := .venv/bin
 rust_sources := rust/Cargo.toml $(wildcard rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test bench bench-quick clean
+.PHONY: help setup demo check test bench clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 setup: .venv/built ## Build everything this folder needs, in .venv (quick the second time)
 
@@ -69,15 +69,10 @@ test: setup ## All tests, of Rust and of Python
 	    echo "skipped: the tests of Rust, which link libpython   get it: sudo apt install libpython$$version-dev"
 	    [ -z "$${CI:-}" ]
 	fi
-	# These two folders cover the core, the shuffle and the commit by themselves (pyproject.toml).
-	$(bin)/pytest -n 2 tests/unit tests/property --cov
-	$(bin)/pytest -n 2 --ignore=tests/unit --ignore=tests/property
+	$(bin)/pytest -n 2
 
-bench: setup ## All measures beside other tools, installed into .bench; takes an hour or more
-	@$(bin)/python benchmarks/run.py --full
-
-bench-quick: setup ## The measures that change first, on small inputs: two minutes
-	@$(bin)/python benchmarks/run.py --no-peers word_count emit group_sum start_up
+bench: setup ## Compare with what you would write by hand; adds to benchmarks/history
+	@$(bin)/python benchmarks/run.py
 
 clean: ## Remove what the other targets made
-	@rm -rf .bench .venv rust/target pymr-out src/pymr/_native.*.so
+	@rm -rf .venv rust/target pymr-out src/pymr/_native.*.so

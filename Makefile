@@ -69,7 +69,9 @@ test: setup ## All tests, of Rust and of Python
 	    echo "skipped: the tests of Rust, which link libpython   get it: sudo apt install libpython$$version-dev"
 	    [ -z "$${CI:-}" ]
 	fi
-	$(bin)/pytest -n 2
+	# These two folders cover the core, the shuffle and the commit by themselves (pyproject.toml).
+	$(bin)/pytest -n 2 tests/unit tests/property --cov
+	$(bin)/pytest -n 2 --ignore=tests/unit --ignore=tests/property
 
 bench: setup ## Compare with what you would write by hand; adds to benchmarks/history
 	@$(bin)/python benchmarks/run.py

@@ -17,10 +17,10 @@ export UV_SYSTEM_CERTS := true
 bin := .venv/bin
 rust_sources := rust/Cargo.toml $(wildcard rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test bench clean
+.PHONY: help setup demo check test bench bench-quick clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 setup: .venv/built ## Build everything this folder needs, in .venv (quick the second time)
 
@@ -73,8 +73,11 @@ test: setup ## All tests, of Rust and of Python
 	$(bin)/pytest -n 2 tests/unit tests/property --cov
 	$(bin)/pytest -n 2 --ignore=tests/unit --ignore=tests/property
 
-bench: setup ## Compare with what you would write by hand; adds to benchmarks/history
-	@$(bin)/python benchmarks/run.py
+bench: setup ## All measures beside other tools, installed into .bench; takes an hour or more
+	@$(bin)/python benchmarks/run.py --full
+
+bench-quick: setup ## The measures that change first, on small inputs: two minutes
+	@$(bin)/python benchmarks/run.py --no-peers word_count emit group_sum start_up
 
 clean: ## Remove what the other targets made
-	@rm -rf .venv rust/target pymr-out src/pymr/_native.*.so
+	@rm -rf .bench .venv rust/target pymr-out src/pymr/_native.*.so

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import subprocess
 import sys
@@ -21,7 +23,12 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("dist")
     maturin = Path(sys.executable).parent / "maturin"
     subprocess.run(
-        [maturin, "sdist", "--out", folder], cwd=ROOT, capture_output=True, check=True, timeout=100
+        [maturin, "sdist", "--out", folder],
+        cwd=ROOT,
+        env={**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir},  # where Rust's tools live
+        capture_output=True,
+        check=True,
+        timeout=100,
     )
     (package,) = folder.glob("*.tar.gz")
     files = {}

@@ -120,6 +120,7 @@ def test_b4_an_empty_directory_is_refused_unless_allowed():
     assert error.message == "no input files in `in`"
     assert error.hint == "--allow-empty"
     assert names("in", allow_empty=True) == []
+    assert find("in", allow_empty=True).warnings == ("all inputs are empty: there are no records",)
 
 
 def test_b5_b6_empty_files_are_inputs_and_a_warning_if_there_are_no_others():

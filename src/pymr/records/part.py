@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from pymr.errors import IntegrityError
 from pymr.records import jsonl, tsv
 from pymr.records.column import Column
-
-OutputFormat = Literal["tsv", "jsonl"]
 
 # 256 KiB between writes: a system call is then a few percent of making the rows.
 WRITE_CHARS = 256 << 10

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pymr.core.spec import Receipt
-from pymr.observe.failure import render_failure
 from pymr.observe.quantity import show_bytes, show_count, show_elapsed, show_many, show_percent
 from pymr.observe.snapshot import PhaseState, Snapshot
 from pymr.task.manifest import Manifest, Settings
 from pymr.text_form import show_text
-
-__all__ = ["render_failure", "render_success"]
 
 LINES_MAX = 15
 ROWS_MAX = 3  # first records that are shown

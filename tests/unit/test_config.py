@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pymr.config import SETTINGS, Machine, Resolved, Settings, resolve
-from pymr.config.value import show_size
+from pymr.config.value import spell_size
 from pymr.errors import ConfigError
 
 MACHINE = Machine(cores=6, memory_bytes=8 << 30, processes_max=None)
@@ -480,8 +480,8 @@ def test_tomllib_is_not_imported_without_a_file() -> None:
 def test_shown_sizes_read_back() -> None:
     """What a message or `pymr config` shows can be typed."""
     for size in (256 << 20, 3 << 29, 1 << 40, 12345 << 20, 300 << 20):
-        assert settle({"memory": show_size(size)}).settings.memory_bytes == size
-    assert show_size(1000) == "1000"
+        assert settle({"memory": spell_size(size)}).settings.memory_bytes == size
+    assert spell_size(1000) == "1000"
 
 
 def test_the_reference_has_a_row_for_every_setting() -> None:

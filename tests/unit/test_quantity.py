@@ -3,13 +3,13 @@
 import pytest
 
 from pymr.observe.quantity import (
-    show_bytes,
-    show_bytes_of,
     show_count,
     show_duration,
     show_elapsed,
     show_many,
     show_percent,
+    show_size,
+    show_size_of,
 )
 
 
@@ -31,7 +31,7 @@ from pymr.observe.quantity import (
 )
 def test_bytes_have_three_digits_and_a_decimal_unit(size, shown):
     """Never `1000 kB`, never `100.0 MB`."""
-    assert show_bytes(size) == shown
+    assert show_size(size) == shown
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_counts_are_exact_while_that_is_readable(number, shown):
 
 def test_both_sides_of_a_fraction_have_the_unit_of_the_total():
     """`900 MB of 18.4 GB` is `0.9/18.4 GB`."""
-    assert show_bytes_of(13_100_000_000, 18_400_000_000) == "13.1/18.4 GB"
-    assert show_bytes_of(900_000_000, 18_400_000_000) == "0.9/18.4 GB"
-    assert show_bytes_of(0, 5) == "0/5 B"
+    assert show_size_of(13_100_000_000, 18_400_000_000) == "13.1/18.4 GB"
+    assert show_size_of(900_000_000, 18_400_000_000) == "0.9/18.4 GB"
+    assert show_size_of(0, 5) == "0/5 B"
 
 
 @pytest.mark.parametrize(

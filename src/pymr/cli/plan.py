@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pymr.cli.settings import request_of, resolved_settings, run_options
-from pymr.observe.quantity import show_bytes, show_many
+from pymr.observe.quantity import show_many, show_size
 from pymr.runner.find import committed_manifest
 from pymr.runner.plan import Plan, plan_run
 from pymr.runner.pool import Pool
@@ -85,19 +85,19 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     functions = ["mapper", *(name for name in ("combiner", "reducer") if facts[name])]
     lines = [
         f"job     {facts['name']}   {facts['worker']}: {', '.join(functions)}",
-        f"input   {show_many(facts['files'], 'file')}, {show_bytes(facts['bytes'])},"
+        f"input   {show_many(facts['files'], 'file')}, {show_size(facts['bytes'])},"
         f" one mapper call per {_call(facts['mapper_input'])}",
         f"tasks   {facts['map_tasks']} map, {facts['reduce_tasks']} reduce,"
         f" by {show_many(facts['workers'], 'worker')}",
-        f"memory  {show_bytes(facts['memory_bytes'])} for buffers; a map task spills at"
-        f" {show_bytes(facts['spill_bytes_max'])}",
+        f"memory  {show_size(facts['memory_bytes'])} for buffers; a map task spills at"
+        f" {show_size(facts['spill_bytes_max'])}",
         f"output  {facts['output']}, {show_many(facts['parts'], facts['output_format'] + ' part')}",
     ]
     for task in facts["tasks"][:TASKS_SHOWN]:
         first, more = task["splits"][0], len(task["splits"]) - 1
         others = f" and {more} more" if more else ""
         lines.append(
-            f"  map-{task['task']:04d}  {show_bytes(task['bytes']):>9}"
+            f"  map-{task['task']:04d}  {show_size(task['bytes']):>9}"
             f"  {first['input']} [{first['start']}:{first['end']}]{others}"
         )
     if len(facts["tasks"]) > TASKS_SHOWN:

@@ -13,7 +13,7 @@ from pymr.core.spec import Attempt
 from pymr.errors import PymrError
 from pymr.observe.failure import render_failure
 from pymr.observe.feed import encode_entry
-from pymr.observe.quantity import show_bytes, show_duration, show_many
+from pymr.observe.quantity import show_duration, show_many, show_size
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
 from pymr.runner.find import FoundRun, committed_manifest, find_run, history_of, state_of
 
@@ -97,7 +97,7 @@ def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
     if snapshot.started is not None:
         yield f"worker  {snapshot.worker}: {', '.join(snapshot.functions)}"
         files = show_many(snapshot.input_files, "file")
-        yield f"input   {files}, {show_bytes(snapshot.input_bytes)}"
+        yield f"input   {files}, {show_size(snapshot.input_bytes)}"
         yield f"took    {show_duration((snapshot.finished or snapshot.time) - snapshot.started)}"
         yield from _phase("map", snapshot.map)
         yield from _phase("reduce", snapshot.reduce)
@@ -118,7 +118,7 @@ def _result(found: FoundRun) -> Iterator[str]:
         return
     yield (
         f"result  {show_many(manifest.records, 'row')} in {show_many(len(manifest.parts), 'part')},"
-        f" {show_bytes(manifest.bytes)}"
+        f" {show_size(manifest.bytes)}"
     )
     for name, count in manifest.counters.items():
         yield f"counter {name} {count:,}"

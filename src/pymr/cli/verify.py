@@ -6,7 +6,7 @@ import click
 
 from pymr.errors import IntegrityError
 from pymr.names import STATE, SUCCESS
-from pymr.observe.quantity import show_bytes, show_many
+from pymr.observe.quantity import show_many, show_size
 from pymr.runner.find import find_run
 from pymr.store.local import LocalStore
 from pymr.task.commit import Difference, verify_output
@@ -43,7 +43,7 @@ def command(run: str, as_json: bool) -> None:
         click.echo(
             f"✓ {found.name}: {show_many(len(manifest.parts), 'part')},"
             f" {show_many(manifest.records, 'row')},"
-            f" {show_bytes(manifest.bytes)}: every digest is the manifest's"
+            f" {show_size(manifest.bytes)}: every digest is the manifest's"
         )
 
 

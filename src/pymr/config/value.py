@@ -95,7 +95,7 @@ def quote(raw: object) -> str:
     return "a table" if isinstance(raw, dict) else f"a value of type {type(raw).__name__}"
 
 
-def show_size(size: float) -> str:
+def spell_size(size: float) -> str:
     """Return `size` in bytes as the user would write it: `64M`, `1.5G`, `1000`."""
     for unit in ("T", "G", "M", "K"):
         scaled = size / _UNITS[unit]
@@ -188,7 +188,7 @@ def size(minimum: int, maximum: int, *, example: str) -> Kind:
         example=example,
         types=(int, str),
         parse=_parse_size,
-        show=show_size,
+        show=spell_size,
         minimum=minimum,
         maximum=maximum,
     )

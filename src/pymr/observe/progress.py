@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from pymr.core import events
 from pymr.core.events import Entry
 from pymr.observe.quantity import (
-    show_bytes,
-    show_bytes_of,
     show_count,
     show_duration,
     show_many,
+    show_size,
+    show_size_of,
 )
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
 from pymr.text_form import show_text
@@ -205,7 +205,7 @@ def live_lines(snapshot: Snapshot, output: str, bytes_s: float, records_s: float
     if snapshot.reduce.tasks:
         tasks += f", {show_many(snapshot.reduce.tasks, 'reduce task')}"
     workers = show_many(snapshot.workers, "worker")
-    read = f"{show_many(snapshot.input_files, 'file')}, {show_bytes(snapshot.input_bytes)}"
+    read = f"{show_many(snapshot.input_files, 'file')}, {show_size(snapshot.input_bytes)}"
     lines = [
         f"  job     {name}   {worker}: {', '.join(snapshot.functions)}   on local, {workers}",
         f"  input   {read}  →  {tasks}",
@@ -239,9 +239,9 @@ def _facts(state: PhaseState, bytes_s: float, records_s: float) -> list[str]:
     """Return tasks, bytes, rates and time left, as far as they are known."""
     facts = [f"{state.committed}/{show_many(state.tasks, 'task')}"]
     if state.bytes_total:
-        facts.append(show_bytes_of(state.bytes_done, state.bytes_total))
+        facts.append(show_size_of(state.bytes_done, state.bytes_total))
     if bytes_s:
-        facts.append(f"{show_bytes(bytes_s)}/s")
+        facts.append(f"{show_size(bytes_s)}/s")
     if records_s:
         facts.append(f"{show_count(records_s)} rec/s")
     left = state.bytes_total - state.bytes_done

@@ -9,13 +9,13 @@ _COUNT_UNITS = ("", " k", " M", " G", " T")
 _EXACT_MAX = 100_000  # counts up to here are shown to the last digit
 
 
-def show_bytes(size: float) -> str:
+def show_size(size: float) -> str:
     """Return `18.4 GB`, `96 MB`, `512 B`."""
     number, unit = _scaled(size, _BYTE_UNITS)
     return f"{number} {unit}"
 
 
-def show_bytes_of(done: float, total: float) -> str:
+def show_size_of(done: float, total: float) -> str:
     """Return `13.1/18.4 GB`: both in the unit of the total."""
     number, unit = _scaled(total, _BYTE_UNITS)
     return f"{_digits(done / 1000 ** _BYTE_UNITS.index(unit))}/{number} {unit}"

@@ -1,4 +1,4 @@
-"""The end of a run in words: what came of it, or why nothing did. At most 15 lines each.
+"""What came of a run that is committed, in words: at most 15 lines.
 
 Everything that a user's data can put into these lines is escaped; what to do next is always a
 command or a setting that exists.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pymr.core.spec import Receipt
-from pymr.observe.quantity import show_bytes, show_count, show_elapsed, show_many, show_percent
+from pymr.observe.quantity import show_count, show_elapsed, show_many, show_percent, show_size
 from pymr.observe.snapshot import PhaseState, Snapshot
 from pymr.task.manifest import Manifest, Settings
 from pymr.text_form import show_text
@@ -50,16 +50,16 @@ def render_success(
 
 def _headline(manifest: Manifest, name: str) -> str:
     ledger = manifest.ledger
-    read = f"{show_bytes(ledger['bytes_in'])}, {show_many(ledger['records_in'], 'record')} in"
+    read = f"{show_size(ledger['bytes_in'])}, {show_many(ledger['records_in'], 'record')} in"
     wrote = f"{show_many(manifest.records, 'record')} out, {show_many(len(manifest.parts), 'part')}"
     took = show_elapsed(manifest.finished - manifest.created)
-    return f"✓ {name} done in {took}   {read} → {wrote}, {show_bytes(manifest.bytes)}"
+    return f"✓ {name} done in {took}   {read} → {wrote}, {show_size(manifest.bytes)}"
 
 
 def _books(manifest: Manifest) -> str:
     """Return the sums of the ledger as one equation, exact to the record."""
     ledger = manifest.ledger
-    read = f"  books balance: {show_bytes(ledger['bytes_in'])} read once, "
+    read = f"  books balance: {show_size(ledger['bytes_in'])} read once, "
     emitted, written = ledger["emitted"], ledger["written"]["records"]
     if not manifest.settings.reducers:
         return f"{read}{emitted:,} emitted = written"

@@ -3,7 +3,7 @@
     file ─ preads or a decoded stream ─► LineCutter ─ chunks ─► TextDecoder ─► (offset, data)
 
 Laws: the calls of all splits of a file, in order, are the same for every way to cut it into
-runs of whole grid cells; each record is in exactly one call; digests and bytes of the splits
+stretches of whole grid cells; each record is in exactly one call; digests and bytes of the splits
 add up to those of the file.
 """
 
@@ -140,7 +140,7 @@ class SplitReader:
         )
         return raw, raw.read, split.end
 
-    def _runs(self) -> Iterator[tuple[int, bytes, str]]:
+    def _stretches(self) -> Iterator[tuple[int, bytes, str]]:
         """Yield the chunks, decoded."""
         start = self._split.start
         cutter = LineCutter(
@@ -161,12 +161,12 @@ class SplitReader:
         self._finish()
 
     def _text(self) -> Iterator[Call]:
-        for offset, _, text in self._runs():
+        for offset, _, text in self._stretches():
             yield offset, text
 
     def _lines(self) -> Iterator[Call]:
         split = self._splitter.split
-        return chain.from_iterable(split(*run) for run in self._runs())
+        return chain.from_iterable(split(*stretch) for stretch in self._stretches())
 
     def _whole(self) -> Iterator[Call]:
         if self._split.start == 0:

@@ -5,7 +5,7 @@ Laws:
   are data;
 - a line belongs to the grid cell in which its first byte lies, so the chunks are a function
   of the file alone, wherever a split begins or ends;
-- a chunk is a run of bytes of the file: `offset + len(raw)` is where it ends. Where a line
+- a chunk is a stretch of bytes of the file: `offset + len(raw)` is where it ends. Where a line
   is left out (too long, not text), the chunk ends before it and another begins after it.
 """
 
@@ -21,7 +21,7 @@ from pymr.records.encoding import UTF_8, is_transcoded, normalise_encoding, unde
 BOM = b"\xef\xbb\xbf"
 LONG_CHUNK_BYTES = 4 << 20  # where a copy of the rest of a read costs little beside the chunk
 
-Run = tuple[int, bytes]  # bytes of the file at an offset, whole lines
+Stretch = tuple[int, bytes]  # bytes of the file at an offset, whole lines
 
 
 class LineCutter:
@@ -66,7 +66,7 @@ class LineCutter:
                 break
         self._position = self._base + (newline + 1 if newline >= 0 else len(self._data))
 
-    def __iter__(self) -> Iterator[Run]:
+    def __iter__(self) -> Iterator[Stretch]:
         """Yield the chunks."""
         while self._position < self._end:
             start = self._position
@@ -125,12 +125,12 @@ class LineCutter:
         self._data = b""
         self.skip_line()
 
-    def _within_limit(self, offset: int, raw: bytes) -> Iterator[Run]:
+    def _within_limit(self, offset: int, raw: bytes) -> Iterator[Stretch]:
         """Yield `raw` without its long lines."""
         if len(raw) <= self._line_bytes_max:
             yield offset, raw
             return
-        yield from runs_of(offset, raw, self._is_within_limit)
+        yield from stretches_of(offset, raw, self._is_within_limit)
 
     def _is_within_limit(self, offset: int, line: bytes) -> bool:
         if len(line) - line.endswith(b"\n") <= self._line_bytes_max:
@@ -139,8 +139,10 @@ class LineCutter:
         return False
 
 
-def runs_of(offset: int, raw: bytes, is_good: Callable[[int, bytes], bool]) -> Iterator[Run]:
-    """Yield the longest runs of lines of `raw` for which `is_good(offset, line)` holds."""
+def stretches_of(
+    offset: int, raw: bytes, is_good: Callable[[int, bytes], bool]
+) -> Iterator[Stretch]:
+    """Yield the longest stretches of lines of `raw` for which `is_good(offset, line)` holds."""
     begin = position = 0
     while position < len(raw):
         newline = raw.find(b"\n", position)
@@ -199,8 +201,8 @@ class TextDecoder:
                     line=self._line_number(at),
                 ) from error
             case "skip":
-                for start, run in runs_of(offset, raw, self._keep):
-                    yield start, run, run.decode(self._encoding)
+                for start, stretch in stretches_of(offset, raw, self._keep):
+                    yield start, stretch, stretch.decode(self._encoding)
             case handler:
                 lines = raw.split(b"\n")
                 self.replaced += sum(not self._is_text(line) for line in lines)

@@ -11,7 +11,7 @@ from pymr.core.spec import InputFile, MapWork, Receipt, Split, SplitReceipt
 from pymr.errors import PymrError
 from pymr.records.part import PartWriter
 from pymr.records.split_reader import SplitReader, line_number, lines_in, open_split
-from pymr.shuffle.buffer import MapBuffer
+from pymr.shuffle.engine import map_buffer
 from pymr.task.attempt import AttemptContext, Ticker, call_hook
 from pymr.task.blame import find_bad_record, show_record, user_error
 from pymr.task.call import combine_of, emit_all
@@ -32,7 +32,7 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     if context.spec.shape.reducer is None:
         return _run_map_only(context, work)
     spec, attempt = context.spec, context.attempt
-    buffer = MapBuffer(
+    buffer = map_buffer(
         partitions=spec.reducers,
         limits=spec.limits,
         spill_folder=attempt.tmp,
@@ -194,7 +194,7 @@ class _Checker:
     """Checks what `emit` would refuse, and keeps nothing."""
 
     def __init__(self, context: AttemptContext) -> None:
-        self._buffer = MapBuffer(
+        self._buffer = map_buffer(
             partitions=max(1, context.spec.reducers),
             limits=msgspec.structs.replace(context.spec.limits, spill_bytes_max=1 << 62),
             spill_folder=context.attempt.tmp,

@@ -9,6 +9,7 @@ mod keys;
 mod map_buffer;
 mod merge;
 mod object;
+mod output;
 mod process;
 mod record_groups;
 mod records;
@@ -26,7 +27,7 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
-    use super::{cursor, emit, fingerprint, keys, process, value_decode, value_encode};
+    use super::{cursor, emit, fingerprint, keys, output, process, value_decode, value_encode};
     use pyo3::prelude::*;
     use pyo3::types::{PyBytes, PyList};
     use xxhash_rust::xxh3;
@@ -36,11 +37,14 @@ mod _native {
     #[pymodule_export]
     use super::map_buffer::RecordBuffer;
     #[pymodule_export]
+    use super::output::RowWriter;
+    #[pymodule_export]
     use super::run::{Run, merge_to_run, merge_to_spill};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        emit::install(&module.py().get_type::<RecordBuffer>())
+        emit::install(&module.py().get_type::<RecordBuffer>())?;
+        output::install(&module.py().get_type::<RowWriter>())
     }
 
     /// Return the 64-bit XXH3 hash of `data`.
@@ -103,7 +107,9 @@ mod _native {
         let mut raw = Vec::new();
         match cursor::unpack(data, &mut raw).map_err(|trouble| trouble.into_py(py))? {
             Some(()) => Ok(PyBytes::new(py, &raw)),
-            None => Err(keys::CorruptDataError::new_err("a block cannot be decompressed")),
+            None => Err(keys::CorruptDataError::new_err(
+                "a block cannot be decompressed",
+            )),
         }
     }
 

@@ -6,6 +6,7 @@ mod emit;
 mod fingerprint;
 mod group_merge;
 mod keys;
+mod lines;
 mod map_buffer;
 mod merge;
 mod object;
@@ -27,7 +28,9 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
-    use super::{cursor, emit, fingerprint, keys, output, process, value_decode, value_encode};
+    use super::{
+        cursor, emit, fingerprint, keys, lines, output, process, value_decode, value_encode,
+    };
     use pyo3::prelude::*;
     use pyo3::types::{PyBytes, PyList};
     use xxhash_rust::xxh3;
@@ -66,6 +69,24 @@ mod _native {
     #[pyo3(signature = (key, values, /))]
     fn fingerprint_sum(key: &[u8], values: &Bound<'_, PyList>) -> PyResult<u128> {
         fingerprint::sum(key, values)
+    }
+
+    /// Return the number of `\n` in `data`.
+    #[pyfunction]
+    #[pyo3(signature = (data, /))]
+    fn count_newlines(data: &[u8]) -> usize {
+        lines::count_newlines(data)
+    }
+
+    /// Return `offset`, where `data` begins, and the offsets behind each `\n` in it.
+    #[pyfunction]
+    #[pyo3(signature = (offset, data, /))]
+    fn line_offsets<'py>(
+        py: Python<'py>,
+        offset: u64,
+        data: &[u8],
+    ) -> PyResult<Bound<'py, PyList>> {
+        lines::offsets(py, offset, data)
     }
 
     /// Return the bytes of `key`; their order is the key order.

@@ -12,6 +12,12 @@ def xxh3_128(data: bytes, /) -> int:
 def fingerprint_sum(key: bytes, values: list[bytes], /) -> int:
     """Return the sum of the fingerprints of `key` with each of `values`, modulo 2**128."""
 
+def count_newlines(data: bytes, /) -> int:
+    r"""Return the number of `\n` in `data`."""
+
+def line_offsets(offset: int, data: bytes, /) -> list[int]:
+    r"""Return `offset`, where `data` begins, and the offsets behind each `\n` in it."""
+
 def encode_key(key: Any, /) -> bytes:
     """Return the bytes of `key`; their order is the key order.
 

@@ -247,7 +247,8 @@ impl Cursor {
         self.ahead.resize(size, 0);
         self.ahead_at = block.offset;
         let (file, offset) = (self.file.as_ref(), block.offset);
-        self.source.read(file, &mut self.ahead, offset, self.attached)
+        self.source
+            .read(file, &mut self.ahead, offset, self.attached)
     }
 }
 

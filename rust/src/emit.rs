@@ -166,18 +166,23 @@ unsafe fn named(
     let (args, names) = unsafe {
         let names = Bound::from_borrowed_ptr_or_opt(py, names);
         let names = names.map(|names| names.cast_into_unchecked::<PyTuple>());
-        let total = count as usize + names.as_ref().map_or(0, |names| names.len());
+        let total = count as usize + names.as_ref().map_or(0, pyo3::types::PyTupleMethods::len);
         (std::slice::from_raw_parts(args, total), names)
     };
     let mut found = [ptr::null_mut(); 2];
     let refusal = || PyTypeError::new_err("emit() takes a key and a value: emit(key, value)");
-    let places = (0..count as usize).map(Ok).chain(names.iter().flatten().map(|name| {
-        match name.extract::<String>()?.as_str() {
-            "key" => Ok(0),
-            "value" => Ok(1),
-            _ => Err(refusal()),
-        }
-    }));
+    let places = (0..count as usize)
+        .map(Ok)
+        .chain(
+            names
+                .iter()
+                .flatten()
+                .map(|name| match name.extract::<String>()?.as_str() {
+                    "key" => Ok(0),
+                    "value" => Ok(1),
+                    _ => Err(refusal()),
+                }),
+        );
     for (place, &arg) in places.zip(args) {
         let slot: &mut *mut ffi::PyObject = found.get_mut(place?).ok_or_else(refusal)?;
         if !slot.is_null() {

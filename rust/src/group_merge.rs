@@ -4,8 +4,8 @@
 //! group as a chain of lists, so `sum(values)` runs without a call of ours for each. The merge is
 //! entered by one caller at a time: unpickling a value may run code that asks for the next one.
 use crate::bytes;
-use crate::combine::Mode;
 use crate::combine::Group;
+use crate::combine::Mode;
 use crate::keys;
 use crate::merge::Merge;
 use crate::run::{Run, mode_of, open_merge};

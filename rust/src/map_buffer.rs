@@ -163,13 +163,13 @@ impl RecordBuffer {
             return Err(self.misuse());
         }
         let settings = &self.settings;
-        let value = settings.one.as_ref().map_or(value, |one| one.as_ptr());
+        let value = settings.one.as_ref().map_or(value, pyo3::Py::as_ptr);
         if settings.partition_of.is_none() {
             // SAFETY: we are the owner, and no code of the user runs: all types are exact.
             let inner = unsafe { &mut *self.inner.get() };
             // SAFETY: they are objects, as the caller says.
             let fast = unsafe { encode_fast(&mut inner.last, key, value) };
-            if let Some((tag, rest, int, encoded)) = fast.as_ref().map(|found| found.parts())
+            if let Some((tag, rest, int, encoded)) = fast.as_ref().map(super::emit::Fast::parts)
                 && rest.len() < settings.key_bytes_max
                 && encoded.1 <= settings.value_bytes_max
                 && (settings.normalized.is_none() || rest.is_ascii())

@@ -18,10 +18,10 @@ pub struct Merge {
     cursors: Vec<Cursor>,
     tree: Vec<u32>, // tree[0] is the winner, the others the losers of each match
     pub key: Vec<u8>,
-    pub is_open: bool,  // the winner's entry belongs to the group
+    pub is_open: bool,   // the winner's entry belongs to the group
     pub position: usize, // in the values of that entry
-    pub count: u64,     // values of the group so far
-    pub reduced: u64,   // values of all groups so far
+    pub count: u64,      // values of the group so far
+    pub reduced: u64,    // values of all groups so far
     pub groups: u64,
     pub largest: u64,
     pub largest_key: Vec<u8>,

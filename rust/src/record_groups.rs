@@ -34,7 +34,11 @@ pub fn write(records: &mut Records, out: &mut RunWriter<'_>) -> Result<Combined,
         out.add_values(count, values)
     })?;
     Ok(Combined {
-        values_in: if is_combined { records.emitted - singles } else { 0 },
+        values_in: if is_combined {
+            records.emitted - singles
+        } else {
+            0
+        },
         values_out: if is_combined { written - singles } else { 0 },
     })
 }

@@ -47,7 +47,9 @@ impl Run {
             codec,
             checksum,
         };
-        let index = partitions.into_iter().map(|rows| rows.into_iter().map(block).collect());
+        let index = partitions
+            .into_iter()
+            .map(|rows| rows.into_iter().map(block).collect());
         Run {
             source: Arc::new(Source {
                 name,
@@ -58,6 +60,13 @@ impl Run {
             index: index.collect(),
             counted: true,
             spill: None,
+        }
+    }
+
+    /// Remove the file, if this is a spill; it may be called twice.
+    fn remove(&self) {
+        if let Some(path) = &self.spill {
+            let _ = std::fs::remove_file(path); // Who gave the folder removes it, too.
         }
     }
 }
@@ -87,9 +96,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if let Some(path) = &self.spill {
-            let _ = std::fs::remove_file(path); // Who gave the folder removes it, too.
-        }
+        self.remove();
     }
 }
 
@@ -109,7 +116,13 @@ pub type Sealed = (u64, u64, u128, u128, u64);
 /// What is known of a written run, for Python.
 pub fn sealed(written: &Written) -> Sealed {
     let sum = written.sum;
-    (sum.records, sum.bytes, sum.fingerprint, written.digest, written.size)
+    (
+        sum.records,
+        sum.bytes,
+        sum.fingerprint,
+        written.digest,
+        written.size,
+    )
 }
 
 /// Return the mode of a built-in's name.

@@ -185,7 +185,11 @@ impl<'a> RunWriter<'a> {
         let block = std::mem::take(&mut self.block);
         let packed = self.pack(&block)?;
         let codec = if packed { LZ4 } else { STORED };
-        let data = if packed { std::mem::take(&mut self.packed) } else { Vec::new() };
+        let data = if packed {
+            std::mem::take(&mut self.packed)
+        } else {
+            Vec::new()
+        };
         let stored: &[u8] = if packed { &data } else { &block };
         self.blocks.push(Block {
             offset: self.size,

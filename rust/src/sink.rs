@@ -42,10 +42,17 @@ impl SpillFile {
             error,
         };
         let make = || -> io::Result<(PathBuf, File)> {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
             let path = Path::new(folder).join(fresh_name()?);
             let mut options = OpenOptions::new();
-            let file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+            let file = options
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?;
             Ok((path, file))
         };
         let (path, file) = make().map_err(failure)?;

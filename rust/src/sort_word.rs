@@ -68,7 +68,7 @@ mod tests {
         for length in 0..14 {
             for last in [0u8, 1, 0x40, 0xFF] {
                 let mut key = vec![0x40; length];
-                key.extend([0, last][..1 + usize::from(length % 2 == 0)].iter());
+                key.extend([0, last][..=usize::from(length % 2 == 0)].iter());
                 keys.push(key.clone());
                 keys.push(key);
             }
@@ -80,6 +80,9 @@ mod tests {
         sort_words(&mut words, |id| &keys[id as usize]);
         let mut expected: Vec<u32> = (0..keys.len() as u32).collect();
         expected.sort_by_key(|&id| (id % 3, &keys[id as usize], id));
-        assert_eq!(words.iter().map(|&word| word as u32).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            words.iter().map(|&word| word as u32).collect::<Vec<_>>(),
+            expected
+        );
     }
 }

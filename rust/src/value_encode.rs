@@ -151,7 +151,11 @@ fn put_int(int: &Bound<'_, PyInt>, out: &mut Vec<u8>) -> PyResult<()> {
     }
     let py = int.py();
     let negative = int.lt(0)?;
-    let magnitude = if negative { int.call_method0("__invert__")? } else { int.as_any().clone() };
+    let magnitude = if negative {
+        int.call_method0("__invert__")?
+    } else {
+        int.as_any().clone()
+    };
     let bits: usize = magnitude.call_method0("bit_length")?.extract()?;
     let length = (bits + 8) / 8; // with the sign
     let options = PyDict::new(py);

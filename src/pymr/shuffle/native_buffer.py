@@ -26,6 +26,15 @@ from pymr.store.base import ObjectWriter
 class NativeMapBuffer(RecordBuffer):
     """`MapBuffer`, compiled; `combine` is None or a built-in."""
 
+    _partitions: int
+    _limits: Limits
+    _spill_folder: str
+    _combine: str | None
+    _spills: list[Run]
+    _spill_count: int
+    _merged_in: int
+    _merged_out: int
+
     def __new__(  # noqa: PLR0913 - keyword-only, each a part of the job
         cls,
         *,
@@ -48,13 +57,13 @@ class NativeMapBuffer(RecordBuffer):
             value_bytes_max=limits.value_bytes_max,
             spill_folder=spill_folder,
             combine=name,
-            partition_of=partitioner and partial(_partition, partitioner, partitions),
-            normalized=normalize and partial(_normalized, normalize),
+            partition_of=partial(_partition, partitioner, partitions) if partitioner else None,
+            normalized=partial(_normalized, normalize) if normalize else None,
             count_only=count_only,
         )
         self._partitions, self._limits = partitions, limits
         self._spill_folder, self._combine = spill_folder, name
-        self._spills: list[Run] = []
+        self._spills = []
         self._spill_count = 0
         self._merged_in = self._merged_out = 0
         return self
@@ -101,6 +110,8 @@ class NativeMapBuffer(RecordBuffer):
 
     def discard(self) -> None:
         """Remove the spills; may be called at any time, also twice."""
+        for run in self._spills:  # An exception's traceback may hold them for long.
+            run.remove()
         self._spills = []
 
     def _make_room(self) -> None:
@@ -116,6 +127,9 @@ class NativeMapBuffer(RecordBuffer):
             self._combine,
             self._spill_folder,
         )
+        for merged in runs:
+            merged.remove()
+        self._spills.append(run)
         self._count_merged(moved)
         self._spill_count += 1
         return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 from pymr._native import GroupMerge, Run, decode_key, merge_to_spill
@@ -40,8 +41,9 @@ class NativeReduceMerge:
         self._reduce = reduce
         self._runs = [
             Run(source.name, [source.footer.index[partition].blocks], source.read_at, path)
-            for source, path in zip(sources, paths or [None] * len(sources), strict=True)
+            for source, path in zip(sources, paths or repeat(None, len(sources)), strict=True)
         ]
+        self._spilled: list[Run] = []
         self._read_before = EdgeSum()  # by merges into spills
         self._groups: GroupMerge | None = None
 
@@ -82,6 +84,9 @@ class NativeReduceMerge:
 
     def discard(self) -> None:
         """Remove the spills; the end of the iteration does so too."""
+        for run in self._spilled:  # An exception's traceback may hold them for long.
+            run.remove()
+        self._spilled = []
         self._runs = []
 
     def _merge(self, runs: Sequence[Run]) -> Run:
@@ -93,4 +98,7 @@ class NativeReduceMerge:
         self.combined_in += values_in
         self.combined_out += values_out
         self.spills += 1
+        for merged in runs:
+            merged.remove()
+        self._spilled.append(run)
         return run

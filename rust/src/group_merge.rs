@@ -1,4 +1,4 @@
-//! The groups of a reduce task as Python sees them: a key, and its values in batches.
+//! The groups of a reduce task as Python sees them: a key, and its values in portions.
 //!
 //! A key is decoded once. Values reach the reducer as the iterator of a tuple, or for a large
 //! group as a chain of lists, so `sum(values)` runs without a call of ours for each. The merge is
@@ -15,10 +15,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-const BATCH_VALUES: usize = 4096;
-const BATCH_BYTES: usize = 256 << 10; // encoded; a value that is larger comes alone
+const PORTION_VALUES: usize = 4096;
+const PORTION_BYTES: usize = 256 << 10; // encoded; a value that is larger comes alone
 const ONCE: &str = "values can be iterated once; use list(values)";
 
 static CHAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -27,7 +28,8 @@ static CHAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 #[pyclass(frozen, module = "pymr._native")]
 pub struct GroupMerge {
     merge: Mutex<Merge>,
-    mode: Mode, // of the built-in reducer
+    group: AtomicU64, // the number of the open group
+    mode: Mode,       // of the built-in reducer
     at_end: Py<PyAny>,
 }
 
@@ -47,6 +49,7 @@ impl GroupMerge {
         let merge = open_merge(&runs, partition, true).map_err(|trouble| trouble.into_py(py))?;
         Ok(GroupMerge {
             merge: Mutex::new(merge),
+            group: AtomicU64::new(0),
             mode: mode_of(reduce)?,
             at_end,
         })
@@ -60,6 +63,8 @@ impl GroupMerge {
         let (py, me) = (slf.py(), slf.get());
         let mut merge = me.enter()?;
         let more = merge.next_group().map_err(|trouble| trouble.into_py(py))?;
+        me.group
+            .store(merge.groups + u64::from(!more), Ordering::Relaxed);
         if !more {
             drop(merge);
             me.at_end.call0(py)?;
@@ -116,7 +121,7 @@ pub struct GroupValues {
 #[pymethods]
 impl GroupValues {
     fn __iter__<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        if self.is_taken || self.is_over()? {
+        if self.is_taken || self.is_over() {
             return Err(PyRuntimeError::new_err(ONCE));
         }
         self.is_taken = true;
@@ -124,7 +129,7 @@ impl GroupValues {
     }
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if self.is_over()? {
+        if self.is_over() {
             return Err(PyRuntimeError::new_err(ONCE));
         }
         self.iterator.bind(py).clone().next().transpose()
@@ -132,20 +137,20 @@ impl GroupValues {
 }
 
 impl GroupValues {
-    fn is_over(&self) -> PyResult<bool> {
-        Ok(self.merge.get().enter()?.groups != self.group)
+    fn is_over(&self) -> bool {
+        self.merge.get().group.load(Ordering::Relaxed) != self.group
     }
 }
 
-/// The batches of a large group behind its first.
+/// The portions of a large group behind its first.
 #[pyclass(frozen, module = "pymr._native")]
-struct Batches {
+struct Portions {
     merge: Py<GroupMerge>,
     group: u64,
 }
 
 #[pymethods]
-impl Batches {
+impl Portions {
     fn __iter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
@@ -155,17 +160,17 @@ impl Batches {
         if merge.groups != self.group {
             return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
         }
-        let batch = next_batch(py, &mut merge)?;
-        match batch.failed {
-            Some(error) if batch.values.is_empty() => Err(error),
-            _ if batch.values.is_empty() => Ok(None),
-            _ => Ok(Some(PyList::new(py, batch.values)?)),
+        let portion = next_portion(py, &mut merge)?;
+        match portion.failed {
+            Some(error) if portion.values.is_empty() => Err(error),
+            _ if portion.values.is_empty() => Ok(None),
+            _ => Ok(Some(PyList::new(py, portion.values)?)),
         }
     }
 }
 
 /// Some values, and why there are no more of them, if that is an error.
-struct Batch<'py> {
+struct Portion<'py> {
     values: Vec<Bound<'py, PyAny>>,
     failed: Option<PyErr>,
 }
@@ -177,11 +182,11 @@ fn group_values<'py>(
     first: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
-    let mut batch = next_batch(py, merge)?;
-    batch.values.splice(..0, first);
-    let tuple = PyTuple::new(py, batch.values)?;
+    let mut portion = next_portion(py, merge)?;
+    portion.values.splice(..0, first);
+    let tuple = PyTuple::new(py, portion.values)?;
     let iterator = if merge.is_open {
-        let rest = Batches {
+        let rest = Portions {
             merge: slf.clone().unbind(),
             group: merge.groups,
         };
@@ -202,7 +207,7 @@ fn group_values<'py>(
 }
 
 /// Decode some more values of the group; at one that fails, the merge stays where it is.
-fn next_batch<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Batch<'py>> {
+fn next_portion<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Portion<'py>> {
     let mut values = Vec::new();
     let mut size = 0;
     while merge.is_open {
@@ -214,9 +219,11 @@ fn next_batch<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Batch<'py>> {
                 return Err(entry.corrupt().into_py(py));
             };
             let length = end - position;
-            if !values.is_empty() && (size + length > BATCH_BYTES || values.len() == BATCH_VALUES) {
+            if !values.is_empty()
+                && (size + length > PORTION_BYTES || values.len() == PORTION_VALUES)
+            {
                 merge.position = position;
-                return Ok(Batch {
+                return Ok(Portion {
                     values,
                     failed: None,
                 });
@@ -225,7 +232,7 @@ fn next_batch<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Batch<'py>> {
                 Ok(value) => values.push(value),
                 Err(error) => {
                     merge.position = position;
-                    return Ok(Batch {
+                    return Ok(Portion {
                         values,
                         failed: Some(error),
                     });
@@ -236,7 +243,7 @@ fn next_batch<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Batch<'py>> {
         }
         step(py, merge)?;
     }
-    Ok(Batch {
+    Ok(Portion {
         values,
         failed: None,
     })

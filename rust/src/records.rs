@@ -34,7 +34,7 @@ pub struct Records {
     pub arena: Vec<u8>,   // varint length, key, varint length, value; and so on
     pub words: Vec<u128>, // of the plain records; the id is the offset in the arena
     bytes_max: usize,
-    peak: [usize; 3], // the most of log, arena and words since they were allocated
+    kept: [usize; 3], // bytes of log, arena and words that were used before and not given back
     is_skipped: bool, // the table is left alone
     misses: u32,
     hits: u32,
@@ -52,34 +52,34 @@ impl Records {
             arena: Vec::new(),
             words: Vec::new(),
             bytes_max: bytes_max.min(BYTES_MAX),
-            peak: [0; 3],
+            kept: [0; 3],
             is_skipped: false,
             misses: 0,
             hits: 0,
         }
     }
 
-    /// Whether it is time to spill, counting what a spill will need: the sort words of the table's
-    /// keys, their positions, and the values of the log in order.
+    /// Whether it is time to spill, counting memory that an earlier buffer has used and what a
+    /// spill will need: the sort words of the table's keys, their positions, and the values of the
+    /// log in order.
     #[inline(always)]
     pub fn is_full(&self) -> bool {
-        let held = self.table.bytes() + self.log.len() * 2 + self.table.keys * 40;
-        held + self.arena.len() + self.words.len() * 16 > self.bytes_max
+        let [log, arena, words] = self.kept;
+        let held = self.table.bytes()
+            + self.table.keys * 40
+            + (self.log.len() * 2).max(log)
+            + self.arena.len().max(arena)
+            + (self.words.len() * 16).max(words);
+        held > self.bytes_max
     }
 
-    /// Forget all records; memory that they used is kept, within the limit.
+    /// Forget all records; memory is kept where they used most of it.
     pub fn clear(&mut self) {
-        let sizes = [self.log.len(), self.arena.len(), self.words.len() * 16];
-        for (peak, size) in self.peak.iter_mut().zip(sizes) {
-            *peak = size.max(*peak);
-        }
-        if self.peak.iter().sum::<usize>() > self.bytes_max / 8 * 9 {
-            (self.log, self.arena, self.words) = (Vec::new(), Vec::new(), Vec::new());
-            self.peak = [0; 3];
-        }
-        self.log.clear();
-        self.arena.clear();
-        self.words.clear();
+        self.kept = [
+            emptied(&mut self.log, self.kept[0]),
+            emptied(&mut self.arena, self.kept[1]),
+            emptied(&mut self.words, self.kept[2]),
+        ];
         self.table.clear();
         self.emitted = 0;
         self.is_skipped = false;
@@ -224,6 +224,18 @@ impl Records {
             (self.misses, self.hits) = (0, 0);
         }
     }
+}
+
+/// Empty `list`, of which `kept` bytes had been used before, and return how many count now.
+fn emptied<T>(list: &mut Vec<T>, kept: usize) -> usize {
+    let used = size_of_val(&list[..]);
+    if used < kept / 2 {
+        *list = Vec::new(); // The records have changed their nature.
+        return 0;
+    }
+    list.clear();
+    // Counted short, so that buffers of much the same records do not get smaller and smaller.
+    kept.max(used / 4 * 3)
 }
 
 /// The one value of a combined entry of the table.

@@ -17,10 +17,10 @@ export UV_SYSTEM_CERTS := true
 bin := .venv/bin
 rust_sources := rust/Cargo.toml $(wildcard rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test bench clean
+.PHONY: help setup demo check test bench bench-quick clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 setup: .venv/built ## Build everything this folder needs, in .venv (quick the second time)
 
@@ -51,7 +51,8 @@ demo: setup ## Count the words of Python's own standard library
 	$(bin)/pymr cat pymr-out/demo | LC_ALL=C sort -t $$'\t' -k2,2nr -k1,1 | sed -n 1,10p
 
 check: setup ## Static checks: ruff, mypy, imports, house rules, cargo fmt and clippy
-	@$(bin)/ruff check
+	@requirements/toolchain.sh check > /dev/null
+	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
@@ -68,10 +69,15 @@ test: setup ## All tests, of Rust and of Python
 	    echo "skipped: the tests of Rust, which link libpython   get it: sudo apt install libpython$$version-dev"
 	    [ -z "$${CI:-}" ]
 	fi
-	$(bin)/pytest -n 2
+	# These two folders cover the core, the shuffle and the commit by themselves (pyproject.toml).
+	$(bin)/pytest -n 2 tests/unit tests/property --cov
+	$(bin)/pytest -n 2 --ignore=tests/unit --ignore=tests/property
 
-bench: setup ## Compare with what you would write by hand; adds to benchmarks/history
-	@$(bin)/python benchmarks/run.py
+bench: setup ## All measures beside other tools, installed into .bench; takes an hour or more
+	@$(bin)/python benchmarks/run.py --full
+
+bench-quick: setup ## The measures that change first, on small inputs: two minutes
+	@$(bin)/python benchmarks/run.py --no-peers word_count emit group_sum start_up
 
 clean: ## Remove what the other targets made
-	@rm -rf .venv rust/target pymr-out src/pymr/_native.*.so
+	@rm -rf .bench .venv rust/target pymr-out src/pymr/_native.*.so

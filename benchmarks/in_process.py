@@ -12,6 +12,7 @@ from command import remove
 from contest import Clocked
 
 import pymr
+from pymr.api import Builtin
 from pymr.core.plan import default_mappers, plan_map_tasks
 from pymr.core.spec import Attempt, AttemptSpec, JobSpec, MapSource, MapWork, Receipt, ReduceWork
 from pymr.records.discover import DiscoverRules, discover
@@ -70,11 +71,11 @@ def jobs() -> Iterator[tuple[str, pymr.Job]]:
     yield "emit, no combiner", _job(_emitting)
 
 
-def _job(mapper: Callable[[Any, str], None], combiner: pymr.Builtin | None = None) -> pymr.Job:
+def _job(mapper: Callable[[Any, str], None], combiner: Builtin | None = None) -> pymr.Job:
     return pymr.Job(mapper=mapper, reducer=_sum, combiner=combiner)
 
 
-def _bare(ctx: pymr.Context, chunk: str) -> None:
+def _bare(_ctx: pymr.Context, chunk: str) -> None:
     for _word in chunk.split():
         pass
 

@@ -13,9 +13,10 @@ import argparse
 import compileall
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import history
-from command import FOLDER, HERE, SideFailedError
+from command import FOLDER, HERE, SideFailedError, adopt_orphans
 from contest import Measure, Result, SkippedError, WrongAnswerError, hold
 from emit import emit
 from group_sum import SHOWN, group_sum
@@ -49,6 +50,7 @@ def main() -> int:
     # An installed PyMR has its bytecode; where Python may not write any, start-up doubles.
     compileall.compile_dir(SOURCE, quiet=1)
     FOLDER.mkdir(parents=True, exist_ok=True)
+    adopt_orphans()
     results: list[Result] = []
     problems: list[str] = []
     for build in _measures(arguments, _sizes(arguments)):
@@ -76,26 +78,21 @@ def _take(build: Callable[[], Measure], rounds: int) -> Result:
 
 
 def _measures(arguments: argparse.Namespace, sizes: Sizes) -> Iterator[Callable[[], Measure]]:
+    """Yield what makes each measure; its inputs are written when it is called."""
     with_peers = arguments.with_peers
+    builders: dict[str, list[Callable[[], Measure]]] = {
+        "start_up": [start_up],
+        "word_count": [partial(word_count, sizes, with_peers=with_peers)],
+        "emit": [partial(emit, sizes)],
+        "group_sum": [partial(group_sum, sizes, kind, with_peers=with_peers) for kind in SHOWN],
+        "scaling": [partial(scaling, sizes)],
+        "growth": [partial(growth, sizes)],
+        "memory": [partial(memory, sizes)],
+        "instructions": [instructions],
+    }
+    assert tuple(builders) == MEASURES
     for name in arguments.measures or MEASURES:
-        match name:
-            case "start_up":
-                yield start_up
-            case "word_count":
-                yield lambda: word_count(sizes, with_peers=with_peers)
-            case "emit":
-                yield lambda: emit(sizes)
-            case "group_sum":
-                for kind in SHOWN:
-                    yield lambda kind=kind: group_sum(sizes, kind, with_peers=with_peers)  # type: ignore[misc]
-            case "scaling":
-                yield lambda: scaling(sizes)
-            case "growth":
-                yield lambda: growth(sizes)
-            case "memory":
-                yield lambda: memory(sizes)
-            case "instructions":
-                yield instructions
+        yield from builders[name]
 
 
 def _arguments() -> argparse.Namespace:

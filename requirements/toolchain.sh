@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Print the Python to build with; say what this machine lacks, one line each, and how to get it.
+# `toolchain.sh check` looks for what `make check` needs besides.
 set -uo pipefail
 
 problems=0
@@ -35,6 +36,13 @@ echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null ||
 rust=$(cargo --version 2>/dev/null | sed -nE 's/^cargo 1\.([0-9]+).*/\1/p')
 if [ -z "$rust" ] || [ "$rust" -lt 85 ]; then
     lacks "Rust 1.85 or newer${rust:+ (cargo is 1.$rust)}   get it: curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y"
+fi
+
+if [ "${1:-}" = check ]; then
+    cargo fmt --version >/dev/null 2>&1 ||
+        lacks "rustfmt   get it: rustup component add rustfmt (or sudo apt install rustfmt)"
+    cargo clippy --version >/dev/null 2>&1 ||
+        lacks "clippy   get it: rustup component add clippy (or sudo apt install rust-clippy)"
 fi
 
 if [ "$problems" -gt 0 ]; then

@@ -1,11 +1,17 @@
-"""What every test runs in: a home that is nobody's, and no settings."""
+"""What every test runs in: a home that is nobody's, and no settings. And golden files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let golden files be made anew; what has changed is reviewed with the commit."""
+    parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,3 +25,16 @@ def _a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         for name in [name for name in os.environ if name.startswith("PYMR_")]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Return what compares a text with a golden file beside the test, or rewrites the file."""
+
+    def compare(name: str, text: str) -> None:
+        path: Path = request.path.with_name(f"{name}.txt")
+        if request.config.getoption("--rewrite-golden"):
+            path.write_text(text)
+        assert text == path.read_text(), "after a change on purpose: pytest --rewrite-golden"
+
+    return compare

@@ -1,4 +1,9 @@
-"""The sum of the values of each key by mrjob, on local processes: group_sum_mrjob.py TEXT OUTPUT."""
+"""The sum of the values of each key by mrjob, in local processes.
+
+    python group_sum_mrjob.py TEXT OUTPUT
+
+mrjob starts this file again for each of its tasks, with options of its own.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +22,12 @@ class GroupSum(MRJob):
     OUTPUT_PROTOCOL = TextProtocol
 
     def mapper(self, _: None, line: str) -> Iterator[tuple[str, int]]:
+        """Yield each word with its length."""
         for word in line.split():
             yield word, len(word)
 
     def reducer(self, word: str, values: Iterator[int]) -> Iterator[tuple[str, str]]:
+        """Yield the row of one word."""
         yield word, str(sum(values))
 
 

@@ -17,8 +17,6 @@ def main(text: str, output: str) -> None:
     conf = SparkConf().setMaster(f"local[{os.environ['PEER_WORKERS']}]").setAppName("group_sum")
     conf.set("spark.driver.memory", "4g").set("spark.ui.enabled", "false")
     conf.set("spark.local.dir", tempfile.gettempdir())
-    # Files of sums without their .crc companions, as the others write them.
-    conf.set("spark.hadoop.fs.file.impl", "org.apache.hadoop.fs.RawLocalFileSystem")
     spark = SparkContext(conf=conf)
     sums = spark.textFile(text).flatMap(pairs).groupByKey().mapValues(sum)
     sums.map(lambda pair: f"{pair[0]}\t{pair[1]}").saveAsTextFile(output)

@@ -8,7 +8,7 @@ def mapper(ctx: pymr.Context, chunk: str) -> None:
         ctx.emit("all", line)
 
 
-def reducer(ctx: pymr.Context, key: str, values: pymr.Values[str]) -> None:
+def reducer(ctx: pymr.Context, _key: str, values: pymr.Values[str]) -> None:
     lines = characters = 0
     for value in values:
         lines += 1

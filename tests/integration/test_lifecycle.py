@@ -226,7 +226,8 @@ def test_a_signal_stops_the_run_and_leaves_no_process(start_endless, number, cod
     assert list(cli.folder.rglob("part-*")) == []
     left = {path.name for path in (cli.folder / "out/_pymr").rglob("*") if path.is_file()}
     assert left <= {"journal", "events.jsonl", "CLAIM"}
-    assert "failed" in cli.run("show", "out").stdout
+    assert cli.run("show", "out").stdout.split()[2] == "interrupted"
+    assert cli.run("jobs").stdout.split()[1] == "interrupted"
 
 
 def test_task_processes_die_with_a_runner_that_is_killed(start_endless, tmp_path):
@@ -241,7 +242,7 @@ def test_task_processes_die_with_a_runner_that_is_killed(start_endless, tmp_path
     assert children
     for child in children:
         wait_for_end(child)
-    assert "interrupted" in cli.run("show", "out").stdout
+    assert cli.run("show", "out").stdout.split()[2] == "died"
     cli.write("in.txt", TEXT)
     assert cli.start("--input=in.txt").succeeded() == COUNTS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,40 @@ def test_audit_balances_line_by_line(tmp_path: Path, reducer: str) -> None:
         assert left.split()[-1] == right.split()[0], line
     assert "  bytes of input 480 = 480 bytes read" in lines
     assert "  120 records in 120 mapper calls" in lines
+
+
+def test_audit_has_every_term_of_what_combining_did(tmp_path: Path) -> None:
+    """On both sides of the shuffle: a sum without its terms is not to be checked by anybody."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", "".join(f"{number % 300} 1\n" for number in range(40_000)))
+    worker = WORKER.replace("reducer=reducer, combiner=pymr.SUM", "reducer=pymr.SUM")
+    cli.start("--input=in.txt", "--mappers=16", "--merge-fan-in=2", worker=worker).succeeded()
+    books = json_of(cli, "audit", "out")
+    assert books["reduce_combined_in"] > books["reduce_combined_out"] > 0
+
+    lines = lines_of(cli, "audit", "out")
+
+    sums = [line.split() for line in lines if line.endswith(" out of it")]
+    numbers = [[int(word.replace(",", "")) for word in s if word[0].isdigit()] for s in sums]
+    assert numbers == [
+        [books["emitted"], books["combined_in"], books["combined_out"]],
+        [books["read"]["records"], books["reduce_combined_in"], books["reduce_combined_out"]],
+    ]
+    results = [line.split()[2].replace(",", "") for line in lines if "that is" in line]
+    assert results == [str(books["written"]["records"]), str(books["reduced"])]
+
+
+def test_audit_counts_one_as_one(tmp_path: Path) -> None:
+    """One row is a row."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", "1 1\n")
+    cli.start("--input=in.txt", worker=WORKER).succeeded()
+
+    text = "\n".join(lines_of(cli, "audit", "out"))
+
+    assert "  1 record in 1 mapper call\n" in text
+    assert re.search(r"^ +4 bytes +1 record  in.txt$", text, re.MULTILINE)
+    assert re.search(r"^ +4 bytes +1 row  part-00000.tsv$", text, re.MULTILINE)
 
 
 def test_audit_as_json(cli: CommandLine) -> None:

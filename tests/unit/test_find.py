@@ -10,7 +10,7 @@ import pytest
 from core_samples import spec
 from pymr import names
 from pymr.core.events import Event, RunFinished, RunPlanned, Warned
-from pymr.errors import RunNotFoundError, UserCodeError, to_dict
+from pymr.errors import InterruptedRunError, RunNotFoundError, UserCodeError, to_dict
 from pymr.names import MANIFEST
 from pymr.observe.feed import Feed, HistoryFile
 from pymr.runner.find import FoundRun, committed_manifest, find_run, history_of, state_of
@@ -22,6 +22,7 @@ from staged_run import OLD, published
 RUN = "01a2-1"
 PLANNED = RunPlanned(spec(), 1, 1, 26)
 FAILED = RunFinished(to_dict(UserCodeError("no")))
+INTERRUPTED = RunFinished(to_dict(InterruptedRunError("by Ctrl-C", signal="SIGINT")))
 
 
 @pytest.fixture(autouse=True)
@@ -150,16 +151,17 @@ def test_a_run_with_a_manifest_is_done(here: Path) -> None:
 @pytest.mark.parametrize(
     ("history", "state"),
     [
-        ([PLANNED], "interrupted"),
+        ([PLANNED], "died"),
         ([PLANNED, FAILED], "failed"),
+        ([PLANNED, INTERRUPTED], "interrupted"),
         ([PLANNED, RunFinished()], "replaced"),
-        ([], "interrupted"),
+        ([], "died"),
     ],
 )
 def test_a_run_without_a_manifest_stands_as_its_history_ends(
     here: Path, history: list[Event], state: str
 ) -> None:
-    """Without an end it was interrupted; with a good end another run has taken its place."""
+    """Without an end it died; with a good end another run has taken its place."""
     write_history(here / "out", RUN, *history)
     (here / "out" / names.run_prefix(RUN)).mkdir(parents=True, exist_ok=True)
 
@@ -177,5 +179,5 @@ def test_a_run_that_holds_its_claim_is_running(here: Path) -> None:
     finally:
         held.release()
 
-    assert states == ["running", "interrupted"]
-    assert state_of(found(here / "out")) == "interrupted"
+    assert states == ["running", "died"]
+    assert state_of(found(here / "out")) == "died"

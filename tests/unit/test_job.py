@@ -35,6 +35,7 @@ from pymr.core.events import (
     TaskCommitted,
     Ticked,
     Verified,
+    Warned,
     WorkerLost,
 )
 from pymr.core.job import Job
@@ -223,6 +224,19 @@ def test_a_lost_worker_in_the_reduce_phase_loses_reduce_attempts_only() -> None:
     assert commands == [Note(AttemptLost(lost, "w1", LOST, will_retry=True))]
     assert granted(j.handle(asked())) == attempt(0, 2, "reduce")
     assert j.map.done
+
+
+def test_workers_that_never_become_ready_fail_the_run_in_the_end() -> None:
+    """Each is a warning, the last one allowed is the end, with its own error."""
+    j = job(unready_losses_max=3)
+    loss = WorkerLost("w1", LOST, 1.0, was_ready=False)
+
+    told = [j.handle(loss), j.handle(loss), j.handle(loss)]
+
+    warned = Warned("worker `w1` was lost before it was ready: task process ended by SIGKILL")
+    assert told == [[Note(warned)], [Note(warned)], [Abort(LOST)]]
+    assert j.state == "failed"
+    assert j.handle(asked("w2")) == []
 
 
 def test_a_decision_without_its_verification_is_our_bug() -> None:

@@ -31,15 +31,15 @@ def _lines(manifest: Manifest) -> list[str]:
     books = manifest.ledger
     lines = [f"books of {manifest.name} ({manifest.run})", "", "input"]
     lines += [
-        f"  {entry.size:>15,} bytes  {entry.records:>12,} records  {entry.path}"
+        _row(entry.size, _many(entry.records, "record"), entry.path)
         for entry in manifest.inputs[:INPUTS_SHOWN]
     ]
     if len(manifest.inputs) > INPUTS_SHOWN:
-        lines.append(f"  … {len(manifest.inputs) - INPUTS_SHOWN} more files")
+        lines.append(f"  … {_many(len(manifest.inputs) - INPUTS_SHOWN, 'more file')}")
     size = sum(entry.size for entry in manifest.inputs)
     lines += [
         _balance("bytes of input", size, "bytes read", books["bytes_in"]),
-        f"  {books['records_in']:,} records in {books['map_calls']:,} mapper calls",
+        f"  {_many(books['records_in'], 'record')} in {_many(books['map_calls'], 'mapper call')}",
         f"  {books['replaced']:,} replaced, {books['skipped']:,} skipped",
     ]
     if manifest.settings.reducers == 0:
@@ -53,15 +53,16 @@ def _lines(manifest: Manifest) -> list[str]:
 
 
 def _shuffle(books: dict[str, Any]) -> list[str]:
-    written, read = books["written"], books["read"]
-    combined = books["emitted"] - books["combined_in"] + books["combined_out"]
-    reduced = read["records"] - books["reduce_combined_in"] + books["reduce_combined_out"]
+    emitted, written, read = books["emitted"], books["written"], books["read"]
+    mapped, map_terms = _combined(emitted, books["combined_in"], books["combined_out"])
+    reduced, reduce_terms = _combined(
+        read["records"], books["reduce_combined_in"], books["reduce_combined_out"]
+    )
     return [
         "",
         "map side",
-        f"  {books['emitted']:,} emitted - {books['combined_in']:,} into the combiner"
-        f" + {books['combined_out']:,} out of it",
-        _balance("that is", combined, "records written", written["records"]),
+        f"  {emitted:,} emitted{map_terms}",
+        _balance("that is", mapped, "records written", written["records"]),
         "",
         "shuffle",
         _balance("records written", written["records"], "records read", read["records"]),
@@ -69,18 +70,34 @@ def _shuffle(books: dict[str, Any]) -> list[str]:
         _balance("fingerprint", written["fingerprint"], "fingerprint", read["fingerprint"]),
         "",
         "reduce side",
-        _balance("records to reduce", reduced, "reduced", books["reduced"]),
+        f"  {read['records']:,} read{reduce_terms}",
+        _balance("that is", reduced, "reduced", books["reduced"]),
         _balance("groups", books["groups"], "reducer calls", books["reduce_calls"]),
     ]
+
+
+def _combined(count: int, taken: int, given: int) -> tuple[int, str]:
+    """Return what combining makes of `count` records, and the terms of that sum."""
+    terms = f" - {taken:,} into the combiner + {given:,} out of it"
+    return count - taken + given, terms
 
 
 def _output(books: dict[str, Any], manifest: Manifest) -> list[str]:
     return [
         "",
         "output",
-        *(f"  {p.bytes:>15,} bytes  {p.records:>12,} rows  {p.name}" for p in manifest.parts),
+        *(_row(part.bytes, _many(part.records, "row"), part.name) for part in manifest.parts),
         _balance("rows of all parts", manifest.records, "emitted", books["records_out"]),
     ]
+
+
+def _row(size: int, count: str, name: str) -> str:
+    return f"  {_many(size, 'byte'):>21}  {count:>20}  {name}"
+
+
+def _many(number: int, thing: str) -> str:
+    """Return an exact number of things: books are not rounded."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _balance(left: str, left_value: Any, right: str, right_value: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pymr.errors import OutputError
+from pymr.observe.quantity import show_many
 from pymr.runner.find import find_run
 from pymr.runner.result import Result
 from pymr.task.manifest import ManifestPart
@@ -31,7 +32,7 @@ def command(run: str, target: str, overwrite: bool, as_json: bool) -> None:
 
         click.echo(json.dumps({"folder": str(folder), "parts": [part.name for part in parts]}))
     else:
-        click.echo(f"copied {len(parts)} parts to {target}", err=True)
+        click.echo(f"copied {show_many(len(parts), 'part')} to {target}", err=True)
 
 
 def _prepare(folder: Path, parts: tuple[ManifestPart, ...], *, overwrite: bool) -> None:

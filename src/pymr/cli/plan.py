@@ -89,7 +89,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f" one mapper call per {_call(facts['mapper_input'])}",
         f"tasks   {facts['map_tasks']} map, {facts['reduce_tasks']} reduce,"
         f" by {show_many(facts['workers'], 'worker')}",
-        f"memory  {show_bytes(facts['memory_bytes'])} in all; a map task spills at"
+        f"memory  {show_bytes(facts['memory_bytes'])} for buffers; a map task spills at"
         f" {show_bytes(facts['spill_bytes_max'])}",
         f"output  {facts['output']}, {show_many(facts['parts'], facts['output_format'] + ' part')}",
     ]

@@ -149,7 +149,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "memory",
         size(MEMORY_BYTES_MIN, 1024 * TiB, example="2G"),
-        "memory of all processes together",
+        "memory that buffers are sized by",
         default_text="half of the machine's",
         unit="bytes",
     ),

@@ -10,7 +10,7 @@ import msgspec
 
 from pymr import names
 from pymr.core.events import Entry, RunFinished, RunPlanned
-from pymr.errors import CorruptDataError, RunNotFoundError
+from pymr.errors import CorruptDataError, InterruptedRunError, RunNotFoundError
 from pymr.observe.feed import read_history
 from pymr.runner.plan import OUTPUT_FOLDER
 from pymr.store.claim import read_claim
@@ -18,7 +18,7 @@ from pymr.store.local import LocalStore
 from pymr.store.registry import registered_runs
 from pymr.task.manifest import Manifest, read_manifest
 
-RunState = Literal["running", "done", "failed", "interrupted", "replaced", "gone"]
+RunState = Literal["running", "done", "failed", "interrupted", "died", "replaced", "gone"]
 
 
 class FoundRun(msgspec.Struct, frozen=True):
@@ -79,7 +79,10 @@ def history_of(found: FoundRun) -> list[Entry]:
 
 
 def state_of(found: FoundRun) -> RunState:
-    """Return how a run stands, by its output: the claim, the manifest, its history."""
+    """Return how a run stands, by its output: the claim, the manifest, its history.
+
+    `interrupted`: by a signal, which it could still answer; `died`: it could not.
+    """
     if not Path(found.output, names.STATE).is_dir():
         return "gone"
     record, is_held = read_claim(found.output)
@@ -90,8 +93,11 @@ def state_of(found: FoundRun) -> RunState:
         return "done"
     last = history_of(found)[-1:]
     if last and isinstance(last[0].event, RunFinished):
-        return "replaced" if last[0].event.error is None else "failed"
-    return "interrupted" if Path(found.output, names.run_prefix(found.run)).is_dir() else "gone"
+        error = last[0].event.error
+        if error is None:
+            return "replaced"
+        return "interrupted" if error["type"] == InterruptedRunError.__name__ else "failed"
+    return "died" if Path(found.output, names.run_prefix(found.run)).is_dir() else "gone"
 
 
 def _nearest(text: str) -> str:

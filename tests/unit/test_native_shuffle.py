@@ -17,7 +17,7 @@ import pytest
 
 from memory_runs import MemoryObject, reader_of, records_of
 from pymr import _native
-from pymr.core.spec import Limits
+from pymr.core.spec import EdgeSum, Limits
 from pymr.errors import CorruptDataError, ResourceError
 from pymr.shuffle.buffer import MapBuffer
 from pymr.shuffle.builtin import combine_for
@@ -59,6 +59,15 @@ def merge_of(pairs: list[tuple[Any, Any]], folder: Path, **options: Any) -> Nati
     return NativeReduceMerge(
         [source], 0, limits=Limits(), spill_folder=str(folder), combine=None, **options
     )
+
+
+def test_a_merge_that_has_not_begun_has_read_nothing(tmp_path: Path) -> None:
+    """The sums grow while it is iterated, from none."""
+    merge = merge_of([("a", 1)], tmp_path)
+
+    assert (merge.read, merge.groups, merge.reduced) == (EdgeSum(), 0, 0)
+    assert [list(values) for _, values in merge] == [[1]]
+    assert (merge.read.records, merge.groups, merge.reduced) == (1, 1, 1)
 
 
 def test_emit_takes_names_and_refuses_what_is_no_pair(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
+from pymr._native import xxh3_128
 from pymr.core.spec import Limits
+from pymr.shuffle.bounded import encode_varint
 from pymr.shuffle.buffer import MapBuffer, MapTotals
 from pymr.shuffle.combine import Combine
 from pymr.shuffle.merge import ReduceMerge
@@ -39,6 +41,11 @@ class MemoryObject:
 
     def __exit__(self, *_: object) -> None:
         raise AssertionError("the shuffle closes nothing")
+
+
+def fingerprint_of(key: bytes, value: bytes) -> int:
+    """Return the fingerprint of one encoded record, which `fingerprint_sum` adds up."""
+    return xxh3_128(encode_varint(len(key)) + key + value)
 
 
 def reader_of(data: bytes, digest: str | None = None) -> SortedRunReader:

@@ -10,8 +10,6 @@ from pymr.errors import WorkerFileError
 
 T_co = TypeVar("T_co", covariant=True)
 
-Key: TypeAlias = "bool | int | float | str | bytes | tuple[Key, ...] | None"
-
 
 class Builtin(enum.Enum):
     """A combiner or reducer that the engine computes by itself."""

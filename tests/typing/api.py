@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import assert_type
 
 import pymr
-from pymr.api import Key
 
 # -- mappers and reducers ----------------------------------------------------------------------
 
@@ -109,13 +108,6 @@ def mistaken(ctx: pymr.Context, key: str, values: pymr.Values[int]) -> None:
     values[0]  # type: ignore[index]
     "".join(values)  # type: ignore[arg-type]
 
-
-# -- keys --------------------------------------------------------------------------------------
-
-keys: list[Key] = [None, True, 1, 1.5, "a", b"b", (1, ("a", None)), ()]
-keys.append([1])  # type: ignore[arg-type]
-keys.append({"a": 1})  # type: ignore[arg-type]
-keys.append((1, [2]))  # type: ignore[arg-type]
 
 # -- running -----------------------------------------------------------------------------------
 

@@ -32,7 +32,15 @@ def test_b1_a_missing_input_is_named_with_what_is_like_it():
     error = refused("acess.log")
 
     assert error.message == "no such input: `acess.log`"
-    assert error.hint == "there is `access.log`, `zebra`"
+    assert error.hint == "there is `access.log`"
+
+
+def test_b1_names_that_are_not_like_the_missing_one_are_no_hint():
+    """They would send the reader to the wrong file."""
+    for name in ("worker.py", "in.txt", "out"):
+        write(name)
+
+    assert refused("nope").hint is None
 
 
 def test_b1_an_input_in_a_missing_folder_has_no_hint():
@@ -112,6 +120,7 @@ def test_b4_an_empty_directory_is_refused_unless_allowed():
     assert error.message == "no input files in `in`"
     assert error.hint == "--allow-empty"
     assert names("in", allow_empty=True) == []
+    assert find("in", allow_empty=True).warnings == ("all inputs are empty: there are no records",)
 
 
 def test_b5_b6_empty_files_are_inputs_and_a_warning_if_there_are_no_others():

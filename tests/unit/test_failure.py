@@ -17,8 +17,8 @@ from pymr.errors import (
     WorkerFileError,
     to_dict,
 )
+from pymr.observe.failure import render_failure
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
-from pymr.observe.summary import render_failure
 
 
 def frame(line=12, function="mapper", source="    ctx.emit(user, int(amount))"):

@@ -15,7 +15,7 @@ from pymr.core.events import (
 )
 from pymr.core.spec import Attempt
 from pymr.errors import ConfigError, from_dict
-from pymr.observe.feed import Feed, JsonLines, encode_entry, flat, refused
+from pymr.observe.feed import Feed, JsonLines, encode_entry, refused
 from pymr.observe.snapshot import Snapshot, fold
 
 
@@ -67,15 +67,16 @@ def test_text_that_is_no_unicode_does_not_stop_the_feed():
     assert b"\x1b" not in lines[0]
 
 
-def test_flat_gives_what_stands_in_the_line():
-    """Plain values, for those who write JSON themselves."""
+def test_a_line_has_the_fields_of_its_event_beside_its_own():
+    """Nested structs, errors and numbers, as plain JSON."""
     error = {"type": "InputError", "message": "gone", "hint": None, "fields": {"input": "a"}}
     entry = Entry(1, 7, 1.5, AttemptFailed(Attempt("reduce", 0, 2), error, will_retry=True))
     lines = []
 
     JsonLines(lines.append)(entry)
 
-    assert flat(entry) == json.loads(lines[0])
+    plain = {"v": 1, "seq": 7, "time": 1.5, **msgspec.to_builtins(entry.event)}
+    assert json.loads(lines[0]) == plain
 
 
 def test_a_refusal_is_a_feed_of_one_entry():

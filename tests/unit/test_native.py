@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from memory_runs import fingerprint_of
 from pymr import _native
 from pymr.shuffle.codec import encode_key
-from pymr.shuffle.partition import fingerprint_of, partition_of
+from pymr.shuffle.partition import partition_of
 
 PARENT = """
 import subprocess, sys

@@ -68,6 +68,26 @@ def test_a_file_is_no_output(tmp_path: Path) -> None:
     assert path.read_bytes() == b"mine"
 
 
+def test_a_link_that_leads_nowhere_is_no_output(tmp_path: Path) -> None:
+    """What it should lead to is named, and not made: it may be a disk that is not mounted."""
+    path = tmp_path / "out"
+    path.symlink_to(tmp_path / "disk/out")
+
+    message = refused(path).message
+
+    assert message.endswith(f"is a symbolic link to `{tmp_path}/disk/out`, which does not exist")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_link_to_a_directory_is_an_output(tmp_path: Path) -> None:
+    """It is written where it leads."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+
+    with prepare_output(str(tmp_path / "out"), run="r1", name="wc"):
+        assert (tmp_path / "disk/_pymr/CLAIM").exists()
+
+
 def test_a_file_above_the_output_is_named_by_the_system(tmp_path: Path) -> None:
     """The words of the system say what is wrong with the path."""
     (tmp_path / "file").write_bytes(b"")

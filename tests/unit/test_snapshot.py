@@ -58,7 +58,7 @@ def test_a_planned_run_has_its_sizes_and_names():
     assert snapshot.functions == ("mapper", "combiner", "reducer")
     assert (snapshot.input_files, snapshot.input_bytes) == (2, 900)
     assert (snapshot.map.tasks, snapshot.reduce.tasks) == (3, 2)
-    assert (snapshot.workers, snapshot.workers_wanted) == (3, 4)
+    assert snapshot.workers == 3
     assert (snapshot.phase, snapshot.started) == ("map", 100.0)
 
 

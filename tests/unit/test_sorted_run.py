@@ -6,13 +6,12 @@ import struct
 
 import pytest
 
-from memory_runs import MemoryObject, reader_of, records_of, run_of
+from memory_runs import MemoryObject, fingerprint_of, reader_of, records_of, run_of
 from pymr import _native
 from pymr.core.spec import EdgeSum
 from pymr.errors import CorruptDataError, IncompleteError
 from pymr.shuffle import footer as footers
 from pymr.shuffle.bounded import encode_varint
-from pymr.shuffle.partition import fingerprint_of
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
 
 ONE, TWO = b"\x11", b"\x12"  # encoded values

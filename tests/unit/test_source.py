@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -100,8 +101,14 @@ def test_b23_a_file_written_to_while_read_is_refused_at_its_end(path, file):
         path.write_bytes(b"x" * 800)
         os.utime(path, ns=(1, 1))
 
-        with pytest.raises(InputError, match=r"input changed: .* it was written to"):
+        with pytest.raises(InputError, match=r"input changed: .* it was written to") as caught:
             reader.receipt()
+
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9}"
+    assert re.fullmatch(
+        rf"it was written to \(time of change {time}\)", caught.value.fields["seen"]
+    )
+    assert re.fullmatch(rf"{time} as when it was planned", caught.value.fields["expected"])
 
 
 def test_b24_a_file_that_was_replaced_is_refused(path, file):

@@ -191,7 +191,6 @@ def test_mixed_columns_are_said(columns, output_format, line):
 @pytest.mark.parametrize(
     ("ledger", "why"),
     [
-        ({"bytes_in": 0, "emitted": 0}, "all inputs are empty"),
         ({"emitted": 0}, "the mapper emitted nothing"),
         ({}, "the reducer emitted nothing"),
     ],
@@ -203,6 +202,17 @@ def test_an_empty_output_is_warned_of(ledger, why):
     lines = render(manifest(ledger, parts=(empty,)))
 
     assert f"  warning: the output is empty: {why}" in lines
+
+
+def test_an_empty_input_is_warned_of_once():
+    """The plan has said it; that nothing came of it is no second piece of news."""
+    empty = ManifestPart(name="part-00000.tsv", key="k", records=0, bytes=0, sha256="")
+    warning = "all inputs are empty: there are no records"
+    shown = manifest({"bytes_in": 0, "emitted": 0}, parts=(empty,), warnings=(warning,))
+
+    lines = render(shown)
+
+    assert [line for line in lines if "empty" in line] == [f"  warning: {warning}"]
 
 
 def test_a_partition_with_most_of_the_data_is_named_with_its_key():

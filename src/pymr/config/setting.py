@@ -24,7 +24,7 @@ from pymr.config.value import (
     whole,
 )
 
-KiB, MiB, GiB, TiB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+MiB, GiB, TiB = 1 << 20, 1 << 30, 1 << 40
 MEMORY_BYTES_MIN = 256 * MiB  # task processes of the interpreter itself need about half of it
 WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machines
 REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
@@ -73,11 +73,6 @@ class Setting(msgspec.Struct, frozen=True):
         if value is None:
             return "-"
         return str(value).lower() if self.is_flag else self.kind.show(value)
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The only values there are; empty if there are others."""
-        return self.kind.choices
 
     @property
     def help(self) -> str:

@@ -15,27 +15,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import msgspec
 
 from pymr.core.events import SCHEMA_VERSION, AnyEvent, Entry, Event, RunFinished
 from pymr.errors import PymrError, to_dict
-from pymr.observe.snapshot import Snapshot, fold
 from pymr.text_form import show_path
-
-__all__ = [
-    "Feed",
-    "HistoryFile",
-    "JsonLines",
-    "Sink",
-    "Snapshot",
-    "encode_entry",
-    "flat",
-    "fold",
-    "read_history",
-    "refused",
-]
 
 Sink = Callable[[Entry], object]
 
@@ -140,12 +126,6 @@ def encode_entry(entry: Entry) -> bytes:
 def refused(error: PymrError, time: float) -> Entry:
     """Return the whole feed of a run that was refused at `time` (Unix seconds): its end."""
     return Entry(SCHEMA_VERSION, 1, time, RunFinished(to_dict(error)))
-
-
-def flat(entry: Entry) -> dict[str, Any]:
-    """Return what stands in the line of `entry`, as plain values."""
-    event: dict[str, Any] = msgspec.to_builtins(entry.event)
-    return {"v": entry.v, "seq": entry.seq, "time": entry.time, **event}
 
 
 def read_history(path: str) -> Iterator[Entry]:

@@ -81,7 +81,6 @@ class Snapshot(msgspec.Struct):
     input_files: int = 0
     input_bytes: int = 0
     workers: int = 0
-    workers_wanted: int = 0
     phase: str = "planning"  # planning | map | reduce | publishing | done | failed
     map: PhaseState = msgspec.field(default_factory=PhaseState)
     reduce: PhaseState = msgspec.field(default_factory=PhaseState)
@@ -108,8 +107,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
     match entry.event:
         case events.RunPlanned() as planned:
             _plan(snapshot, planned, entry.time)
-        case events.WorkersConnected(count, wanted):
-            snapshot.workers, snapshot.workers_wanted = count, wanted
+        case events.WorkersConnected(count):
+            snapshot.workers = count
         case events.PhaseFinished(phase):
             is_last = phase == "reduce" or not snapshot.reduce.tasks
             snapshot.phase = "publishing" if is_last else "reduce"

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pymr.core.spec import Receipt
-from pymr.observe.failure import render_failure
 from pymr.observe.quantity import show_bytes, show_count, show_elapsed, show_many, show_percent
 from pymr.observe.snapshot import PhaseState, Snapshot
 from pymr.task.manifest import Manifest, Settings
 from pymr.text_form import show_text
-
-__all__ = ["render_failure", "render_success"]
 
 LINES_MAX = 15
 ROWS_MAX = 3  # first records that are shown
@@ -98,8 +95,9 @@ def _damage(manifest: Manifest) -> Iterator[str]:
 
 def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
     """Yield what the user may want to know about the result and how it came about."""
-    if not manifest.records:
-        yield f"  warning: the output is empty: {_why_empty(manifest)}"
+    if not manifest.records and manifest.ledger["bytes_in"]:  # Of no input the plan has warned.
+        function = "reducer" if manifest.ledger["emitted"] else "mapper"
+        yield f"  warning: the output is empty: the {function} emitted nothing"
     yield from _mixed(manifest)
     yield from _skew(manifest, snapshot)
     if snapshot is not None:
@@ -112,12 +110,6 @@ def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
         ]
         more = len(manifest.counters) - len(shown)
         yield f"  counters: {' · '.join(shown)}{f' · {more} more' if more else ''}"
-
-
-def _why_empty(manifest: Manifest) -> str:
-    if not manifest.ledger["bytes_in"]:
-        return "all inputs are empty"
-    return f"the {'reducer' if manifest.ledger['emitted'] else 'mapper'} emitted nothing"
 
 
 def _mixed(manifest: Manifest) -> Iterator[str]:

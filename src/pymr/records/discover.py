@@ -107,7 +107,7 @@ class _Finder:
 
     def warnings(self) -> list[str]:
         warnings = [_note(text, paths) for text, paths in self._notes.items()]
-        if self.files and not any(file.size for file in self.files):
+        if not any(file.size for file in self.files):
             warnings.append("all inputs are empty: there are no records")
         return warnings
 

@@ -16,6 +16,7 @@ from pymr.records.spool import STANDARD_INPUT
 from pymr.text_form import show_path
 
 NEAREST_NAMES = 3
+LIKENESS = 0.6  # of two names, from 0 to 1: that of a slip of the finger, as difflib has it
 NAMES_COMPARED_MAX = 1000  # with a missing name: comparing costs about 20 µs each
 EXAMPLES_MAX = 3
 
@@ -65,7 +66,7 @@ class Expander:
 
     def _add_glob(self, pattern: bytes) -> None:
         if b"\0" in pattern or not any(character in pattern for character in b"*?["):
-            raise _missing("no such input", pattern)
+            raise _missing("no such input", pattern, likeness=LIKENESS)
         import glob
 
         matched = glob.glob(pattern, recursive=True)
@@ -184,8 +185,8 @@ def reason_of(path: bytes, error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _missing(what: str, given: bytes) -> InputError:
-    near = [show_path(path) for path in _nearest(given)]
+def _missing(what: str, given: bytes, likeness: float = 0.0) -> InputError:
+    near = [show_path(path) for path in _nearest(given, likeness)]
     shown = ", ".join(f"`{path}`" for path in near)
     return InputError(
         f"{what}: `{show_path(given)}`",
@@ -195,8 +196,8 @@ def _missing(what: str, given: bytes) -> InputError:
     )
 
 
-def _nearest(given: bytes) -> Iterable[bytes]:
-    """Return the paths beside `given` whose names are most like it."""
+def _nearest(given: bytes, likeness: float) -> Iterable[bytes]:
+    """Return the paths beside `given` whose names are most like it, and at least so much."""
     import difflib
     from itertools import islice
 
@@ -206,5 +207,5 @@ def _nearest(given: bytes) -> Iterable[bytes]:
             names = [os.fsdecode(entry.name) for entry in islice(entries, NAMES_COMPARED_MAX)]
     except (OSError, ValueError):
         return []
-    close = difflib.get_close_matches(os.fsdecode(wanted), names, NEAREST_NAMES, cutoff=0.0)
+    close = difflib.get_close_matches(os.fsdecode(wanted), names, NEAREST_NAMES, likeness)
     return [os.path.join(folder, os.fsencode(name)) for name in close]

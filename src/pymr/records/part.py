@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -18,7 +18,6 @@ from pymr.errors import IntegrityError
 from pymr.records import jsonl, tsv
 from pymr.records.column import Column
 
-OutputFormat = Literal["tsv", "jsonl"]
 RowText: TypeAlias = Callable[[Any, Any, Column, Column], str]
 
 # 256 KiB between writes: a system call is then a few percent of making the rows.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from types import TracebackType
 from typing import Self
 
@@ -98,8 +99,8 @@ class FileSource:
         if seen.st_mtime_ns != planned.mtime_ns and not self.grown:
             raise _changed(
                 self.name,
-                f"it was written to (mtime {seen.st_mtime_ns} ns)",
-                f"mtime {planned.mtime_ns} ns as when it was planned",
+                f"it was written to (time of change {_show_time(seen.st_mtime_ns)})",
+                f"{_show_time(planned.mtime_ns)} as when it was planned",
             )
 
     def close(self) -> None:
@@ -196,6 +197,12 @@ class RangeReader:
         digest = xxh3_128(self._cell.to_bytes(8, "little") + cell)
         self._sum = (self._sum + digest) & _DIGEST_MASK
         self._cell += len(cell)
+
+
+def _show_time(time_ns: int) -> str:
+    """Return a time of change as `ls --full-time` has it: all digits, two may be close."""
+    seconds, rest_ns = divmod(time_ns, 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))}.{rest_ns:09d}"
 
 
 def _changed(name: str, seen: str, expected: str) -> InputError:

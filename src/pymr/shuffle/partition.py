@@ -1,13 +1,12 @@
-"""Where a key goes, and what a record leaves in the books.
+"""Where a key goes.
 
-Both are XXH3 (https://xxhash.com) of encoded bytes, so they are the same on every machine, in
-every version and run. Python's `hash()` is used nowhere.
+Its partition is the XXH3 (https://xxhash.com) of its encoded bytes, so it is the same on every
+machine, in every version and run. Python's `hash()` is used nowhere.
 """
 
 from __future__ import annotations
 
-from pymr._native import xxh3_64, xxh3_128
-from pymr.shuffle.bounded import encode_varint
+from pymr._native import xxh3_64
 
 
 def partition_of(key: bytes, partitions: int, seed: int = 0) -> int:
@@ -16,11 +15,3 @@ def partition_of(key: bytes, partitions: int, seed: int = 0) -> int:
     With another `seed` keys that share a partition part ways, whoever chose them.
     """
     return xxh3_64(key, seed) % partitions
-
-
-def fingerprint_of(key: bytes, value: bytes) -> int:
-    """Return the 128-bit fingerprint of one encoded record.
-
-    `pymr._native.fingerprint_sum` adds up those of one key.
-    """
-    return xxh3_128(encode_varint(len(key)) + key + value)

@@ -75,7 +75,13 @@ def _refuse_foreign(root: str) -> None:
     place = show_path(root)
     try:
         names = os.listdir(root)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if os.path.islink(root):
+            raise OutputError(
+                f"output `{place}` is a symbolic link to `{show_path(os.readlink(root))}`,"
+                " which does not exist",
+                hint="make that directory, or choose another --output",
+            ) from error
         return
     except OSError as error:
         if os.path.isfile(root):

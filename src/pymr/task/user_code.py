@@ -20,7 +20,7 @@ from pymr.api import Builtin, Job
 from pymr.core.spec import Code, Shape
 from pymr.errors import IntegrityError, PymrError, WorkerFileError
 from pymr.task.blame import message_of, user_frames
-from pymr.task.source_files import digest_of, find_source_files, not_python, parse_worker
+from pymr.task.source_files import digest_of, find_source_files, not_python
 
 MODULE_NAME = "__pymr_worker__"
 
@@ -289,6 +289,3 @@ def _check_python(wanted: object, path: Path) -> None:
         ) from error
     if not fits:
         raise WorkerFileError(f"`{path}` requires Python {wanted}, this is {seen}")
-
-
-__all__ = ["EXAMPLE", "check_packages", "load_job", "parse_worker", "shape_of"]

@@ -13,6 +13,8 @@ from pymr.shuffle.bounded import encode_varint
 from pymr.shuffle.buffer import MapBuffer, MapTotals
 from pymr.shuffle.combine import Combine
 from pymr.shuffle.merge import ReduceMerge
+from pymr.shuffle.native_buffer import NativeMapBuffer
+from pymr.shuffle.native_merge import NativeReduceMerge
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
 
 Pairs = Sequence[tuple[Any, Any]]
@@ -86,6 +88,7 @@ class Shuffled(NamedTuple):
     partitions: list[Groups]
     totals: list[MapTotals]
     merges: list[ReduceMerge]
+    sources: list[SortedRunReader]
 
     @property
     def groups(self) -> Groups:
@@ -103,13 +106,16 @@ def shuffle(
     partitions: int = 1,
     limits: Limits | None = None,
     combine: Combine | None = None,
+    native: bool = False,
     **options: Any,
 ) -> Shuffled:
     """Send the pairs of each map task through a buffer, and all of them through the merges."""
     limits = limits or Limits()
+    make_buffer: Any = NativeMapBuffer if native else MapBuffer
+    make_merge: Any = NativeReduceMerge if native else ReduceMerge
     sources, totals = [], []
     for pairs in tasks:
-        buffer = MapBuffer(
+        buffer = make_buffer(
             partitions=partitions,
             limits=limits,
             spill_folder=f"{folder}/map",
@@ -122,11 +128,11 @@ def shuffle(
         totals.append(buffer.finish(target))
         sources.append(reader_of(bytes(target.data), totals[-1].footer_digest))
     merges = [
-        ReduceMerge(sources, index, limits=limits, spill_folder=f"{folder}/reduce", combine=combine)
+        make_merge(sources, index, limits=limits, spill_folder=f"{folder}/reduce", combine=combine)
         for index in range(partitions)
     ]
     groups = [[(key, list(values)) for key, values in merge] for merge in merges]
-    return Shuffled(groups, totals, merges)
+    return Shuffled(groups, totals, merges, sources)
 
 
 def order(key: Any) -> tuple[Any, ...]:

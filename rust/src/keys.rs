@@ -12,21 +12,21 @@ use pyo3::types::{
 
 pyo3::import_exception!(pymr.errors, CorruptDataError);
 
-const DEPTH_MAX: usize = 100; // tuples within tuples
+pub const DEPTH_MAX: usize = 100; // tuples within tuples
 
-const NONE: u8 = 0x02;
-const FALSE: u8 = 0x04;
-const TRUE: u8 = 0x05;
+pub const NONE: u8 = 0x02;
+pub const FALSE: u8 = 0x04;
+pub const TRUE: u8 = 0x05;
 const INT: u8 = 0x20; // ± n: n magnitude bytes; ± 9: four bytes of length come first
 const INT_LONGEST: u8 = 9;
 const INT_FIRST: u8 = INT - INT_LONGEST;
 const INT_LAST: u8 = INT + INT_LONGEST;
 const FLOAT: u8 = 0x38;
-const STR: u8 = 0x40;
-const BYTES: u8 = 0x48;
-const TUPLE: u8 = 0x50;
+pub const STR: u8 = 0x40;
+pub const BYTES: u8 = 0x48;
+pub const TUPLE: u8 = 0x50;
 
-const END: u8 = 0x00; // of a tuple, and of a str or bytes within one
+pub const END: u8 = 0x00; // of a tuple, and of a str or bytes within one
 const ESCAPE: u8 = 0xFF; // behind a 00 that is data
 const SIGN: u64 = 1 << 63;
 
@@ -46,8 +46,7 @@ pub fn encode(key: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> PyResu
     } else if let Ok(int) = key.cast_exact::<PyInt>() {
         put_int(int, out)?;
     } else if let Ok(float) = key.cast_exact::<PyFloat>() {
-        out.push(FLOAT);
-        out.extend(ordered(float.value()).to_be_bytes());
+        put_float(float.value(), out);
     } else if let Ok(tuple) = key.cast_exact::<PyTuple>() {
         if depth > DEPTH_MAX {
             return Err(PyValueError::new_err(format!(
@@ -82,7 +81,28 @@ pub fn decode<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> 
     )))
 }
 
-fn put_raw(tag: u8, data: &[u8], out: &mut Vec<u8>, depth: usize) {
+/// Append a float.
+pub fn put_float(value: f64, out: &mut Vec<u8>) {
+    out.push(FLOAT);
+    out.extend(ordered(value).to_be_bytes());
+}
+
+/// The key of an `i64`, in the first bytes of an array, and how many they are: 1 to 9.
+#[inline]
+pub fn int_key(value: i64) -> ([u8; 9], usize) {
+    let magnitude = value.unsigned_abs();
+    let length = (71 - magnitude.leading_zeros() as usize) / 8; // 0 for 0
+    let shown = if value < 0 { !magnitude } else { magnitude };
+    let mut data = [0; 9];
+    let tag = length as u8; // at most 8
+    data[0] = if value < 0 { INT - tag } else { INT + tag };
+    let aligned = shown.checked_shl(64 - 8 * length as u32).unwrap_or(0);
+    data[1..].copy_from_slice(&aligned.to_be_bytes());
+    (data, length + 1)
+}
+
+/// Append a str or bytes: as it is at top level, escaped within a tuple.
+pub fn put_raw(tag: u8, data: &[u8], out: &mut Vec<u8>, depth: usize) {
     out.push(tag);
     if depth == 1 {
         out.extend_from_slice(data);
@@ -111,7 +131,7 @@ fn put_int(key: &Bound<'_, PyInt>, out: &mut Vec<u8>) -> PyResult<()> {
 }
 
 /// Append an int by its sign and its magnitude, big endian, maybe with leading zeros.
-fn put_magnitude(negative: bool, magnitude: &[u8], out: &mut Vec<u8>) -> PyResult<()> {
+pub fn put_magnitude(negative: bool, magnitude: &[u8], out: &mut Vec<u8>) -> PyResult<()> {
     let zeros = magnitude.iter().take_while(|&&byte| byte == 0).count();
     let magnitude = &magnitude[zeros..];
     let flip = if negative { 0xFF } else { 0x00 };

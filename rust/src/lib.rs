@@ -1,16 +1,54 @@
 //! `pymr._native`: the compiled part of PyMR. Its types stand in `src/pymr/_native.pyi`.
+mod bytes;
+mod combine;
+mod cursor;
+mod emit;
 mod fingerprint;
+mod group_merge;
 mod keys;
+mod lines;
+mod map_buffer;
+mod merge;
+mod object;
+mod output;
 mod process;
+mod record_groups;
+mod records;
+mod run;
+mod run_writer;
+mod sink;
+mod sort_word;
+mod table;
+mod trouble;
+mod value_decode;
+mod value_encode;
+mod value_key;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
-    use super::{fingerprint, keys, process};
+    use super::{
+        cursor, emit, fingerprint, keys, lines, output, process, value_decode, value_encode,
+    };
     use pyo3::prelude::*;
     use pyo3::types::{PyBytes, PyList};
     use xxhash_rust::xxh3;
+
+    #[pymodule_export]
+    use super::group_merge::{GroupMerge, GroupValues};
+    #[pymodule_export]
+    use super::map_buffer::RecordBuffer;
+    #[pymodule_export]
+    use super::output::RowWriter;
+    #[pymodule_export]
+    use super::run::{Run, merge_to_run, merge_to_spill};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        emit::install(&module.py().get_type::<RecordBuffer>())?;
+        output::install(&module.py().get_type::<RowWriter>())
+    }
 
     /// Return the 64-bit XXH3 hash of `data` with `seed`.
     #[pyfunction]
@@ -33,6 +71,24 @@ mod _native {
         fingerprint::sum(key, values)
     }
 
+    /// Return the number of `\n` in `data`.
+    #[pyfunction]
+    #[pyo3(signature = (data, /))]
+    fn count_newlines(data: &[u8]) -> usize {
+        lines::count_newlines(data)
+    }
+
+    /// Return `offset`, where `data` begins, and the offsets behind each `\n` in it.
+    #[pyfunction]
+    #[pyo3(signature = (offset, data, /))]
+    fn line_offsets<'py>(
+        py: Python<'py>,
+        offset: u64,
+        data: &[u8],
+    ) -> PyResult<Bound<'py, PyList>> {
+        lines::offsets(py, offset, data)
+    }
+
     /// Return the bytes of `key`; their order is the key order.
     #[pyfunction]
     #[pyo3(signature = (key, /))]
@@ -47,6 +103,35 @@ mod _native {
     #[pyo3(signature = (data, /))]
     fn decode_key<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         keys::decode(py, data)
+    }
+
+    /// Return the bytes of `value`, which know their own end.
+    #[pyfunction]
+    #[pyo3(signature = (value, /))]
+    fn encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut out = Vec::new();
+        value_encode::encode(value, &mut out)?;
+        Ok(PyBytes::new(value.py(), &out))
+    }
+
+    /// Return the value whose bytes are `data`.
+    #[pyfunction]
+    #[pyo3(signature = (data, /))]
+    fn decode_value<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        value_decode::decode(py, data)
+    }
+
+    /// Return the bytes that a block of codec 1 was made of.
+    #[pyfunction]
+    #[pyo3(signature = (data, /))]
+    fn unpack_block<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let mut raw = Vec::new();
+        match cursor::unpack(data, &mut raw).map_err(|trouble| trouble.into_py(py))? {
+            Some(()) => Ok(PyBytes::new(py, &raw)),
+            None => Err(keys::CorruptDataError::new_err(
+                "a block cannot be decompressed",
+            )),
+        }
     }
 
     /// Ask the system to kill this process when its parent ends; False where it cannot.

@@ -1,6 +1,12 @@
 """The compiled part of PyMR (rust/src)."""
 
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self, TypeAlias, final
+
+# Records, bytes, fingerprint, digest and size of a run that was written.
+_Sealed: TypeAlias = tuple[int, int, int, int, int]
+# Records, bytes and fingerprint read of counted runs; values that a combiner took and gave.
+_Moved: TypeAlias = tuple[int, int, int, int, int]
 
 def xxh3_64(data: bytes, seed: int = 0, /) -> int:
     """Return the 64-bit XXH3 hash of `data` with `seed`, of 64 bits."""
@@ -10,6 +16,12 @@ def xxh3_128(data: bytes, /) -> int:
 
 def fingerprint_sum(key: bytes, values: list[bytes], /) -> int:
     """Return the sum of the fingerprints of `key` with each of `values`, modulo 2**128."""
+
+def count_newlines(data: bytes, /) -> int:
+    r"""Return the number of `\n` in `data`."""
+
+def line_offsets(offset: int, data: bytes, /) -> list[int]:
+    r"""Return `offset`, where `data` begins, and the offsets behind each `\n` in it."""
 
 def encode_key(key: Any, /) -> bytes:
     """Return the bytes of `key`; their order is the key order.
@@ -26,5 +38,207 @@ def decode_key(data: bytes, /) -> Any:
         CorruptDataError: `data` is not an encoded key.
     """
 
+def encode_value(value: Any, /) -> bytes:
+    """Return the bytes of `value`, which know their own end; `pymr.shuffle.value_codec` says how.
+
+    Raises:
+        TypeError: `value` cannot be pickled.
+        ValueError: it is nested too deeply, or a container in it is 4 GiB or larger.
+    """
+
+def decode_value(data: bytes, /) -> Any:
+    """Return the value whose bytes are `data`.
+
+    Raises:
+        CorruptDataError: `data` is not an encoded value.
+    """
+
+def unpack_block(data: bytes, /) -> bytes:
+    """Return the bytes that a block of codec 1 was made of.
+
+    Raises:
+        CorruptDataError: `data` is no such block.
+    """
+
+class RecordBuffer:
+    """Buffers the records of one thread; `pymr.shuffle.native_buffer` is its whole story.
+
+    `emit` calls the method `_make_room` of a subclass when the buffer is full. `combine` is
+    None, sum, count, min or max. `partition_of(key)` returns a partition that is one;
+    `normalized(key)` what is grouped.
+    """
+
+    def __new__(
+        cls,
+        *,
+        partitions: int,
+        spill_bytes_max: int,
+        block_bytes: int,
+        key_bytes_max: int,
+        value_bytes_max: int,
+        spill_folder: str,
+        combine: str | None,
+        partition_of: Callable[[Any], int] | None,
+        normalized: Callable[[Any], Any] | None,
+        count_only: bool,
+        partition_seed: int = 0,
+    ) -> Self:
+        """Return a buffer for the calling thread."""
+
+    def emit(self, key: Any, value: Any) -> None:
+        """Take one record; see `pymr.shuffle.buffer.MapBuffer.emit`."""
+
+    @property
+    def emitted(self) -> int:
+        """The records that were emitted."""
+
+    @property
+    def combined(self) -> tuple[int, int]:
+        """Values that went into the combiner and came out, where records were written."""
+
+    def spill(self) -> Run:
+        """Write the records to a spill; the buffer is empty afterwards.
+
+        Raises:
+            ResourceError: no space is left.
+        """
+
+    def write(self, write: Callable[[bytes], object], extra: bytes) -> _Sealed:
+        """Write the records as a whole run with `extra` in its footer, in pieces of about 1 MiB.
+
+        The GIL is released but for the calls of `write`. The buffer is empty afterwards.
+        """
+
+    def close(self) -> None:
+        """Take no more records."""
+
+@final
+class Run:
+    """A sorted run that can be merged; a spill is removed with it."""
+
+    def __new__(
+        cls,
+        name: str,
+        partitions: Sequence[Sequence[tuple[int, int, int, int]]],
+        read_at: Callable[[int, int], bytes],
+        path: str | None = None,
+    ) -> Run:
+        """Return a run with blocks of (offset, size, codec, checksum), whose reading is counted.
+
+        `path` is a file with its bytes; what that does not give is asked of `read_at`.
+        """
+
+    def remove(self) -> None:
+        """Remove the file, if this is a spill; it may be called twice."""
+
+def merge_to_spill(
+    runs: list[Run], partitions: int, block_bytes: int, combine: str | None, folder: str, /
+) -> tuple[Run, _Moved]:
+    """Merge `runs`, in order, into a spill in `folder`; the GIL is released.
+
+    Raises:
+        ResourceError: no space is left.
+        CorruptDataError: a run is not what was written.
+    """
+
+def merge_to_run(
+    runs: list[Run],
+    partitions: int,
+    block_bytes: int,
+    combine: str | None,
+    write: Callable[[bytes], object],
+    extra: bytes,
+    /,
+) -> tuple[_Sealed, _Moved]:
+    """Merge `runs`, in order, into the run that `write` is given, with `extra` in its footer.
+
+    Raises:
+        CorruptDataError: a run is not what was written.
+    """
+
+@final
+class GroupMerge:
+    """Iterates over (key, values), or with `reduce` over (key, result or values)."""
+
+    def __new__(
+        cls,
+        runs: list[Run],
+        partition: int,
+        reduce: str | None,
+        at_end: Callable[[], object],
+    ) -> GroupMerge:
+        """Return the merge of `partition` of `runs`; `at_end` is called behind the last group.
+
+        `reduce` is the name of a built-in: where all values are ints (for min and max: keys),
+        its result takes the place of the values.
+
+        Raises:
+            CorruptDataError: a run is not what was written.
+        """
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        """Return itself."""
+
+    def __next__(self) -> tuple[Any, Any]:
+        """Return the next group; the values of the last one can no longer be read."""
+
+    @property
+    def read(self) -> tuple[int, int, int]:
+        """Records, bytes and fingerprint of what was read of counted runs."""
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Groups, values in them, and values in the largest."""
+
+    @property
+    def largest_key(self) -> bytes | None:
+        """The encoded key with the most values."""
+
+@final
+class GroupValues:
+    """The values of one key: one pass, within its group."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Return the iterator; a second time is a RuntimeError."""
+
+    def __next__(self) -> Any:
+        """Return the next value."""
+
 def die_with_parent() -> bool:
     """Ask the system to kill this process when its parent ends; False where it cannot."""
+
+@final
+class RowWriter:
+    """Turns pairs into the rows of a part; `pymr.records.part` is its whole story."""
+
+    def __new__(
+        cls,
+        output_format: str,
+        make_row: Callable[[Any, Any], bytes],
+        write: Callable[[bytes], None],
+        /,
+    ) -> RowWriter:
+        """Return a writer of rows.
+
+        `make_row` gives the bytes of a row with a cell that is not plain. `write` is given
+        blocks of about 256 KiB, in order and never two at a time.
+
+        Raises:
+            ValueError: `output_format` is not `tsv` or `jsonl`.
+        """
+
+    def emit(self, key: Any, value: Any) -> None:
+        """Append one row, or raise what `make_row` or `write` raise."""
+
+    def emit_encoded(self, key: bytes, value: bytes, /) -> bool:
+        """Append a row of an encoded key and value, without making them objects.
+
+        False: they are not plain (or no key and value), nothing was done; decode and `emit`.
+        """
+
+    def finish(self) -> tuple[int, list[str], list[str]]:
+        """Write what is left; return the number of rows and the types of the plain cells.
+
+        Raises:
+            RuntimeError: another thread is still emitting.
+        """

@@ -231,10 +231,10 @@ def test_records_that_change_on_the_way_to_the_reducer_stop_the_run(
     """A reader that hands out other records than were written is seen by the books alone."""
 
     def tampered(store: ObjectStore, source: Any) -> SortedRunReader:
-        if source.task:
-            return open_run(store, source.key)
-        body, _, _ = rewritten(open_run(store, source.key), fault)
-        return SortedRunReader(lambda at, size: body[at : at + size], len(body), source.key)
+        if source.task == 0:
+            body, _, _ = rewritten(open_run(store, source.key), fault)
+            store.replace(source.key, body)
+        return open_run(store, source.key)
 
     monkeypatch.setattr(reduce_attempt, "_open", tampered)
 
@@ -248,14 +248,14 @@ def test_a_partition_that_reads_anothers_records_stops_the_run(
 ) -> None:
     """Each record would be reduced, once, by the wrong task."""
     monkeypatch.setattr(
-        "pymr.task.reduce_attempt.ReduceMerge",
+        "pymr.task.reduce_attempt.reduce_merge",
         lambda sources, partition, **options: _merge(sources, 1 - partition, **options),
     )
 
     refused(inline(tmp_path, reducers=2), IntegrityError, "map tasks → partition 0")
 
 
-_merge = reduce_attempt.ReduceMerge
+_merge = reduce_attempt.reduce_merge
 
 
 @pytest.mark.parametrize("change", [{"groups": 3}, {"calls": 8}, {"reduced": 199}])

@@ -17,6 +17,7 @@ from oracle import reference
 from pymr.core.events import AttemptLost, Event, TaskCommitted
 from pymr.names import events_key
 from pymr.observe.feed import read_history
+from pymr.shuffle.engine import REFERENCE
 
 REDUCERS = 3
 WORDS = [f"w{number}" for number in range(300)]
@@ -83,6 +84,7 @@ class Way(NamedTuple):
     settings: dict[str, Any]
     spilling: str = ""  # the phases that spill
     killed: str = ""  # the phase that loses one attempt
+    is_plain: bool = False  # the shuffle is the one in plain Python
 
 
 WORK = {
@@ -101,19 +103,25 @@ WAYS = {
     "both": Way({"spill": "32K", "merge_fan_in": 2, "mappers": 3}, spilling="map reduce"),
     "killed in map": Way({"spill": "32K", "mappers": 3}, spilling="map", killed="map"),
     "killed in reduce": Way({"merge_fan_in": 2, "mappers": 5}, spilling="reduce", killed="reduce"),
+    "plain Python": Way({"spill": "32K", "mappers": 3}, spilling="map", is_plain=True),
     "jsonl": Way({"format": "jsonl", "mappers": 3}),
 }
 MATRIX = [
     *(("join", way) for way in WAYS),
     *((work, "both") for work in ("join and combine", "sum", "count")),
+    *((work, "plain Python") for work in ("sum", "count")),
     *((work, "killed in map") for work in ("join and combine", "sum")),
 ]
 
 
 @pytest.mark.parametrize(("work", "way"), MATRIX)
-def test_parts_are_the_same_bytes_under_every_setting(work, way, tmp_path):
+def test_parts_are_the_same_bytes_under_every_setting(work, way, tmp_path, monkeypatch):
     """Workers, map tasks, spills, fan-in, a lawful combiner and a dead process change no byte."""
-    (value_of, reducer, expected, combiner), (settings, spilling, killed) = WORK[work], WAYS[way]
+    (value_of, reducer, expected, combiner), (settings, spilling, killed, is_plain) = (
+        WORK[work],
+        WAYS[way],
+    )
+    monkeypatch.setenv(REFERENCE, str(int(is_plain)))
     paths = write_inputs(tmp_path)
 
     result = pymr.run(

@@ -191,7 +191,7 @@ def test_a_run_that_shrinks_after_it_was_opened_is_corrupt() -> None:
         list(reader.entries(0))
 
 
-def sealed(footer: bytes, *, blocks: bytes = b"", version: int = 1) -> bytes:
+def sealed(footer: bytes, *, blocks: bytes = b"", version: int = 2) -> bytes:
     """Return a run with a footer of our own and a trailer that fits it."""
     digest = _native.xxh3_128(footer).to_bytes(16, "big")
     trailer = struct.pack("<Q16sI8s", len(footer), digest, version, b"PyMRrun\n")
@@ -200,8 +200,8 @@ def sealed(footer: bytes, *, blocks: bytes = b"", version: int = 1) -> bytes:
 
 def test_another_version_is_named_and_not_called_corrupt() -> None:
     """A run of a later PyMR can be finished by that PyMR: exit 10."""
-    with pytest.raises(IncompleteError, match="has sorted run format 2, expected 1") as caught:
-        reader_of(sealed(b"\x02whatever", version=2))
+    with pytest.raises(IncompleteError, match="has sorted run format 3, expected 2") as caught:
+        reader_of(sealed(b"\x03whatever", version=3))
 
     assert caught.value.exit_code == 10
     assert caught.value.hint
@@ -209,7 +209,7 @@ def test_another_version_is_named_and_not_called_corrupt() -> None:
 
 def footer_of(block: bytes, *, codec: int = 0, partitions: int = 1, extra: bytes = b"") -> bytes:
     """Return a footer that says: one partition, one block."""
-    head = b"\x01" + bytes([partitions]) + b"\x01\x02" + bytes(16) + b"\x01\x01"
+    head = b"\x02" + bytes([partitions]) + b"\x01\x02" + bytes(16) + b"\x01\x01"
     checksum = _native.xxh3_64(block).to_bytes(8, "little")
     return (
         head
@@ -225,13 +225,13 @@ def footer_of(block: bytes, *, codec: int = 0, partitions: int = 1, extra: bytes
     ("data", "problem"),
     [
         (sealed(b""), "does not end"),
-        (sealed(b"\x01", version=2), "its two version numbers differ"),
-        (sealed(b"\x01\x02"), "corrupt number"),
-        (sealed(b"\x01\x01\x00\x00abc"), "it ends at byte"),
+        (sealed(b"\x01"), "its two version numbers differ"),
+        (sealed(b"\x02\x02"), "corrupt number"),
+        (sealed(b"\x02\x01\x00\x00abc"), "it ends at byte"),
         (sealed(footer_of(b""), blocks=b"x"), "the footer does not fit the run"),
         (sealed(footer_of(b"x") + b"x", blocks=b"x"), "the footer does not fit the run"),
-        (sealed(footer_of(b"x", codec=7), blocks=b"x"), "block codec 7, expected 0"),
-        (sealed(b"\x01\x00")[:-1] + b"?", "it does not end as a sorted run"),
+        (sealed(footer_of(b"x", codec=7), blocks=b"x"), "block codec 7, expected 0 or 1"),
+        (sealed(b"\x02\x00")[:-1] + b"?", "it does not end as a sorted run"),
         (
             b"x" * 12 + struct.pack("<Q16sI8s", 1, b"", 1, b"PyMRrun\n"),
             "its footer of 1 bytes is longer than the run",

@@ -68,7 +68,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     expansion_max: int = 200  # decoded bytes for each byte of a compressed input
     key_bytes_max: int = 1 << 20
     value_bytes_max: int = 64 << 20
-    read_bytes: int = 1 << 20  # one pread
+    read_bytes: int = 256 << 10  # one pread: from 1 MiB on the kernel clears new pages each time
 
 
 class TextRules(msgspec.Struct, frozen=True, kw_only=True):

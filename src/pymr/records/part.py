@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import msgspec
 
+from pymr._native import RowWriter
 from pymr.errors import IntegrityError
 from pymr.records import jsonl, tsv
 from pymr.records.column import Column
+
+RowText: TypeAlias = Callable[[Any, Any, Column, Column], str]
 
 # 256 KiB between writes: a system call is then a few percent of making the rows.
 WRITE_CHARS = 256 << 10
@@ -37,17 +41,41 @@ class PartTotals(msgspec.Struct, frozen=True, kw_only=True):
 class PartWriter:
     """Turns (key, value) pairs into the bytes of one part.
 
-    `write` is given bytes it may keep, in order; it is called about every 256 KiB and by
-    `finish`, which must be called once, last.
+    Rows of plain cells are made natively (`rust/src/output.rs`), all others by `tsv.py` and
+    `jsonl.py`; the bytes and totals are those of `ReferencePartWriter`. `write` is given bytes
+    it may keep, in order; it is called about every 256 KiB and by `finish`, which must be
+    called once, last. Threads may emit side by side; they must have ended before `finish`.
     """
 
     def __init__(self, write: Callable[[bytes], None], output_format: str) -> None:
-        self._write = write
+        self._blocks = _Blocks(write)
+        self._columns = Column("key"), Column("value")
+        make_row = partial(_make_row, _FORMATS[output_format].row_text, *self._columns)
+        self.rows = RowWriter(output_format, make_row, self._blocks.write)
+        self.emit = self.rows.emit  # A native method: what is called most costs least.
+
+    def finish(self) -> PartTotals:
+        """Write what is left and return the totals."""
+        records, key_types, value_types = self.rows.finish()
+        for column, names in zip(self._columns, (key_types, value_types), strict=True):
+            for name in names:
+                column.add(name)
+        return self._blocks.totals(records, *self._columns)
+
+
+def _make_row(row_text: RowText, keys: Column, values: Column, key: Any, value: Any) -> bytes:
+    return row_text(key, value, keys, values).encode(errors="surrogateescape")
+
+
+class ReferencePartWriter:
+    """`PartWriter` in plain Python: what it must equal, byte for byte."""
+
+    def __init__(self, write: Callable[[bytes], None], output_format: str) -> None:
+        self._blocks = _Blocks(write)
         self._row_text = _FORMATS[output_format].row_text
         self._keys, self._values = Column("key"), Column("value")
         self._rows: list[str] = []
-        self._chars = self._records = self._bytes = 0
-        self._sha256 = hashlib.sha256()
+        self._chars = self._records = 0
 
     def emit(self, key: Any, value: Any) -> None:
         """Append one row.
@@ -67,26 +95,43 @@ class PartWriter:
     def finish(self) -> PartTotals:
         """Write what is left and return the totals."""
         self._drain()
-        return PartTotals(
-            records=self._records,
-            bytes=self._bytes,
-            sha256=self._sha256.hexdigest(),
-            key_type=self._keys.type_name,
-            value_type=self._values.type_name,
-            key_mixed=self._keys.is_mixed,
-            value_mixed=self._values.is_mixed,
-        )
+        return self._blocks.totals(self._records, self._keys, self._values)
 
     def _drain(self) -> None:
         if not self._rows:
             return
         data = "".join(self._rows).encode(errors="surrogateescape")
         self._records += len(self._rows)
-        self._bytes += len(data)
-        self._sha256.update(data)
         self._rows.clear()
         self._chars = 0
-        self._write(data)
+        self._blocks.write(data)
+
+
+class _Blocks:
+    """Passes blocks of a part on, and adds up what they were."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._bytes = 0
+        self._sha256 = hashlib.sha256()
+
+    def write(self, block: bytes) -> None:
+        """Write one block."""
+        self._bytes += len(block)
+        self._sha256.update(block)
+        self._write(block)
+
+    def totals(self, records: int, keys: Column, values: Column) -> PartTotals:
+        """Return the totals of all blocks."""
+        return PartTotals(
+            records=records,
+            bytes=self._bytes,
+            sha256=self._sha256.hexdigest(),
+            key_type=keys.type_name,
+            value_type=values.type_name,
+            key_mixed=keys.is_mixed,
+            value_mixed=values.is_mixed,
+        )
 
 
 def split_rows(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -12,8 +12,8 @@ Laws:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import accumulate
 
+from pymr._native import count_newlines, line_offsets
 from pymr.core.spec import TextRules
 from pymr.errors import RecordError
 from pymr.records.encoding import UTF_8, is_transcoded, normalise_encoding, undecodable
@@ -231,24 +231,19 @@ class LineSplitter:
 
     def split(self, offset: int, raw: bytes, text: str) -> Iterator[tuple[int, str]]:
         """Return `(offset, line)` of each line. `text` is `raw`, decoded line by line."""
-        if self._strip and "\r\n" in text:
+        # One character is sought ten times as fast as two.
+        if self._strip and "\r" in text and "\r\n" in text:
             self.carriage_returns += text.count("\r\n")
             text = text.replace("\r\n", "\n")
         lines = text.split("\n")
-        # In ASCII and all encodings of one byte a line has as many bytes as characters.
-        pieces = lines if len(text) == len(raw) else raw.split(b"\n")
         if raw.endswith(b"\n"):
             lines.pop()
-        return zip(accumulate(map(_length_and_end, pieces), initial=offset), lines, strict=False)
-
-
-def _length_and_end(line: str | bytes) -> int:
-    return len(line) + 1
+        return zip(line_offsets(offset, raw), lines, strict=False)
 
 
 def line_count(raw: bytes) -> int:
     """Return the number of lines in a chunk."""
-    return raw.count(b"\n") + (not raw.endswith(b"\n"))
+    return count_newlines(raw) + (not raw.endswith(b"\n"))
 
 
 def last_line_offset(offset: int, raw: bytes) -> int:

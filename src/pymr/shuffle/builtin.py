@@ -29,6 +29,11 @@ def combine_for(name: str) -> Combine:
     return _COMBINES[name]
 
 
+def name_of(combine: Combine | None) -> str | None:
+    """Return the name that `combine_for` gives `combine` for; None if it is none of those."""
+    return next((name for name, known in _COMBINES.items() if known is combine), None)
+
+
 def reduce_for(name: str) -> Callable[[Iterable[Any]], Any]:
     """Return the reducer of the built-in `name`, a function of at least one value.
 

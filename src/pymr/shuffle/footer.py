@@ -10,8 +10,8 @@ from pymr.core.spec import EdgeSum
 from pymr.errors import CorruptDataError
 from pymr.shuffle.bounded import decode_varint, encode_varint, take
 
-VERSION = 1  # of the whole sorted run; the footer begins with it
-STORED = 0  # the codec of a block: as it is; others are to come
+VERSION = 2  # of the whole sorted run; the footer begins with it
+STORED, LZ4 = 0, 1  # the codec of a block: as it is; or 4 bytes of its size, and an lz4 block
 
 
 class Block(NamedTuple):
@@ -77,8 +77,8 @@ def decode_footer(data: bytes, start: int, end: int) -> Footer:
         blocks = []
         for _ in range(cursor.varint()):
             length, codec = cursor.varint(), cursor.take(1)[0]
-            if codec != STORED:
-                raise CorruptDataError(f"block codec {codec}, expected {STORED}")
+            if codec not in {STORED, LZ4}:
+                raise CorruptDataError(f"block codec {codec}, expected {STORED} or {LZ4}")
             blocks.append(Block(offset, length, codec, int.from_bytes(cursor.take(8), "little")))
             offset += length
         index.append(PartitionIndex(written, groups, tuple(blocks)))

@@ -14,7 +14,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from pymr._native import decode_key
 from pymr.core.spec import EdgeSum, Limits
@@ -22,6 +22,8 @@ from pymr.shuffle.combine import Combine, Combiner
 from pymr.shuffle.sorted_run import Entry, SortedRunReader, SortedRunWriter, record_sum
 from pymr.shuffle.spill import SpillFolder
 from pymr.shuffle.values import GroupValues, short_repr
+
+_Run = TypeVar("_Run")
 
 _KEY: Callable[[Entry], bytes] = itemgetter(0)
 _VALUES: Callable[[Entry], list[bytes]] = itemgetter(1)
@@ -47,10 +49,8 @@ def merge_into(
 
 
 def narrow(
-    runs: Sequence[SortedRunReader],
-    fan_in_max: int,
-    merge: Callable[[Sequence[SortedRunReader]], SortedRunReader],
-) -> list[SortedRunReader]:
+    runs: Sequence[_Run], fan_in_max: int, merge: Callable[[Sequence[_Run]], _Run]
+) -> list[_Run]:
     """Return at most `fan_in_max` sorted runs in the order of `runs`, by merging neighbours.
 
     Merges go round, so that no record is merged much more often than another.

@@ -18,11 +18,12 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from pymr._native import fingerprint_sum, xxh3_64, xxh3_128
+from pymr._native import fingerprint_sum, unpack_block, xxh3_64, xxh3_128
 from pymr.core.spec import EdgeSum
 from pymr.errors import CorruptDataError, IncompleteError
 from pymr.shuffle.bounded import decode_varint, encode_varint
 from pymr.shuffle.footer import (
+    LZ4,
     STORED,
     VERSION,
     Block,
@@ -47,7 +48,8 @@ class SortedRunWriter:
     """Writes one sorted run through `write`; keeps one block in memory.
 
     Blocks hold at most `block_bytes`; an entry that is larger gets one for itself. A group
-    that does not fit goes on in the next block, as another entry with the same key.
+    that does not fit goes on in the next block, as another entry with the same key. Blocks are
+    stored as they are; the native writer compresses them.
     """
 
     def __init__(self, write: Write, partitions: int, block_bytes: int) -> None:
@@ -154,7 +156,7 @@ class SortedRunReader:
 
     def __init__(self, read_at: ReadAt, size: int, name: str, digest: str | None = None) -> None:
         self.name = name
-        self._read_at = read_at
+        self.read_at = read_at
         self._size = size
         self.footer = self._read_footer(digest)
 
@@ -169,7 +171,7 @@ class SortedRunReader:
             if xxh3_64(data) != block.checksum:
                 raise self._corrupt(block.offset, "the checksum of a block differs")
             try:
-                yield from _entries_of(data)
+                yield from _entries_of(unpack_block(data) if block.codec == LZ4 else data)
             except CorruptDataError as error:
                 raise self._corrupt(block.offset, error.message) from error
 
@@ -200,7 +202,7 @@ class SortedRunReader:
         )
 
     def _read(self, offset: int, length: int) -> bytes:
-        data = self._read_at(offset, length)
+        data = self.read_at(offset, length)
         if len(data) != length:
             raise self._corrupt(offset, f"it has {len(data)} bytes where {length} were written")
         return data

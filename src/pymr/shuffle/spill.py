@@ -34,7 +34,7 @@ class SpillFolder:
             os.makedirs(self._path, mode=0o700, exist_ok=True)
             file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
-            raise self._failure("write", error) from error
+            raise failure("write", self._path, error) from error
         try:
             writer = SortedRunWriter(lambda data: self._append(file, data), partitions, block_bytes)
             fill(writer)
@@ -67,7 +67,7 @@ class SpillFolder:
             while data:
                 data = data[os.write(file, data) :]
         except OSError as error:
-            raise self._failure("write", error) from error
+            raise failure("write", self._path, error) from error
 
     def _read(self, name: str, offset: int, length: int) -> bytes:
         try:
@@ -77,14 +77,16 @@ class SpillFolder:
             finally:
                 os.close(file)
         except OSError as error:
-            raise self._failure("read", error) from error
+            raise failure("read", self._path, error) from error
 
-    def _failure(self, action: str, error: OSError) -> ResourceError:
-        return ResourceError(
-            f"cannot {action} a spill in `{self._path}`: {error.strerror}",
-            hint="free some space there, or choose another folder with --tmp-dir",
-            path=self._path,
-        )
+
+def failure(action: str, folder: str, error: OSError) -> ResourceError:
+    """Return the error of a spill in `folder` that one cannot `action`: write or read."""
+    return ResourceError(
+        f"cannot {action} a spill in `{folder}`: {error.strerror}",
+        hint="free some space there, or choose another folder with --tmp-dir",
+        path=folder,
+    )
 
 
 def _remove(name: str) -> None:

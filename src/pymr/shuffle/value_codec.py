@@ -41,7 +41,7 @@ def encode_value(value: Any) -> bytes:
     try:
         return _container(value, 1, set())
     except _NotNativeError:
-        return _pickled(value)
+        return pickled(value)
 
 
 def decode_value(data: bytes) -> Any:
@@ -151,7 +151,13 @@ def _container(value: Any, depth: int, seen: set[int]) -> bytes:
     return tag + len(body).to_bytes(4, "little") + body
 
 
-def _pickled(value: Any) -> bytes:
+def pickled(value: Any) -> bytes:
+    """Return the bytes of `value`, pickled as a whole.
+
+    Raises:
+        TypeError: it cannot be pickled.
+        ValueError: it is nested too deeply for that.
+    """
     import pickle
 
     try:

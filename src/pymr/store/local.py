@@ -71,6 +71,10 @@ class LocalStore:
         with translated("read", path, key=key), open(path, "rb", buffering=0) as file:
             return _read_at(file.fileno(), start, length)
 
+    def path_of(self, key: str) -> str:
+        """Return the file with the object's bytes; it may be read, not changed."""
+        return self._path(key)
+
     def size(self, key: str) -> int:
         """Return the object's size in bytes."""
         path = self._path(key)

@@ -12,6 +12,7 @@ from pymr.errors import PymrError
 from pymr.records.part import PartWriter
 from pymr.records.split_reader import SplitReader, line_number, lines_in, open_split
 from pymr.shuffle.buffer import MapBuffer
+from pymr.shuffle.engine import map_buffer
 from pymr.task import forked
 from pymr.task.attempt import AttemptContext, Ticker, call_hook
 from pymr.task.blame import find_bad_record, show_record, user_error
@@ -59,7 +60,7 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
 
 def _new_buffer(context: AttemptContext, limits: Limits) -> MapBuffer:
     spec = context.spec
-    return MapBuffer(
+    return map_buffer(
         partitions=spec.reducers,
         limits=limits,
         spill_folder=context.attempt.tmp,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from pymr._native import GroupValues as NativeGroupValues
 from pymr.api import Builtin
 from pymr.core.spec import MapSource, Receipt, ReduceWork
 from pymr.records.part import PartTotals, PartWriter
 from pymr.shuffle.builtin import reduce_for
-from pymr.shuffle.merge import ReduceMerge
+from pymr.shuffle.engine import Merge, reduce_merge
 from pymr.shuffle.sorted_run import SortedRunReader
+from pymr.shuffle.values import GroupValues
 from pymr.store.base import ObjectStore
 from pymr.task import forked
 from pymr.task.attempt import AttemptContext, Ticker, call_hook
@@ -20,24 +22,31 @@ from pymr.task.call import combine_of, emit_all
 from pymr.task.context import TaskContext
 
 Reduce = Callable[[TaskContext, Any, Any], object]
+_VALUES = (GroupValues, NativeGroupValues)
 
 
 def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     """Run a reduce attempt; see `run_attempt`."""
     attempt = context.attempt
-    merge = ReduceMerge(
+    reducer = context.job.reducer
+    merge = reduce_merge(
         [_open(context.store, source) for source in work.sources],
         work.partition,
         limits=context.spec.limits,
         spill_folder=attempt.tmp,
         combine=combine_of(context.job, context.spec),
+        reduce=reducer.value if isinstance(reducer, Builtin) else None,
+        paths=_local_paths(context.store, work.sources),
     )
-    with context.store.create(attempt.key) as writer:
-        part = PartWriter(writer.write, context.spec.output_format)
-        ctx = TaskContext(part.emit, context.spec.params)
-        calls = _reduce_groups(context, merge, ctx)
-        totals = part.finish()
-        writer.commit()
+    try:
+        with context.store.create(attempt.key) as writer:
+            part = PartWriter(writer.write, context.spec.output_format)
+            ctx = TaskContext(part.emit, context.spec.params)
+            calls = _reduce_groups(context, merge, ctx)
+            totals = part.finish()
+            writer.commit()
+    finally:
+        merge.discard()
     return _receipt(context, merge, totals, calls, ctx.counters)
 
 
@@ -46,7 +55,13 @@ def _open(store: ObjectStore, source: MapSource) -> SortedRunReader:
     return SortedRunReader(read_at, store.size(source.key), source.key, source.footer_digest)
 
 
-def _reduce_groups(context: AttemptContext, merge: ReduceMerge, ctx: TaskContext) -> int:
+def _local_paths(store: ObjectStore, sources: Sequence[MapSource]) -> list[str] | None:
+    """Return the files of `sources` where the store is a folder, which are quicker to read."""
+    path_of = getattr(store, "path_of", None)
+    return None if path_of is None else [path_of(source.key) for source in sources]
+
+
+def _reduce_groups(context: AttemptContext, merge: Merge, ctx: TaskContext) -> int:
     """Call the reducer on every group, in key order, and return the number of calls."""
     call_hook(context.job, "setup", ctx)
     reduce = _reduce_of(context)
@@ -73,14 +88,19 @@ def _reduce_of(context: AttemptContext) -> Reduce:
     reducer = context.job.reducer
     if isinstance(reducer, Builtin):
         compute = reduce_for(reducer.value)
-        return lambda ctx, key, values: ctx.emit(key, compute(values))
+
+        def reduce(ctx: TaskContext, key: Any, values: Any) -> None:
+            is_open = type(values) in _VALUES  # else the merge has found the result
+            ctx.emit(key, compute(values) if is_open else values)
+
+        return reduce
     assert reducer is not None, "a map-only job has no reduce tasks"
     return reducer
 
 
 def _receipt(
     context: AttemptContext,
-    merge: ReduceMerge,
+    merge: Merge,
     totals: PartTotals,
     calls: int,
     counters: dict[str, int],

@@ -1,0 +1,285 @@
+//! Reads one partition of a sorted run, entry by entry, each byte checked before it is used.
+use crate::bytes;
+use crate::fingerprint::{Hasher, Sum};
+use crate::run_writer::{Block, LZ4};
+use crate::trouble::Trouble;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+const LZ4_RATIO_MAX: usize = 255; // no lz4 block grows more
+
+/// The bytes of a run: a local file, or whatever `read_at(offset, length)` reads.
+pub struct Source {
+    pub name: String,
+    pub path: Option<PathBuf>,
+    pub read_at: Option<Py<PyAny>>,
+    pub folder: Option<String>, // of a spill, for messages
+}
+
+impl Source {
+    /// Open the file. What is wrong with it is left to `read_at` to say, unless it is a spill.
+    fn open(&self) -> Result<Option<File>, Trouble> {
+        match self.path.as_ref().map(File::open) {
+            None => Ok(None),
+            Some(Ok(file)) => Ok(Some(file)),
+            Some(Err(error)) => self.unreadable(error).map_or(Ok(None), Err),
+        }
+    }
+
+    fn unreadable(&self, error: io::Error) -> Option<Trouble> {
+        let folder = self.folder.clone()?;
+        Some(Trouble::Spill {
+            action: "read",
+            folder,
+            error,
+        })
+    }
+
+    /// Read `data.len()` bytes.
+    fn read(
+        &self,
+        file: Option<&File>,
+        data: &mut [u8],
+        offset: u64,
+        attached: bool,
+    ) -> Result<(), Trouble> {
+        if let Some(file) = file {
+            let read = if attached {
+                Python::attach(|py| py.detach(|| file.read_exact_at(data, offset)))
+            } else {
+                file.read_exact_at(data, offset)
+            };
+            let Err(error) = read else { return Ok(()) };
+            if error.kind() != io::ErrorKind::UnexpectedEof
+                && let Some(trouble) = self.unreadable(error)
+            {
+                return Err(trouble);
+            }
+        }
+        let Some(read_at) = &self.read_at else {
+            return Err(self.short(offset, 0, data.len()));
+        };
+        Python::attach(|py| {
+            let found = read_at.call1(py, (offset, data.len()))?;
+            let found = found.bind(py).cast::<PyBytes>().map_err(PyErr::from)?;
+            let found = found.as_bytes();
+            if found.len() != data.len() {
+                return Err(self.short(offset, found.len(), data.len()));
+            }
+            data.copy_from_slice(found);
+            Ok(())
+        })
+    }
+
+    fn short(&self, offset: u64, found: usize, expected: usize) -> Trouble {
+        let problem = format!("it has {found} bytes where {expected} were written");
+        self.corrupt(offset, problem)
+    }
+
+    fn corrupt(&self, offset: u64, problem: String) -> Trouble {
+        Trouble::Corrupt {
+            name: self.name.clone(),
+            offset,
+            problem,
+        }
+    }
+}
+
+/// A place in one partition of a run: the current entry, until `done`.
+pub struct Cursor {
+    source: Arc<Source>,
+    file: Option<File>,
+    blocks: Vec<Block>,
+    next: usize,
+    ahead: Vec<u8>, // blocks that were read, from `ahead_at` on
+    ahead_at: u64,
+    ahead_bytes: usize, // at most read at once
+    attached: bool,
+    raw: Vec<u8>,
+    position: usize,
+    key: (usize, usize),
+    values: (usize, usize),
+    sums: Option<(Sum, Hasher)>,
+    pub prefix: u64, // the first 8 bytes of the key, big endian
+    pub count: u64,  // values of the entry
+    pub done: bool,
+}
+
+impl Cursor {
+    /// Open the run at its first entry. `counted`: take the sums of what is read. `attached`: the
+    /// caller holds the GIL.
+    pub fn open(
+        source: Arc<Source>,
+        blocks: Vec<Block>,
+        ahead_bytes: usize,
+        counted: bool,
+        attached: bool,
+    ) -> Result<Self, Trouble> {
+        let mut cursor = Cursor {
+            file: source.open()?,
+            source,
+            blocks,
+            next: 0,
+            ahead: Vec::new(),
+            ahead_at: 0,
+            ahead_bytes,
+            attached,
+            raw: Vec::new(),
+            position: 0,
+            key: (0, 0),
+            values: (0, 0),
+            sums: counted.then(Default::default),
+            prefix: 0,
+            count: 0,
+            done: false,
+        };
+        cursor.advance()?;
+        Ok(cursor)
+    }
+
+    /// The encoded key of the entry.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        &self.raw[self.key.0..self.key.1]
+    }
+
+    /// Its encoded values, back to back.
+    #[inline]
+    pub fn values(&self) -> &[u8] {
+        &self.raw[self.values.0..self.values.1]
+    }
+
+    /// What was read so far; zeros unless it is counted.
+    pub fn sum(&self) -> Sum {
+        self.sums.as_ref().map(|(sum, _)| *sum).unwrap_or_default()
+    }
+
+    /// Go to the next entry.
+    #[inline]
+    pub fn advance(&mut self) -> Result<(), Trouble> {
+        while self.position == self.raw.len() {
+            if self.next == self.blocks.len() {
+                self.done = true;
+                return Ok(());
+            }
+            self.load()?;
+        }
+        match self.parse() {
+            Some(()) => Ok(()),
+            None => Err(self.corrupt()),
+        }
+    }
+
+    /// The error of an entry that cannot be, although its block is what was written.
+    #[cold]
+    pub fn corrupt(&self) -> Trouble {
+        let block = self.blocks[self.next - 1];
+        let problem = "an entry has other values than it says".to_owned();
+        self.source.corrupt(block.offset, problem)
+    }
+
+    #[inline]
+    fn parse(&mut self) -> Option<()> {
+        let data = &self.raw[..];
+        let mut at = self.position;
+        let length = bytes::varint(data, &mut at)?;
+        let key_end = at.checked_add(length).filter(|&end| end <= data.len())?;
+        self.key = (at, key_end);
+        self.prefix = prefix(data, at, key_end);
+        at = key_end;
+        self.count = bytes::varint(data, &mut at)? as u64;
+        let length = bytes::varint(data, &mut at)?;
+        let end = at.checked_add(length).filter(|&end| end <= data.len())?;
+        self.values = (at, end);
+        self.position = end;
+        if let Some((sum, hasher)) = &mut self.sums {
+            let (key, values) = (&data[self.key.0..self.key.1], &data[at..end]);
+            return (hasher.add(sum, key, values)? == self.count).then_some(());
+        }
+        Some(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load(&mut self) -> Result<(), Trouble> {
+        let block = self.blocks[self.next];
+        let end = block.offset + u64::from(block.size);
+        if self.next == 0 || end > self.ahead_at + self.ahead.len() as u64 {
+            self.read_ahead(block)?;
+        }
+        let start = (block.offset - self.ahead_at) as usize;
+        let data = &self.ahead[start..start + block.size as usize];
+        if xxh3_64(data) != block.checksum {
+            let problem = "the checksum of a block differs".to_owned();
+            return Err(self.source.corrupt(block.offset, problem));
+        }
+        self.next += 1;
+        self.position = 0;
+        self.raw.clear();
+        if block.codec != LZ4 {
+            self.raw.try_reserve(data.len())?;
+            self.raw.extend_from_slice(data);
+            return Ok(());
+        }
+        unpack(data, &mut self.raw)?.ok_or_else(|| {
+            let problem = "a block cannot be decompressed".to_owned();
+            self.source.corrupt(block.offset, problem)
+        })
+    }
+
+    /// Read the block at `next`, and those behind it that fit.
+    fn read_ahead(&mut self, block: Block) -> Result<(), Trouble> {
+        let mut size = block.size as usize;
+        for more in &self.blocks[self.next + 1..] {
+            if size + more.size as usize > self.ahead_bytes {
+                break;
+            }
+            size += more.size as usize;
+        }
+        self.ahead.clear();
+        self.ahead.try_reserve(size)?;
+        self.ahead.resize(size, 0);
+        self.ahead_at = block.offset;
+        let (file, offset) = (self.file.as_ref(), block.offset);
+        self.source
+            .read(file, &mut self.ahead, offset, self.attached)
+    }
+}
+
+/// Decompress a block to `raw`, which is empty; Ok(None) if it is no such block.
+pub fn unpack(data: &[u8], raw: &mut Vec<u8>) -> Result<Option<()>, Trouble> {
+    let Some((head, packed)) = data.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let size = u32::from_le_bytes(*head) as usize;
+    if size > packed.len().saturating_mul(LZ4_RATIO_MAX) {
+        return Ok(None);
+    }
+    raw.try_reserve(size)?;
+    raw.resize(size, 0);
+    let written = lz4_flex::block::decompress_into(packed, raw);
+    Ok(written.is_ok_and(|written| written == size).then_some(()))
+}
+
+#[inline]
+fn prefix(data: &[u8], start: usize, end: usize) -> u64 {
+    if let Some(head) = data.get(start..start + 8) {
+        let word = u64::from_be_bytes(head.try_into().unwrap_or_default());
+        let length = end - start;
+        return if length >= 8 {
+            word
+        } else {
+            word & !(u64::MAX >> (8 * length))
+        };
+    }
+    let mut head = [0; 8];
+    let length = (end - start).min(8);
+    head[..length].copy_from_slice(&data[start..start + length]);
+    u64::from_be_bytes(head)
+}

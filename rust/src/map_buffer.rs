@@ -1,0 +1,308 @@
+//! The buffer of a map attempt as Python sees it: `emit`, and what happens when it is full.
+//!
+//! It belongs to the thread that made it, and is closed to all while it spills, so the records
+//! behind it need no lock. Laws of this file, which `unsafe` rests on:
+//! - the records are borrowed only by the owner thread, and only while no code of the user can
+//!   run: pickling, normalizing and the partitioner are done with before;
+//! - while the GIL is released, `owner` is `NOBODY`.
+use crate::emit::{Last, encode_fast};
+use crate::keys;
+use crate::record_groups::{self, Combined};
+use crate::records::Records;
+use crate::run::{Run, Sealed, mode_of, sealed, spill};
+use crate::run_writer::RunWriter;
+use crate::sink::CallSink;
+use crate::sort_word::PARTITIONS_MAX;
+use crate::trouble::Trouble;
+use crate::value_encode;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+const NOBODY: usize = 0; // no thread has this ident
+
+/// Buffers records, and writes them as sorted runs.
+#[pyclass(frozen, subclass, module = "pymr._native")]
+pub struct RecordBuffer {
+    owner: AtomicUsize,
+    misused: AtomicBool, // another thread has emitted
+    inner: UnsafeCell<Inner>,
+    settings: Settings,
+}
+
+/// What does not change.
+struct Settings {
+    key_bytes_max: usize,
+    value_bytes_max: usize,
+    block_bytes: usize,
+    folder: String,
+    partition_of: Option<Py<PyAny>>,
+    normalized: Option<Py<PyAny>>,
+    one: Option<Py<PyAny>>, // the value of every record, where they are only counted
+}
+
+/// What the owner changes.
+struct Inner {
+    records: Records,
+    last: Last,
+    scratch: Vec<u8>,
+    emitted: u64,
+    combined: Combined,
+}
+
+// SAFETY: `inner` is reached by the owner thread alone, see the laws above.
+unsafe impl Sync for RecordBuffer {}
+// SAFETY: the object that `last` holds is released with the GIL held, as Python objects are.
+unsafe impl Send for RecordBuffer {}
+
+#[pymethods]
+impl RecordBuffer {
+    #[new]
+    #[pyo3(signature = (*, partitions, spill_bytes_max, block_bytes, key_bytes_max,
+        value_bytes_max, spill_folder, combine, partition_of, normalized, count_only, partition_seed=0))]
+    #[allow(clippy::too_many_arguments)] // Keyword-only: each is a part of the job.
+    fn new(
+        py: Python<'_>,
+        partitions: usize,
+        spill_bytes_max: usize,
+        block_bytes: usize,
+        key_bytes_max: usize,
+        value_bytes_max: usize,
+        spill_folder: String,
+        combine: Option<&str>,
+        partition_of: Option<Py<PyAny>>,
+        normalized: Option<Py<PyAny>>,
+        count_only: bool,
+        partition_seed: u64,
+    ) -> PyResult<Self> {
+        if !(1..=PARTITIONS_MAX).contains(&partitions) {
+            return Err(PyValueError::new_err(format!(
+                "{partitions} partitions, expected 1 to {PARTITIONS_MAX}"
+            )));
+        }
+        let one = count_only.then(|| 1i64.into_pyobject(py)).transpose()?;
+        let records = Records::new(
+            mode_of(combine)?,
+            partitions as u32,
+            spill_bytes_max,
+            partition_seed,
+        );
+        Ok(RecordBuffer {
+            owner: AtomicUsize::new(thread()),
+            misused: AtomicBool::new(false),
+            inner: UnsafeCell::new(Inner {
+                records,
+                last: Last::default(),
+                scratch: Vec::new(),
+                emitted: 0,
+                combined: Combined::default(),
+            }),
+            settings: Settings {
+                key_bytes_max,
+                value_bytes_max,
+                block_bytes,
+                folder: spill_folder,
+                partition_of,
+                normalized,
+                one: one.map(|one| one.into_any().unbind()),
+            },
+        })
+    }
+
+    /// The records that were emitted.
+    #[getter]
+    fn emitted(&self) -> PyResult<u64> {
+        self.enter(|inner| Ok(inner.emitted + inner.records.emitted))
+    }
+
+    /// Values that went into the combiner, and came out, when records were written.
+    #[getter]
+    fn combined(&self) -> PyResult<(u64, u64)> {
+        self.enter(|inner| Ok((inner.combined.values_in, inner.combined.values_out)))
+    }
+
+    /// Write the records to a spill and return it; the buffer is empty afterwards.
+    fn spill(&self, py: Python<'_>) -> PyResult<Run> {
+        self.write_out(py, |settings, records| {
+            let mut combined = Combined::default();
+            let partitions = records.partitions as usize;
+            let run = spill(&settings.folder, partitions, settings.block_bytes, |out| {
+                combined = record_groups::write(records, out)?;
+                Ok(())
+            })?;
+            Ok((run, combined))
+        })
+    }
+
+    /// Write the records as a whole run with `extra` in its footer; the buffer is empty then.
+    fn write(&self, py: Python<'_>, write: Py<PyAny>, extra: &[u8]) -> PyResult<Sealed> {
+        self.write_out(py, |settings, records| {
+            let partitions = records.partitions as usize;
+            let mut sink = CallSink { write };
+            let mut out = RunWriter::new(&mut sink, partitions, settings.block_bytes, true)?;
+            let combined = record_groups::write(records, &mut out)?;
+            Ok((sealed(&out.finish(extra)?), combined))
+        })
+    }
+
+    /// Take no more records.
+    fn close(&self) -> PyResult<()> {
+        self.enter(|_| Ok(()))?;
+        self.owner.store(NOBODY, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl RecordBuffer {
+    /// Take one record; true if the buffer is full now.
+    ///
+    /// # Safety
+    /// `key` and `value` are objects; the GIL is held.
+    #[inline(always)]
+    pub unsafe fn emit(
+        &self,
+        py: Python<'_>,
+        key: *mut ffi::PyObject,
+        value: *mut ffi::PyObject,
+    ) -> PyResult<bool> {
+        if self.owner.load(Ordering::Relaxed) != thread() {
+            return Err(self.misuse());
+        }
+        let settings = &self.settings;
+        let value = settings.one.as_ref().map_or(value, pyo3::Py::as_ptr);
+        if settings.partition_of.is_none() {
+            // SAFETY: we are the owner, and no code of the user runs: all types are exact.
+            let inner = unsafe { &mut *self.inner.get() };
+            // SAFETY: they are objects, as the caller says.
+            let fast = unsafe { encode_fast(&mut inner.last, key, value) };
+            if let Some((tag, rest, int, encoded)) = fast.as_ref().map(super::emit::Fast::parts)
+                && rest.len() < settings.key_bytes_max
+                && encoded.1 <= settings.value_bytes_max
+                && (settings.normalized.is_none() || rest.is_ascii())
+            {
+                let added = inner.records.add_int(tag, rest, int, encoded);
+                added.map_err(|trouble| trouble.into_py(py))?;
+                return Ok(inner.records.is_full());
+            }
+        }
+        // SAFETY: they are objects, and stay so while the caller holds them.
+        let (key, value) = unsafe {
+            (
+                Bound::from_borrowed_ptr(py, key),
+                Bound::from_borrowed_ptr(py, value),
+            )
+        };
+        self.emit_any(&key, &value)
+    }
+
+    /// Any key and value: encoded first, which may run code of the user, which may emit.
+    #[inline(never)]
+    fn emit_any(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (py, settings) = (key.py(), &self.settings);
+        let mut data = self.enter(|inner| Ok(std::mem::take(&mut inner.scratch)))?;
+        data.clear();
+        value_encode::encode(value, &mut data)?;
+        let value_size = data.len();
+        check_size("value", value_size, settings.value_bytes_max)?;
+        let normal = match &settings.normalized {
+            Some(normalized) => normalized.bind(py).call1((key,))?,
+            None => key.clone(),
+        };
+        keys::encode(&normal, &mut data, 1)?;
+        check_size("key", data.len() - value_size, settings.key_bytes_max)?;
+        let partition = match &settings.partition_of {
+            Some(partition_of) => Some(partition_of.bind(py).call1((normal,))?.extract()?),
+            None => None,
+        };
+        self.enter(|inner| {
+            let (value, key) = data.split_at(value_size);
+            let added = inner.records.add(key, value, partition);
+            added.map_err(|trouble| trouble.into_py(py))?;
+            let full = inner.records.is_full();
+            if data.capacity() < 1 << 20 {
+                inner.scratch = data;
+            }
+            Ok(full)
+        })
+    }
+
+    /// Run `action` with what the owner may change; it runs no code of the user.
+    fn enter<T>(&self, action: impl FnOnce(&mut Inner) -> PyResult<T>) -> PyResult<T> {
+        if self.owner.load(Ordering::Relaxed) != thread() {
+            return Err(self.misuse());
+        }
+        // SAFETY: we are the owner, see the laws above.
+        action(unsafe { &mut *self.inner.get() })
+    }
+
+    /// Write the records with the GIL released and the buffer closed.
+    fn write_out<T: Send>(
+        &self,
+        py: Python<'_>,
+        write: impl FnOnce(&Settings, &mut Records) -> Result<(T, Combined), Trouble> + Send,
+    ) -> PyResult<T> {
+        if self.misused.load(Ordering::Relaxed) {
+            return Err(other_thread());
+        }
+        self.enter(|_| Ok(()))?;
+        let reopened = Reopened(&self.owner, self.owner.swap(NOBODY, Ordering::AcqRel));
+        // SAFETY: nobody owns the buffer until `reopened` is dropped.
+        let inner = unsafe { &mut *self.inner.get() };
+        let (records, settings) = (&mut inner.records, &self.settings);
+        let written = py.detach(|| write(settings, records));
+        let (result, combined) = written.map_err(|trouble| trouble.into_py(py))?;
+        inner.emitted += inner.records.emitted;
+        inner.combined.values_in += combined.values_in;
+        inner.combined.values_out += combined.values_out;
+        inner.records.clear();
+        drop(reopened);
+        Ok(result)
+    }
+
+    #[cold]
+    fn misuse(&self) -> PyErr {
+        if self.owner.load(Ordering::Relaxed) == NOBODY {
+            return PyRuntimeError::new_err(
+                "emit was called while the buffer combines, spills or is finished, expected calls \
+                 from the mapper only",
+            );
+        }
+        // Whoever hid the error would lose records: the buffer is not written any more.
+        self.misused.store(true, Ordering::Relaxed);
+        other_thread()
+    }
+}
+
+fn other_thread() -> PyErr {
+    PyRuntimeError::new_err(
+        "emit was called by another thread than the one that runs the mapper, expected all calls \
+         from that one",
+    )
+}
+
+/// Gives the buffer back to its owner, whatever happened.
+struct Reopened<'a>(&'a AtomicUsize, usize);
+
+impl Drop for Reopened<'_> {
+    fn drop(&mut self) {
+        self.0.store(self.1, Ordering::Release);
+    }
+}
+
+fn check_size(what: &str, size: usize, limit: usize) -> PyResult<()> {
+    if size <= limit {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!(
+        "a {what} of {size} bytes is larger than the limit of {limit} bytes"
+    )))
+}
+
+/// The ident of the current thread, as `threading.get_ident` has it.
+#[inline(always)]
+fn thread() -> usize {
+    // SAFETY: it has no conditions.
+    unsafe { libc::pthread_self() as usize }
+}

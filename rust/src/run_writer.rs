@@ -1,0 +1,258 @@
+//! Writes a sorted run: entries in (partition, key) order, in compressed, checked blocks.
+//!
+//! The format is that of `docs/reference/sorted-run-format.md`.
+use crate::bytes::{self, put_varint};
+use crate::fingerprint::{Hasher, Sum};
+use crate::trouble::Trouble;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+pub const VERSION: u8 = 2;
+pub const STORED: u8 = 0;
+pub const LZ4: u8 = 1;
+const MAGIC: &[u8; 8] = b"PyMRrun\n";
+const PIECE_BYTES: usize = 1 << 20; // one call of the sink for each MiB
+const VARINTS_BYTES_MAX: usize = 30; // of the three numbers before an entry's values
+const RETRY_BLOCKS: u32 = 16; // data that does not compress is tried again this often
+
+/// Where the bytes of a run go.
+pub trait Sink {
+    /// Append `data`.
+    fn write(&mut self, data: &[u8]) -> Result<(), Trouble>;
+}
+
+/// Where a block lies, and what its bytes must be.
+#[derive(Clone, Copy)]
+pub struct Block {
+    pub offset: u64,
+    pub size: u32,
+    pub codec: u8,
+    pub checksum: u64,
+}
+
+/// What is known of a run that was written.
+pub struct Written {
+    pub index: Vec<Vec<Block>>, // of each partition
+    pub sum: Sum,
+    pub digest: u128,
+    pub size: u64,
+}
+
+/// Writes one run; keeps one block and one piece of output in memory.
+pub struct RunWriter<'a> {
+    sink: &'a mut dyn Sink,
+    partitions: usize,
+    block_bytes: usize,
+    with_sums: bool,
+    piece: Vec<u8>,
+    size: u64,
+    block: Vec<u8>,
+    packed: Vec<u8>,
+    stored_in_row: u32, // blocks that did not compress
+    key: Vec<u8>,
+    hasher: Hasher,
+    sum: Sum, // of the partition, as is all below
+    groups: u64,
+    blocks: Vec<Block>,
+    index: Vec<Vec<Block>>,
+    total: Sum,
+    footer: Vec<u8>,
+}
+
+impl<'a> RunWriter<'a> {
+    /// Start a run. A spill is written without sums, which nobody reads.
+    pub fn new(
+        sink: &'a mut dyn Sink,
+        partitions: usize,
+        block_bytes: usize,
+        with_sums: bool,
+    ) -> Result<Self, Trouble> {
+        let mut writer = RunWriter {
+            sink,
+            partitions,
+            block_bytes,
+            with_sums,
+            piece: Vec::new(),
+            size: 0,
+            block: Vec::new(),
+            packed: Vec::new(),
+            stored_in_row: 0,
+            key: Vec::new(),
+            hasher: Hasher::default(),
+            sum: Sum::default(),
+            groups: 0,
+            blocks: Vec::new(),
+            index: Vec::new(),
+            total: Sum::default(),
+            footer: Vec::new(),
+        };
+        put_varint(&mut writer.footer, usize::from(VERSION));
+        put_varint(&mut writer.footer, partitions);
+        writer.put(MAGIC)?;
+        writer.put(&u32::from(VERSION).to_le_bytes())?;
+        Ok(writer)
+    }
+
+    /// Start the group of `key`; (partition, key) is greater than the last one.
+    #[inline]
+    pub fn start_group(&mut self, partition: usize, key: &[u8]) -> Result<(), Trouble> {
+        while self.index.len() < partition {
+            self.end_partition()?;
+        }
+        self.groups += 1;
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        Ok(())
+    }
+
+    /// Append `count` values to the group, back to back; maybe none.
+    #[inline]
+    pub fn add_values(&mut self, count: u64, values: &[u8]) -> Result<(), Trouble> {
+        let need = self.key.len() + values.len() + VARINTS_BYTES_MAX;
+        if self.block.len() + need <= self.block_bytes {
+            return self.entry(count, values);
+        }
+        self.add_in_pieces(values)
+    }
+
+    /// Write the footer with `extra`, and return what was written.
+    pub fn finish(mut self, extra: &[u8]) -> Result<Written, Trouble> {
+        while self.index.len() < self.partitions {
+            self.end_partition()?;
+        }
+        let mut footer = std::mem::take(&mut self.footer);
+        put_varint(&mut footer, extra.len());
+        footer.extend_from_slice(extra);
+        let digest = xxh3_128(&footer);
+        self.put(&footer)?;
+        self.put(&(footer.len() as u64).to_le_bytes())?;
+        self.put(&digest.to_be_bytes())?;
+        self.put(&u32::from(VERSION).to_le_bytes())?;
+        self.put(MAGIC)?;
+        self.sink.write(&self.piece)?;
+        Ok(Written {
+            index: self.index,
+            sum: self.total,
+            digest,
+            size: self.size,
+        })
+    }
+
+    /// Cut the values where blocks end; a value larger than a block has one for itself.
+    #[cold]
+    fn add_in_pieces(&mut self, values: &[u8]) -> Result<(), Trouble> {
+        let (mut start, mut position, mut count) = (0, 0, 0);
+        while position < values.len() {
+            let end = bytes::end(values, position).unwrap_or(values.len());
+            let need = self.key.len() + (end - start) + VARINTS_BYTES_MAX;
+            if self.block.len() + need > self.block_bytes && (!self.block.is_empty() || count > 0) {
+                self.entry(count, &values[start..position])?;
+                self.end_block()?;
+                (start, count) = (position, 0);
+            }
+            count += 1;
+            position = end;
+        }
+        self.entry(count, &values[start..])
+    }
+
+    #[inline]
+    fn entry(&mut self, count: u64, values: &[u8]) -> Result<(), Trouble> {
+        if count == 0 {
+            return Ok(());
+        }
+        let need = self.key.len() + values.len() + VARINTS_BYTES_MAX;
+        if self.block.capacity() - self.block.len() < need {
+            self.block.try_reserve(need.max(self.block_bytes))?;
+        }
+        put_varint(&mut self.block, self.key.len());
+        self.block.extend_from_slice(&self.key);
+        put_varint(&mut self.block, count as usize);
+        put_varint(&mut self.block, values.len());
+        self.block.extend_from_slice(values);
+        if self.with_sums {
+            self.hasher.add(&mut self.sum, &self.key, values);
+        } else {
+            self.sum.records += count;
+            self.sum.bytes += count * self.key.len() as u64 + values.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) -> Result<(), Trouble> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let block = std::mem::take(&mut self.block);
+        let packed = self.pack(&block)?;
+        let codec = if packed { LZ4 } else { STORED };
+        let data = if packed {
+            std::mem::take(&mut self.packed)
+        } else {
+            Vec::new()
+        };
+        let stored: &[u8] = if packed { &data } else { &block };
+        self.blocks.push(Block {
+            offset: self.size,
+            size: stored.len() as u32,
+            codec,
+            checksum: xxh3_64(stored),
+        });
+        self.put(stored)?;
+        if packed {
+            self.packed = data;
+        }
+        self.block = block;
+        self.block.clear();
+        Ok(())
+    }
+
+    /// Compress the block to `packed`; false where it is not worth its while.
+    fn pack(&mut self, block: &[u8]) -> Result<bool, Trouble> {
+        if self.stored_in_row >= 2 && !self.stored_in_row.is_multiple_of(RETRY_BLOCKS) {
+            self.stored_in_row += 1;
+            return Ok(false);
+        }
+        let room = 4 + lz4_flex::block::get_maximum_output_size(block.len());
+        self.packed.clear();
+        self.packed.try_reserve(room)?;
+        self.packed.resize(room, 0);
+        self.packed[..4].copy_from_slice(&(block.len() as u32).to_le_bytes());
+        let length = lz4_flex::block::compress_into(block, &mut self.packed[4..]);
+        let size = 4 + length.unwrap_or(block.len());
+        let packed = size < block.len() / 16 * 15;
+        self.packed.truncate(size);
+        self.stored_in_row = if packed { 0 } else { self.stored_in_row + 1 };
+        Ok(packed)
+    }
+
+    fn end_partition(&mut self) -> Result<(), Trouble> {
+        self.end_block()?;
+        let blocks = std::mem::take(&mut self.blocks);
+        put_varint(&mut self.footer, self.sum.records as usize);
+        put_varint(&mut self.footer, self.sum.bytes as usize);
+        self.footer.extend(self.sum.fingerprint.to_le_bytes());
+        put_varint(&mut self.footer, self.groups as usize);
+        put_varint(&mut self.footer, blocks.len());
+        for block in &blocks {
+            put_varint(&mut self.footer, block.size as usize);
+            self.footer.push(block.codec);
+            self.footer.extend(block.checksum.to_le_bytes());
+        }
+        self.index.push(blocks);
+        self.total.add(&self.sum);
+        self.sum = Sum::default();
+        self.groups = 0;
+        Ok(())
+    }
+
+    fn put(&mut self, data: &[u8]) -> Result<(), Trouble> {
+        self.size += data.len() as u64;
+        if self.piece.len() + data.len() > PIECE_BYTES {
+            self.sink.write(&self.piece)?;
+            self.piece.clear();
+        }
+        self.piece.try_reserve(data.len())?;
+        self.piece.extend_from_slice(data);
+        Ok(())
+    }
+}

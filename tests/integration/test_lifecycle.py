@@ -340,6 +340,7 @@ def test_json_puts_one_event_a_line_on_stdout(tmp_path):
 
     outcome = cli.start("--input=in.txt", "--json", worker=worker)
 
+    assert outcome.code == 0, outcome.stderr
     events = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert {event["v"] for event in events} == {1}

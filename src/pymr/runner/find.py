@@ -15,7 +15,7 @@ from pymr.observe.feed import read_history
 from pymr.runner.plan import OUTPUT_FOLDER
 from pymr.store.claim import read_claim
 from pymr.store.local import LocalStore
-from pymr.store.registry import registered_runs
+from pymr.store.registry import newest_runs
 from pymr.task.manifest import Manifest, read_manifest
 
 RunState = Literal["running", "done", "failed", "interrupted", "died", "replaced", "gone"]
@@ -40,7 +40,7 @@ def find_run(text: str) -> FoundRun:
         found = _run_in(folder)
         if found is not None:
             return found
-    for known in reversed(registered_runs()):
+    for known in newest_runs():
         if text in (known.run, known.name):
             return FoundRun(known.run, known.name, known.output, known.started)
     raise RunNotFoundError(
@@ -103,5 +103,5 @@ def state_of(found: FoundRun) -> RunState:
 def _nearest(text: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(text, [run.name for run in registered_runs()], 3)
+    near = difflib.get_close_matches(text, [run.name for run in newest_runs()], 3)
     return f"; near: {', '.join(near)}" if near else ""

@@ -46,7 +46,8 @@ def run_request(request: Request, observer: Observer) -> Manifest:
     """Run a job to its end and return the manifest of its committed output.
 
     Raises:
-        PymrError: the run failed; nothing is visible in the output. Its class says why.
+        PymrError: the run failed; its class says why. The output is as it was, unless the
+            field `is_committed` says that the result stands and only its parts are not shown.
     """
     timeout_s = request.settings.timeout_s
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -77,11 +78,18 @@ def _run_plan(
             try:
                 run.execute(pool, observer.tick, deadline)
             except BaseException as error:
+                if run.manifest is not None and _is_signal(error):  # It came too late.
+                    feed.append(events.RunFinished())
+                    return run.manifest
                 pool.close()  # nobody writes any more
                 run.fail(error)
                 raise
             assert run.manifest is not None, "a job that is done was published"
             return run.manifest
+
+
+def _is_signal(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt | InterruptedRunError)
 
 
 def _remove_folder(folder: str) -> None:
@@ -97,7 +105,9 @@ def _undisturbed() -> Iterator[None]:
     """Put signals off that would stop a publication half-way: it takes milliseconds."""
     import signal
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    )
     try:
         yield
     finally:

@@ -62,11 +62,6 @@ def newest_runs() -> Iterator[RegisteredRun]:
         yield run
 
 
-def registered_runs() -> list[RegisteredRun]:
-    """Return all remembered runs, oldest first."""
-    return [*newest_runs()][::-1]
-
-
 def _entries() -> list[str]:
     """Return the names of the files, oldest run first."""
     try:

@@ -308,9 +308,15 @@ def test_a_choice_is_one_of_its_words() -> None:
     assert refusal(newline=4) == "--newline is `4`, expected `auto` or `lf`"
 
 
-@pytest.mark.parametrize("text", ["hex", "undefined", "no-such", "utf-8\n\x1b[31m"])
-def test_an_encoding_must_be_one_that_decodes_to_text(text: str) -> None:
-    """B87: the value is shown without its control characters."""
+NAMES_AND_ESCAPES = ("idna", "punycode", "unicode_escape", "raw_unicode_escape")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hex", "rot13", "undefined", *NAMES_AND_ESCAPES, "no-such", "a\0b", "utf-8\n\x1b[31m"],
+)
+def test_an_encoding_must_be_one_of_text_files(text: str) -> None:
+    """B87: codecs of names and escapes are none. The value has no control characters."""
     message = refusal(encoding=text)
 
     assert "expected a text encoding that Python knows" in message
@@ -320,6 +326,7 @@ def test_an_encoding_must_be_one_that_decodes_to_text(text: str) -> None:
 def test_an_encoding_gets_its_one_name() -> None:
     """The same encoding under two names is the same setting, and the same job."""
     assert settle({"encoding": "UTF8"}).settings.encoding == "utf-8"
+    assert settle({"encoding": "utf-8-sig"}).settings.encoding == "utf-8"
     assert settle({"encoding": "latin-1"}).settings.encoding == "iso8859-1"
 
 

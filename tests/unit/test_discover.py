@@ -136,14 +136,6 @@ def test_b5_b6_empty_files_are_inputs_and_a_warning_if_there_are_no_others():
     assert find("a", "b").warnings == ()
 
 
-def test_an_unknown_encoding_is_a_config_error():
-    """Exit 2: it is the setting that is wrong, not the input."""
-    write("a")
-
-    with pytest.raises(ConfigError, match="unknown encoding `klingon`"):
-        find("a", encoding="klingon")
-
-
 def test_no_input_is_a_config_error():
     """There is nothing to look for."""
     with pytest.raises(ConfigError, match="no input given"):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from pymr.config.value import ENCODING
 from pymr.core.plan import grid_step
 from pymr.core.spec import InputFile, Limits, Split, SplitReceipt, TextRules
-from pymr.errors import ConfigError, RecordError
-from pymr.records.encoding import normalise_encoding
+from pymr.errors import RecordError
 from pymr.records.split_reader import line_number, lines_in, open_split
 from pymr.records.text import LineCutter
 
@@ -91,7 +91,7 @@ def test_b12_a_byte_order_mark_is_removed_at_the_start_only(tmp_path):
     assert read(file, "lines")[0] == [(3, "a"), (5, "\ufeffb")]
     assert read(file, "text")[0] == [(3, "a\n"), (5, "\ufeffb\n")]
     assert lines(tmp_path, b"\xef\xbb\xbf") == []
-    assert lines(tmp_path, b"\xef\xbb\xbf\n", encoding="utf-8-sig") == [""]
+    assert lines(tmp_path, b"\xef\xbb\xbf\n") == [""]
 
 
 @pytest.mark.parametrize("input_format", ["text", "lines"])
@@ -332,16 +332,6 @@ def test_ebcdic_has_another_newline(tmp_path):
     assert [line for _, line in read(file, "lines", encoding="cp037")[0]] == ["a", "b"]
 
 
-@pytest.mark.parametrize("name", ["utf-99", "rot13", "base64", "idna", "unicode_escape", "a\0b"])
-def test_an_encoding_that_is_none_is_a_config_error(name):
-    """Codecs that make no text of a file are refused by name."""
-    with pytest.raises(ConfigError) as caught:
-        normalise_encoding(name)
-
-    assert caught.value.exit_code == 2
-    assert caught.value.hint == "--encoding utf-8"
-
-
 def test_no_encoding_that_is_cut_at_bytes_has_another_newline():
     """In every encoding of one byte that is not transcoded, only byte 10 is a newline."""
     import encodings.aliases
@@ -351,8 +341,8 @@ def test_no_encoding_that_is_cut_at_bytes_has_another_newline():
     checked = 0
     for name in sorted(set(encodings.aliases.aliases.values())):
         try:
-            encoding = normalise_encoding(name)
-        except ConfigError:
+            encoding = ENCODING.parse(name)
+        except ValueError:
             continue
         if is_transcoded(encoding):
             continue

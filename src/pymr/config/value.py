@@ -29,6 +29,10 @@ _DURATION = re.compile(
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
 _RATIO = re.compile(r"([1-9][0-9]{0,8})(?::1)?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+# Text codecs of Python that are no encodings of files: names, escapes, an error on purpose.
+_NOT_FOR_FILES = frozenset(
+    {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
+)
 _SWITCHES = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
@@ -153,14 +157,15 @@ def _parse_name(text: str) -> str:
 
 
 def _parse_encoding(text: str) -> str:
+    """Return the one name that an encoding has: `utf-8` for `UTF8` and for `utf-8-sig`."""
     try:
         codec = codecs.lookup(text)
-        codec.incrementaldecoder("strict").decode(b"", final=True)  # `undefined` always raises
-    except (LookupError, UnicodeError, TypeError) as error:
+    except LookupError as error:
         raise ValueError(text) from error
-    if not codec._is_text_encoding:  # noqa: SLF001 - what bytes.decode itself asks
+    normal = codec.name.replace("_", "-")
+    if not codec._is_text_encoding or normal in _NOT_FOR_FILES:  # noqa: SLF001 - as bytes.decode
         raise ValueError(text)
-    return codec.name
+    return "utf-8" if normal == "utf-8-sig" else codec.name
 
 
 def whole(

@@ -74,7 +74,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class TextRules(msgspec.Struct, frozen=True, kw_only=True):
     """How bytes become text."""
 
-    encoding: str = "utf-8"  # codec name, normalised by `codecs.lookup`
+    encoding: str = "utf-8"  # the one name that `config` gives it
     errors: str = "strict"  # strict | replace | surrogateescape | skip (the line is left out)
     newline: str = "auto"  # auto: LINES strips one \r; lf: keeps it
     long_records: str = "refuse"  # refuse | skip

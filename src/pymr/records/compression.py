@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from pymr.core.spec import InputFile, TextRules
 from pymr.errors import InputError
-from pymr.records.encoding import ByteStream, Transcoder, is_transcoded, normalise_encoding
+from pymr.records.encoding import ByteStream, Transcoder, is_transcoded
 from pymr.records.source import FileSource, RangeReader
 
 RAW_READ_BYTES = 64 << 10  # of a compressed file at once; one cell of its digest
@@ -102,9 +102,8 @@ class DecodedStream:
         self._stream: ByteStream = Plain(self.raw)
         if file.compression:
             self._stream = Decompressed(self.raw, file.compression, source.name, expansion_max)
-        encoding = normalise_encoding(rules.encoding) if rules else "utf-8"
-        if rules and is_transcoded(encoding):
-            self._stream = Transcoder(self._stream, encoding, rules.errors, source.name)
+        if rules and is_transcoded(rules.encoding):
+            self._stream = Transcoder(self._stream, rules.encoding, rules.errors, source.name)
 
     def read(self, length: int) -> bytes:
         """Return 1 to `length` decoded bytes, b"" at the end.

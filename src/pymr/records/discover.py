@@ -26,7 +26,7 @@ from pymr.records.compression import (
     compression_promised_by,
     open_stream,
 )
-from pymr.records.encoding import is_transcoded, normalise_encoding
+from pymr.records.encoding import is_transcoded
 from pymr.records.expand import Expander, reason_of
 from pymr.records.magic import HEAD_BYTES, TAIL_BYTES, refusal_of
 from pymr.records.spool import STANDARD_INPUT, spool
@@ -43,7 +43,7 @@ class DiscoverRules(msgspec.Struct, frozen=True, kw_only=True):
     recursive: bool = False  # go into the directories of directories
     allow_empty: bool = False  # a directory or glob may hold no file
     allow_duplicates: bool = False  # the same file may be read twice
-    encoding: str = "utf-8"
+    encoding: str = "utf-8"  # its one name, as for TextRules
     input_format: str = "text"  # text | lines | whole: `whole` may be any bytes
     spool_folder: str = ""  # made when needed, for standard input and files without a size
     output: str | None = None  # absolute directory of the output: no input may lie in it
@@ -61,7 +61,7 @@ def discover(inputs: Sequence[str | bytes], rules: DiscoverRules) -> Discovery:
     """Return the files that `inputs` name.
 
     Raises:
-        ConfigError: no input, or an unknown encoding.
+        ConfigError: no input.
         InputError: an input is missing, cannot be read, is given twice, or is no text.
         OutputError: an input lies in the output directory.
     """
@@ -88,8 +88,7 @@ class _Finder:
         self.files: list[InputFile] = []
         self._rules = rules
         self._is_text = rules.input_format != "whole"
-        self._encoding = normalise_encoding(rules.encoding)
-        self._transcoded = self._is_text and is_transcoded(self._encoding)
+        self._transcoded = self._is_text and is_transcoded(rules.encoding)
         self._seen: dict[tuple[int, int], bytes] = {}
         self._output = output
         self._unreadable: list[tuple[bytes, OSError]] = []
@@ -188,7 +187,7 @@ class _Finder:
                 input=name,
                 is_no_text=True,
             )
-        refusal = refusal_of(head, tail, self._encoding)
+        refusal = refusal_of(head, tail, self._rules.encoding)
         if refusal:
             inside = f" inside {file.compression} data" if file.compression else ""
             raise InputError(

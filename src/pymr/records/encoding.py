@@ -1,4 +1,4 @@
-r"""Which encodings text may have, and the transcoding of those that cannot be cut at bytes.
+r"""Which encodings cannot be cut at bytes, and their transcoding.
 
 Records are cut at the byte `\n` before anything is decoded. That is right for UTF-8, the
 ISO 8859 family, Windows code pages, Shift JIS and most others. Where `\n` is not one byte,
@@ -11,16 +11,12 @@ from __future__ import annotations
 import codecs
 from typing import Protocol
 
-from pymr.errors import ConfigError, RecordError
+from pymr.errors import RecordError
 
 UTF_8 = "utf-8"
 
 # Stateful: a line means something else after another line. `\n` itself is one byte in them.
 _STATEFUL = ("utf-7", "iso2022", "hz")
-# Text codecs of Python that are no encodings of files: names, escapes, an error on purpose.
-_NOT_FOR_FILES = frozenset(
-    {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
-)
 
 # A byte that UTF-8 never has: it stands in transcoded text for bytes that were no text, so
 # that they are then replaced, skipped and counted by the record they are in, as everywhere.
@@ -35,24 +31,8 @@ class ByteStream(Protocol):
         """Return 1 to `length` bytes, b"" at the end."""
 
 
-def normalise_encoding(name: str) -> str:
-    """Return the one name of an encoding: `utf-8` for `UTF8` and for `utf-8-sig`.
-
-    Raises:
-        ConfigError: Python has no text encoding of that name.
-    """
-    try:
-        codec = codecs.lookup(name)
-    except (LookupError, ValueError) as error:
-        raise ConfigError(f"unknown encoding `{name}`", hint="--encoding utf-8") from error
-    normal = codec.name.replace("_", "-")
-    if not codec._is_text_encoding or normal in _NOT_FOR_FILES:  # noqa: SLF001 - as bytes.decode
-        raise ConfigError(f"`{name}` is not an encoding of text files", hint="--encoding utf-8")
-    return UTF_8 if normal == "utf-8-sig" else codec.name
-
-
 def is_transcoded(encoding: str) -> bool:
-    """Return whether text of a normalised `encoding` becomes UTF-8 before it is cut."""
+    """Return whether text of `encoding`, by its one name, becomes UTF-8 before it is cut."""
     return encoding.startswith(_STATEFUL) or "\n".encode(encoding) != b"\n"
 
 

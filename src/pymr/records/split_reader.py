@@ -17,7 +17,7 @@ from typing import Self
 
 from pymr.core.spec import InputFile, Limits, Split, SplitReceipt, TextRules
 from pymr.records.compression import DecodedStream, open_stream
-from pymr.records.encoding import UTF_8, is_transcoded, normalise_encoding
+from pymr.records.encoding import UTF_8, is_transcoded
 from pymr.records.source import FileSource, RangeReader
 from pymr.records.text import (
     LineCutter,
@@ -134,7 +134,7 @@ class SplitReader:
             rules = self._rules if transcoded else None
             stream = DecodedStream(self._source, rules, self._limits.expansion_max)
             return stream.raw, lambda: stream.read(read_bytes), sys.maxsize
-        assert not transcoded or not is_transcoded(normalise_encoding(self._rules.encoding))
+        assert not transcoded or not is_transcoded(self._rules.encoding)
         raw = RangeReader(
             self._source, split.start, split.end, step=file.step, read_bytes=read_bytes
         )

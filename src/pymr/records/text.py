@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pymr._native import count_newlines, line_offsets
 from pymr.core.spec import TextRules
 from pymr.errors import RecordError
-from pymr.records.encoding import UTF_8, is_transcoded, normalise_encoding, undecodable
+from pymr.records.encoding import UTF_8, is_transcoded, undecodable
 
 BOM = b"\xef\xbb\xbf"
 LONG_CHUNK_BYTES = 4 << 20  # where a copy of the rest of a read costs little beside the chunk
@@ -253,8 +253,7 @@ def last_line_offset(offset: int, raw: bytes) -> int:
 
 def cut_encoding(rules: TextRules) -> str:
     """Return the encoding of the bytes that are cut: of a transcoded stream it is UTF-8."""
-    encoding = normalise_encoding(rules.encoding)
-    return UTF_8 if is_transcoded(encoding) else encoding
+    return UTF_8 if is_transcoded(rules.encoding) else rules.encoding
 
 
 def long_record(name: str, offset: int, limit: int, line: int | None) -> RecordError:

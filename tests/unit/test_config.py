@@ -489,18 +489,3 @@ def test_shown_sizes_read_back() -> None:
     for size in (256 << 20, 3 << 29, 1 << 40, 12345 << 20, 300 << 20):
         assert settle({"memory": spell_size(size)}).settings.memory_bytes == size
     assert spell_size(1000) == "1000"
-
-
-def test_the_reference_has_a_row_for_every_setting() -> None:
-    """docs/reference/config.md says what `--help` says, in the order of the table."""
-    page = (Path(__file__).parents[2] / "docs/reference/config.md").read_text()
-    table = page.partition("## The settings\n")[2]
-    rows = [line for line in table.splitlines() if line.startswith("| `")]
-
-    for setting, row in zip(SETTINGS, rows, strict=True):
-        about, _, default = setting.help.partition(" [default: ")
-        none = "off" if setting.is_flag else "none"
-        value = f"`{setting.metavar}`".replace("|", "\\|") if setting.metavar else "switch"
-        assert row == (
-            f"| `{setting.name}` | {value} | {about} | {default.removesuffix(']') or none} |"
-        )

@@ -7,6 +7,9 @@ stands here is the only way from such bytes to a message, a log or a page.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+
+NAMES_SHOWN_MAX = 3  # of many files in one message
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 
@@ -27,6 +30,13 @@ def show_path(path: bytes | str) -> str:
     """Return a file name for a message, whole, with everything unprintable escaped."""
     name = os.fsencode(path)
     return show_bytes(name, len(name))
+
+
+def show_paths(paths: Sequence[bytes | str]) -> str:
+    """Return the first few file names for a message, and how many more there are."""
+    shown = ", ".join(f"`{show_path(path)}`" for path in paths[:NAMES_SHOWN_MAX])
+    rest = len(paths) - NAMES_SHOWN_MAX
+    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def show_text(text: str) -> str:

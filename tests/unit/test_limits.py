@@ -20,9 +20,7 @@ PACKAGES = ("config", "core", "records", "runner", "shuffle", "store", "task")
 UNITS = {"": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "s": 1}
 LIMIT_NAME = re.compile(r"_?[A-Z_]+_(MAX|S)|[a-z_]+(_max|_bytes|_s)")
 # How much a message shows bounds nothing that grows with the data.
-OF_MESSAGES = re.compile(
-    r"SHOWN|EXAMPLES|FRAMES|QUOTED|CHARS|CHARACTERS|blame\.RECORD|\._NAMES_MAX"
-)
+OF_MESSAGES = re.compile(r"SHOWN|EXAMPLES|FRAMES|QUOTED|CHARS|CHARACTERS|blame\.RECORD")
 # Lengths of a format, which its writer keeps to.
 OF_FORMATS = re.compile(r"VARINT|_RECORD_BYTES_MAX")
 # Which attempts are slow, and how attempts are numbered: no limits.

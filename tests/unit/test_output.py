@@ -102,7 +102,7 @@ def test_files_of_the_user_are_listed_and_left(tmp_path: Path) -> None:
 
     message = refused(tmp_path, overwrite=True).message
 
-    assert "not PyMR's: `a`, `b`, `c\\n`, `d`, `e` and 2 more" in message
+    assert "not PyMR's: `a`, `b`, `c\\n` and 4 more" in message
     assert len(list(tmp_path.iterdir())) == 7
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pymr.text_form import show_bytes, show_path
+from pymr.text_form import show_bytes, show_path, show_paths
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,13 @@ def test_a_long_value_is_cut_at_a_character():
 def test_a_path_is_shown_whole():
     """A message that names half a file helps nobody."""
     assert show_path("x" * 4000) == "x" * 4000
+
+
+def test_of_many_paths_the_first_three_are_shown() -> None:
+    """Each escaped as one alone, and how many more there are."""
+    names = [b"a", "b", b"c\n", "d", "e"]
+
+    assert show_paths(names[:1]) == "`a`"
+    assert show_paths(names[:3]) == "`a`, `b`, `c\\n`"
+    assert show_paths(names[:4]) == "`a`, `b`, `c\\n` and 1 more"
+    assert show_paths(names) == "`a`, `b`, `c\\n` and 2 more"

@@ -30,10 +30,9 @@ from pymr.records.encoding import is_transcoded
 from pymr.records.expand import Expander, reason_of
 from pymr.records.magic import HEAD_BYTES, TAIL_BYTES, refusal_of
 from pymr.records.spool import STANDARD_INPUT, spool
-from pymr.text_form import show_path
+from pymr.text_form import NAMES_SHOWN_MAX, show_path, show_paths
 
-NAMES_SHOWN_MAX = 100  # of unreadable files, in one message
-EXAMPLES_MAX = 3  # names in one warning
+REASONS_SHOWN_MAX = 100  # of unreadable files, in one message
 _TOOLS = {"gzip": "gzip", "bz2": "bzip2", "xz": "xz", "zstd": "zstd"}
 
 
@@ -277,10 +276,11 @@ def _not_regular(path: bytes, mode: int) -> InputError:
 
 def _unreadable(found: list[tuple[bytes, OSError]]) -> InputError:
     shown = [
-        f"`{show_path(path)}`: {reason_of(path, error)}" for path, error in found[:NAMES_SHOWN_MAX]
+        f"`{show_path(path)}`: {reason_of(path, error)}"
+        for path, error in found[:REASONS_SHOWN_MAX]
     ]
-    if len(found) > NAMES_SHOWN_MAX:
-        shown.append(f"and {len(found) - NAMES_SHOWN_MAX} more")
+    if len(found) > REASONS_SHOWN_MAX:
+        shown.append(f"and {len(found) - REASONS_SHOWN_MAX} more")
     count = "an input" if len(found) == 1 else f"{len(found)} inputs"
     return InputError(
         f"cannot read {count}: {'; '.join(shown)}",
@@ -289,9 +289,7 @@ def _unreadable(found: list[tuple[bytes, OSError]]) -> InputError:
 
 
 def _note(text: str, paths: list[bytes]) -> str:
-    shown = ", ".join(f"`{show_path(path)}`" for path in paths[:EXAMPLES_MAX])
-    more = f" and {len(paths) - EXAMPLES_MAX} more:" if len(paths) > EXAMPLES_MAX else ""
-    return f"{shown}{more} {text}"
+    return f"{show_paths(paths)}{':' if len(paths) > NAMES_SHOWN_MAX else ''} {text}"
 
 
 def _quote(name: str) -> str:

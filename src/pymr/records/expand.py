@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator
 
 from pymr.errors import InputError
 from pymr.records.spool import STANDARD_INPUT
-from pymr.text_form import show_path
+from pymr.text_form import show_path, show_paths
 
 NEAREST_NAMES = 3
 LIKENESS = 0.6  # of two names, from 0 to 1: that of a slip of the finger, as difflib has it
 NAMES_COMPARED_MAX = 1000  # with a missing name: comparing costs about 20 µs each
-EXAMPLES_MAX = 3
 
 
 class Expander:
@@ -56,10 +55,9 @@ class Expander:
         """Yield what the user should know about what was left out."""
         folders = self._folders_skipped
         if folders:
-            shown = ", ".join(f"`{show_path(folder)}`" for folder in folders[:EXAMPLES_MAX])
             count = "a directory" if len(folders) == 1 else f"{len(folders)} directories"
-            more = " …" if len(folders) > EXAMPLES_MAX else ""
-            yield f"{count} in an input directory left out: {shown}{more}; --recursive reads them"
+            shown = show_paths(folders)
+            yield f"{count} in an input directory left out: {shown}; --recursive reads them"
         if self.hidden_skipped:
             count = "1 name" if self.hidden_skipped == 1 else f"{self.hidden_skipped} names"
             yield f"{count} left out that other tools write beside data (`.x`, `_x`, `x.crc`)"

@@ -26,9 +26,7 @@ from pymr.task.manifest import (
     Versions,
     manifest_input,
 )
-from pymr.text_form import show_path
-
-NAMES_SHOWN_MAX = 3  # in one warning
+from pymr.text_form import show_paths
 
 
 def build_manifest(
@@ -74,11 +72,9 @@ def _in_order(committed: dict[int, Receipt]) -> list[Receipt]:
 
 def _grown(plan: Plan, summary: LedgerSummary) -> Iterator[str]:
     """Yield a warning if inputs became longer after they were planned."""
-    grown = [show_path(plan.inputs[index].path) for index in summary.grown_inputs]
+    grown = [plan.inputs[index].path for index in summary.grown_inputs]
     if grown:
-        shown = ", ".join(f"`{name}`" for name in grown[:NAMES_SHOWN_MAX])
-        more = f" and {len(grown) - NAMES_SHOWN_MAX} more" if len(grown) > NAMES_SHOWN_MAX else ""
-        yield f"{shown}{more} grew while it was read: what was added is not in the result"
+        yield f"{show_paths(grown)} grew while it was read: what was added is not in the result"
 
 
 def _inputs(plan: Plan, summary: LedgerSummary) -> tuple[ManifestInput, ...]:

@@ -20,10 +20,9 @@ from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, Tex
 from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
 from pymr.runner.pool import Pool
-from pymr.text_form import show_path
+from pymr.text_form import show_path, show_paths
 
 OUTPUT_FOLDER = "pymr-out"
-NAMES_SHOWN_MAX = 3  # in one warning
 SPILL_BYTES_MIN = 1 << 20
 SPILL_BYTES_MAX = 256 << 20  # beyond, a longer sort costs what a saved merge gains
 
@@ -135,9 +134,8 @@ def _notes(
         yield f"{wished}, the input can be cut into {len(tasks):,}"
     large = [file for file in found.files if file.stream and file.size > TASK_BYTES_MAX]
     if large:
-        shown = ", ".join(f"`{show_path(file.path)}`" for file in large[:NAMES_SHOWN_MAX])
-        more = f" and {len(large) - NAMES_SHOWN_MAX} more" if len(large) > NAMES_SHOWN_MAX else ""
-        yield f"{shown}{more} can be read from the front only, so one map task reads it"
+        shown = show_paths([file.path for file in large])
+        yield f"{shown} can be read from the front only, so one map task reads it"
 
 
 def _stem(worker: str) -> str:

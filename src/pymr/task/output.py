@@ -24,9 +24,8 @@ from pymr.store.claim import ClaimRecord, LocalClaim
 from pymr.store.local import LocalStore, is_temporary_name
 from pymr.task.commit import is_shown, publish
 from pymr.task.manifest import Manifest, read_manifest
-from pymr.text_form import show_path
+from pymr.text_form import show_path, show_paths
 
-_NAMES_MAX: Final = 5  # of foreign files, in the message
 _ELSEWHERE: Final = "choose another --output"
 
 
@@ -91,12 +90,9 @@ def _refuse_foreign(root: str) -> None:
         raise _unusable(root, error) from error
     foreign = sorted(name for name in names if name != STATE and not is_temporary_name(name))
     if foreign and not os.path.exists(os.path.join(root, MANIFEST)):
-        shown = ", ".join(f"`{show_path(name)}`" for name in foreign[:_NAMES_MAX])
-        more = len(foreign) - _NAMES_MAX
         raise OutputError(
-            f"output `{place}` holds files that are not PyMR's: {shown}"
-            + (f" and {more} more" if more > 0 else "")
-            + ", expected a new or empty directory",
+            f"output `{place}` holds files that are not PyMR's: {show_paths(foreign)}"
+            ", expected a new or empty directory",
             hint=_ELSEWHERE,
         )
 

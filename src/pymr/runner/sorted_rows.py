@@ -14,8 +14,7 @@ from itertools import tee
 from pymr.core.spec import Limits
 from pymr.records.part import read_rows, split_rows
 from pymr.runner.result import Result
-from pymr.shuffle.buffer import MapBuffer
-from pymr.shuffle.merge import ReduceMerge
+from pymr.shuffle.engine import map_buffer, reduce_merge
 from pymr.shuffle.sorted_run import SortedRunReader
 from pymr.store.local import LocalStore
 
@@ -23,7 +22,7 @@ from pymr.store.local import LocalStore
 def sorted_rows(result: Result, folder: str) -> Iterator[bytes]:
     """Yield the rows of `result` as they stand in its parts, by key; `folder` is for spills."""
     limits = Limits()
-    buffer = MapBuffer(partitions=1, limits=limits, spill_folder=f"{folder}/spill")
+    buffer = map_buffer(partitions=1, limits=limits, spill_folder=f"{folder}/spill")
     store = LocalStore(folder)
     for key, row in _keyed_rows(result):
         buffer.emit(key, row)
@@ -31,7 +30,7 @@ def sorted_rows(result: Result, folder: str) -> Iterator[bytes]:
         buffer.finish(writer)
         writer.commit()
     run = SortedRunReader(partial(store.get_range, "sorted"), store.size("sorted"), "sorted")
-    merge = ReduceMerge([run], 0, limits=limits, spill_folder=f"{folder}/merge", combine=None)
+    merge = reduce_merge([run], 0, limits=limits, spill_folder=f"{folder}/merge", combine=None)
     for _key, rows in merge:
         yield from rows
 

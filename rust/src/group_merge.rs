@@ -156,10 +156,11 @@ impl Portions {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let mut merge = self.merge.get().enter()?;
-        if merge.groups != self.group {
+        let groups = self.merge.get();
+        if groups.group.load(Ordering::Relaxed) != self.group {
             return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
         }
+        let mut merge = groups.enter()?;
         let portion = next_portion(py, &mut merge)?;
         match portion.failed {
             Some(error) if portion.values.is_empty() => Err(error),

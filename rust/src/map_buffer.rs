@@ -27,6 +27,7 @@ const NOBODY: usize = 0; // no thread has this ident
 #[pyclass(frozen, subclass, module = "pymr._native")]
 pub struct RecordBuffer {
     owner: AtomicUsize,
+    home: usize,         // the thread that made it
     misused: AtomicBool, // another thread has emitted
     inner: UnsafeCell<Inner>,
     settings: Settings,
@@ -91,6 +92,7 @@ impl RecordBuffer {
         );
         Ok(RecordBuffer {
             owner: AtomicUsize::new(thread()),
+            home: thread(),
             misused: AtomicBool::new(false),
             inner: UnsafeCell::new(Inner {
                 records,
@@ -263,14 +265,16 @@ impl RecordBuffer {
 
     #[cold]
     fn misuse(&self) -> PyErr {
+        if thread() != self.home {
+            // Whoever hid the error would lose records: the buffer is not written any more.
+            self.misused.store(true, Ordering::Relaxed);
+        }
         if self.owner.load(Ordering::Relaxed) == NOBODY {
             return PyRuntimeError::new_err(
                 "emit was called while the buffer combines, spills or is finished, expected calls \
                  from the mapper only",
             );
         }
-        // Whoever hid the error would lose records: the buffer is not written any more.
-        self.misused.store(true, Ordering::Relaxed);
         other_thread()
     }
 }

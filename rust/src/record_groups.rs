@@ -47,17 +47,29 @@ pub fn write(records: &mut Records, out: &mut RunWriter<'_>) -> Result<Combined,
 /// and the values of each group, in order.
 pub fn visit(
     records: &mut Records,
-    mut each: impl FnMut(usize, &[u8], bool, u64, &[u8]) -> Result<(), Trouble>,
+    each: impl FnMut(usize, &[u8], bool, u64, &[u8]) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
     let mut words = std::mem::take(&mut records.words);
-    words.try_reserve_exact(records.table.keys)?;
     for word in &mut words {
         *word |= u128::from(PLAIN);
     }
+    let visited = visit_sorted(records, &mut words, each);
+    // A spill that fails leaves the records as they were: they may be written again.
+    words.retain(|&word| word as u32 & PLAIN != 0);
+    records.words = words;
+    visited
+}
+
+fn visit_sorted(
+    records: &Records,
+    words: &mut Vec<u128>,
+    mut each: impl FnMut(usize, &[u8], bool, u64, &[u8]) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    words.try_reserve_exact(records.table.keys)?;
     for (at, key) in records.table.entries() {
         words.push(sort_word(records.partition_of(key), key, at as u32));
     }
-    let sorted = Sorted::new(records, &mut words)?;
+    let sorted = Sorted::new(records, words)?;
     let mut values = Vec::new();
     let mut start = 0;
     while start < words.len() {
@@ -85,7 +97,6 @@ pub fn visit(
         }
         start = end;
     }
-    records.words = words;
     Ok(())
 }
 

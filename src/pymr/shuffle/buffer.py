@@ -85,7 +85,7 @@ class MapBuffer:
         self._emitted = 0
         self._spill_folder = SpillFolder(spill_folder)
         self._spills: list[SortedRunReader] = []
-        self._thread = get_ident()
+        self._thread = self._home = get_ident()
         self._misused: RuntimeError | None = None  # whoever hid it would lose records
         self._clear()
 
@@ -242,15 +242,18 @@ class MapBuffer:
 
     def _misuse(self) -> RuntimeError:
         if self._thread == _NOBODY:
-            return RuntimeError(
+            error = RuntimeError(
                 "emit was called while the buffer combines, spills or is finished,"
                 " expected calls from the mapper only"
             )
-        self._misused = RuntimeError(
-            "emit was called by another thread than the one that runs the mapper,"
-            " expected all calls from that one"
-        )
-        return self._misused
+        else:
+            error = RuntimeError(
+                "emit was called by another thread than the one that runs the mapper,"
+                " expected all calls from that one"
+            )
+        if get_ident() != self._home:
+            self._misused = error
+        return error
 
 
 def _memory(values: list[bytes]) -> int:

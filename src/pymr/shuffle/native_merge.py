@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -50,7 +51,8 @@ class NativeReduceMerge:
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         """Return the one iterator over the groups."""
         runs = narrow(self._runs, self._limits.merge_fan_in_max, self._merge)
-        self._groups = GroupMerge(runs, 0, self._reduce, self.discard)
+        # Not `self.discard`: a cycle through a compiled object is never collected.
+        self._groups = GroupMerge(runs, 0, self._reduce, partial(_remove, self._spilled))
         self._runs = runs
         return self._groups
 
@@ -84,9 +86,7 @@ class NativeReduceMerge:
 
     def discard(self) -> None:
         """Remove the spills; the end of the iteration does so too."""
-        for run in self._spilled:  # An exception's traceback may hold them for long.
-            run.remove()
-        self._spilled = []
+        _remove(self._spilled)
         self._runs = []
 
     def _merge(self, runs: Sequence[Run]) -> Run:
@@ -102,3 +102,9 @@ class NativeReduceMerge:
             merged.remove()
         self._spilled.append(run)
         return run
+
+
+def _remove(spills: list[Run]) -> None:
+    for run in spills:  # An exception's traceback may hold them for long.
+        run.remove()
+    spills.clear()

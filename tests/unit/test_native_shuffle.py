@@ -486,39 +486,3 @@ def test_many_keys_leave_the_table_and_come_back_in_order(tmp_path: Path) -> Non
 
     expected = sorted(pairs, key=lambda pair: (encode_key(pair[0]), pair[1]))
     assert finish(records) == expected
-
-
-def test_a_merge_is_gone_with_its_last_user(tmp_path: Path) -> None:
-    """It holds descriptors and read-ahead, so no cycle may keep it until the collector comes."""
-    merge = merge_of([("a", 1), ("b", 2)], tmp_path)
-    assert [list(values) for _, values in merge] == [[1], [2]]
-    gone = weakref.ref(merge)
-
-    del merge
-
-    assert gone() is None
-
-
-def test_a_spill_that_fails_loses_no_record(tmp_path: Path) -> None:
-    """Who goes on after the disk was full for a moment gets every record that was taken."""
-    records = buffer(tmp_path, limits=Limits(spill_bytes_max=1 << 20))
-    taken, refused = [], 0
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        for number in range(120_000):
-            try:
-                records.emit(number % 60_000, number)
-            except ResourceError:
-                refused += 1
-                if refused == 5:
-                    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-                continue
-            taken.append((number % 60_000, number))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    found = finish(records)
-
-    assert refused == 5
-    assert set(taken) <= set(found)

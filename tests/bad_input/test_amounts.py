@@ -91,11 +91,10 @@ def test_b73_a_mapper_that_emits_a_thousand_pairs_for_each_line(cli: CommandLine
     lines = [f"line {number:02d}" for number in range(40)]
     cli.write("in.txt", "\n".join(lines))
 
-    rows = cli.start("--input=in.txt", "--spill=1M", worker=AMPLIFY).succeeded("40,000 emitted")
+    rows = cli.start("--input=in.txt", "--spill=512K", worker=AMPLIFY).succeeded("40,000 emitted")
 
     assert rows == [f'{number}\t["{line}"]' for number in range(1000) for line in lines]
-    (spills,) = [receipt["spills"] for receipt in receipts(cli, "map")]
-    assert spills >= 3  # 40,000 records are some MiB; how many fit in one depends on the engine
+    assert [receipt["spills"] for receipt in receipts(cli, "map")] > [5]
 
 
 @pytest.mark.parametrize(

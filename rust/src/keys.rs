@@ -83,8 +83,15 @@ pub fn decode<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> 
 
 /// Append a float.
 pub fn put_float(value: f64, out: &mut Vec<u8>) {
-    out.push(FLOAT);
-    out.extend(ordered(value).to_be_bytes());
+    out.extend(float_key(value));
+}
+
+/// The key of a float.
+#[inline]
+pub fn float_key(value: f64) -> [u8; 9] {
+    let mut data = [FLOAT; 9];
+    data[1..].copy_from_slice(&ordered(value).to_be_bytes());
+    data
 }
 
 /// The key of an `i64`, in the first bytes of an array, and how many they are: 1 to 9.

@@ -3,6 +3,7 @@ mod bytes;
 mod combine;
 mod cursor;
 mod emit;
+mod emitter;
 mod fingerprint;
 mod group_merge;
 mod keys;
@@ -28,13 +29,13 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
-    use super::{
-        cursor, emit, fingerprint, keys, lines, output, process, value_decode, value_encode,
-    };
+    use super::{cursor, emitter, fingerprint, keys, lines, process, value_decode, value_encode};
     use pyo3::prelude::*;
     use pyo3::types::{PyBytes, PyList};
     use xxhash_rust::xxh3;
 
+    #[pymodule_export]
+    use super::emitter::Emitter;
     #[pymodule_export]
     use super::group_merge::{GroupMerge, GroupValues};
     #[pymodule_export]
@@ -46,8 +47,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        emit::install(&module.py().get_type::<RecordBuffer>())?;
-        output::install(&module.py().get_type::<RowWriter>())
+        emitter::install(&module.py().get_type::<Emitter>())
     }
 
     /// Return the 64-bit XXH3 hash of `data` with `seed`.

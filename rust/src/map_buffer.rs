@@ -5,7 +5,7 @@
 //! - the records are borrowed only by the owner thread, and only while no code of the user can
 //!   run: pickling, normalizing and the partitioner are done with before;
 //! - while the GIL is released, `owner` is `NOBODY`.
-use crate::emit::{Last, encode_fast};
+use crate::emit::{Last, key_of};
 use crate::keys;
 use crate::record_groups::{self, Combined};
 use crate::records::Records;
@@ -13,6 +13,7 @@ use crate::run::{Run, Sealed, mode_of, sealed, spill};
 use crate::run_writer::RunWriter;
 use crate::sink::CallSink;
 use crate::sort_word::PARTITIONS_MAX;
+use crate::table::Key;
 use crate::trouble::Trouble;
 use crate::value_encode;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -21,6 +22,7 @@ use pyo3::prelude::*;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+const SHORT_BYTES: usize = 15; // no short key and no int of 64 bits is larger
 const NOBODY: usize = 0; // no thread has this ident
 
 /// Buffers records, and writes them as sorted runs.
@@ -42,6 +44,7 @@ struct Settings {
     partition_of: Option<Py<PyAny>>,
     normalized: Option<Py<PyAny>>,
     one: Option<Py<PyAny>>, // the value of every record, where they are only counted
+    is_plain: bool,         // a short key and value are within the limits, and taken as they are
 }
 
 /// What the owner changes.
@@ -102,6 +105,10 @@ impl RecordBuffer {
                 combined: Combined::default(),
             }),
             settings: Settings {
+                is_plain: partition_of.is_none()
+                    && normalized.is_none()
+                    && key_bytes_max >= SHORT_BYTES
+                    && value_bytes_max >= SHORT_BYTES,
                 key_bytes_max,
                 value_bytes_max,
                 block_bytes,
@@ -111,6 +118,18 @@ impl RecordBuffer {
                 one: one.map(|one| one.into_any().unbind()),
             },
         })
+    }
+
+    /// Take one record; spill if the buffer is full then.
+    pub fn emit(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if slf.get().take(key, value)? {
+            slf.call_method0("_make_room")?;
+        }
+        Ok(())
     }
 
     /// The records that were emitted.
@@ -158,45 +177,62 @@ impl RecordBuffer {
 }
 
 impl RecordBuffer {
-    /// Take one record; true if the buffer is full now.
+    /// Take one record of a kind that comes most often, and of which nothing grows that matters;
+    /// false: it was not taken.
     ///
     /// # Safety
     /// `key` and `value` are objects; the GIL is held.
     #[inline(always)]
-    pub unsafe fn emit(
-        &self,
-        py: Python<'_>,
-        key: *mut ffi::PyObject,
-        value: *mut ffi::PyObject,
-    ) -> PyResult<bool> {
+    pub unsafe fn emit_known(&self, key: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
+        let settings = &self.settings;
+        if self.owner.load(Ordering::Relaxed) != thread() || !settings.is_plain {
+            return false;
+        }
+        let value = settings.one.as_ref().map_or(value, pyo3::Py::as_ptr);
+        // SAFETY: we are the owner, and no code of the user runs: all types are exact.
+        let inner = unsafe { &mut *self.inner.get() };
+        // SAFETY: they are objects, as the caller says.
+        unsafe {
+            if !inner.last.take(value) {
+                return false;
+            }
+            let Some(Key::Short(block)) = key_of(key) else {
+                return false;
+            };
+            let (value, encoded) = (inner.last.value, inner.last.encoded);
+            inner.records.add_known(block, value, encoded)
+        }
+    }
+
+    /// Take one record; true if the buffer is full now.
+    #[inline]
+    fn take(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         if self.owner.load(Ordering::Relaxed) != thread() {
             return Err(self.misuse());
         }
-        let settings = &self.settings;
-        let value = settings.one.as_ref().map_or(value, pyo3::Py::as_ptr);
-        if settings.partition_of.is_none() {
+        let (py, settings) = (key.py(), &self.settings);
+        let value = settings.one.as_ref().map_or(value, |one| one.bind(py));
+        if settings.is_plain {
             // SAFETY: we are the owner, and no code of the user runs: all types are exact.
             let inner = unsafe { &mut *self.inner.get() };
-            // SAFETY: they are objects, as the caller says.
-            let fast = unsafe { encode_fast(&mut inner.last, key, value) };
-            if let Some((tag, rest, int, encoded)) = fast.as_ref().map(super::emit::Fast::parts)
-                && rest.len() < settings.key_bytes_max
-                && encoded.1 <= settings.value_bytes_max
-                && (settings.normalized.is_none() || rest.is_ascii())
+            // SAFETY: they are objects, and `Bound` holds the GIL.
+            let key = unsafe {
+                if inner.last.take(value.as_ptr()) {
+                    key_of(key.as_ptr())
+                } else {
+                    None
+                }
+            };
+            if let Some(key) = key
+                && key.len() <= settings.key_bytes_max
             {
-                let added = inner.records.add_int(tag, rest, int, encoded);
+                let (value, encoded) = (inner.last.value, inner.last.encoded);
+                let added = inner.records.add_int(key, value, encoded);
                 added.map_err(|trouble| trouble.into_py(py))?;
                 return Ok(inner.records.is_full());
             }
         }
-        // SAFETY: they are objects, and stay so while the caller holds them.
-        let (key, value) = unsafe {
-            (
-                Bound::from_borrowed_ptr(py, key),
-                Bound::from_borrowed_ptr(py, value),
-            )
-        };
-        self.emit_any(&key, &value)
+        self.emit_any(key, value)
     }
 
     /// Any key and value: encoded first, which may run code of the user, which may emit.
@@ -220,6 +256,7 @@ impl RecordBuffer {
         };
         self.enter(|inner| {
             let (value, key) = data.split_at(value_size);
+            let key = Key::new(key[0], &key[1..]);
             let added = inner.records.add(key, value, partition);
             added.map_err(|trouble| trouble.into_py(py))?;
             let full = inner.records.is_full();

@@ -55,40 +55,61 @@ pub fn i64_of(int: &Bound<'_, PyInt>) -> Option<i64> {
     unsafe { raw_i64_of(int.as_ptr()) }
 }
 
-/// Copy `length` bytes, mostly few, without a call of memcpy for those.
-///
-/// # Safety
-/// As `ptr::copy_nonoverlapping`.
+/// At most 15 bytes as the low bytes of a number, without a copy in memory: reading bytes that
+/// were just written by stores of other sizes would wait for these stores.
 #[inline(always)]
-pub unsafe fn copy_short(source: *const u8, target: *mut u8, length: usize) {
-    // SAFETY: all reads and writes lie within `length` bytes: two overlapping halves.
+pub fn block_of(data: &[u8]) -> u128 {
+    let length = data.len();
+    debug_assert!(length < 16);
+    // SAFETY: all reads lie within `length` bytes: overlapping halves.
     unsafe {
-        if length > 16 {
-            ptr::copy_nonoverlapping(source, target, length);
-        } else if length >= 8 {
-            copy_ends::<u64>(source, target, length);
-        } else if length >= 4 {
-            copy_ends::<u32>(source, target, length);
-        } else if length > 0 {
-            *target = *source;
-            *target.add(length / 2) = *source.add(length / 2);
-            *target.add(length - 1) = *source.add(length - 1);
+        let start = data.as_ptr();
+        if length >= 8 {
+            let head = ptr::read_unaligned(start.cast::<u64>()).to_le();
+            let tail = ptr::read_unaligned(start.add(length - 8).cast::<u64>()).to_le();
+            return u128::from(head) | u128::from(tail) << (8 * (length - 8));
         }
+        if length >= 4 {
+            let head = ptr::read_unaligned(start.cast::<u32>()).to_le();
+            let tail = ptr::read_unaligned(start.add(length - 4).cast::<u32>()).to_le();
+            return u128::from(u64::from(head) | u64::from(tail) << (8 * (length - 4)));
+        }
+        if length == 0 {
+            return 0;
+        }
+        let (middle, last) = (length / 2, length - 1);
+        u128::from(
+            u32::from(*start)
+                | u32::from(*start.add(middle)) << (8 * middle)
+                | u32::from(*start.add(last)) << (8 * last),
+        )
     }
 }
 
-/// Copy the first and the last `T` of `length` bytes, which are all of them.
-///
-/// # Safety
-/// `length` is from one to two times the size of `T`; both sides have so many bytes.
+/// Have the line of the cache with `data[at]` loaded, where the processor can be told so.
 #[inline(always)]
-unsafe fn copy_ends<T>(source: *const u8, target: *mut u8, length: usize) {
-    // SAFETY: as above; unaligned access is asked for.
-    unsafe {
-        let last = length - size_of::<T>();
-        let head = ptr::read_unaligned(source.cast::<T>());
-        let tail = ptr::read_unaligned(source.add(last).cast::<T>());
-        ptr::write_unaligned(target.cast::<T>(), head);
-        ptr::write_unaligned(target.add(last).cast::<T>(), tail);
+pub fn prefetch<T>(data: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(item) = data.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: it is a hint and reads nothing that the program sees; SSE is in every x86_64.
+        unsafe { _mm_prefetch(ptr::from_ref(item).cast(), _MM_HINT_T0) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (data, at);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_has_the_bytes_and_zeros() {
+        let data: Vec<u8> = (1..16).collect();
+        for length in 0..16 {
+            let mut expected = [0; 16];
+            expected[..length].copy_from_slice(&data[..length]);
+            assert_eq!(block_of(&data[..length]).to_le_bytes(), expected);
+        }
     }
 }

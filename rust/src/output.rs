@@ -28,7 +28,7 @@ mod seen;
 mod writer;
 
 pub use cell::Cell;
-pub use writer::{RowWriter, install};
+pub use writer::RowWriter;
 
 use cell::Format;
 use seen::Seen;

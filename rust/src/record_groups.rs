@@ -1,9 +1,10 @@
 //! From records in memory to groups in the order of (partition, key), combined.
 use crate::bytes;
 use crate::combine::{Group, Mode};
+use crate::object::prefetch;
 use crate::records::{MANY, Records, folded_value};
 use crate::run_writer::RunWriter;
-use crate::sort_word::{is_whole, partition_in, sort_word, sort_words};
+use crate::sort_word::{AHEAD, is_whole, partition_in, sort_word, sort_words};
 use crate::trouble::Trouble;
 
 const PLAIN: u32 = 1 << 31; // the id of a plain record: this and its offset; else a table entry
@@ -75,11 +76,13 @@ fn visit_sorted(
     while start < words.len() {
         let (first, key) = (words[start], sorted.key(words[start]));
         let mut end = start + 1;
+        sorted.prefetch_at(words, end + AHEAD);
         while end < words.len()
             && words[end] >> 32 == first >> 32
             && (is_whole(first) || sorted.key(words[end]) == key)
         {
             end += 1;
+            sorted.prefetch_at(words, end + AHEAD);
         }
         let partition = partition_in(first);
         let mut count = sorted.count(first);
@@ -115,7 +118,8 @@ impl<'a> Sorted<'a> {
             places: Vec::new(),
             gathered: Vec::new(),
         };
-        sort_words(words, |id| sorted.key(u128::from(id)));
+        let key_of = |id| sorted.key(u128::from(id));
+        sort_words(words, key_of, |id| sorted.prefetch(id));
         if records.mode == Mode::Keep {
             sorted.gather(words)?;
         }
@@ -147,6 +151,21 @@ impl<'a> Sorted<'a> {
             position = end;
         }
         Ok(())
+    }
+
+    /// Have a record brought to the cache: they lie about in any order.
+    #[inline]
+    fn prefetch(&self, id: u32) {
+        if id & PLAIN != 0 {
+            prefetch(&self.records.arena, (id ^ PLAIN) as usize);
+        }
+    }
+
+    #[inline]
+    fn prefetch_at(&self, words: &[u128], index: usize) {
+        if let Some(&word) = words.get(index) {
+            self.prefetch(word as u32);
+        }
     }
 
     /// The key of a word.

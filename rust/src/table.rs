@@ -1,14 +1,70 @@
-//! A hash table of keys over an arena, small enough to stay in the cache.
+//! A hash table of keys, small enough to stay in the cache: one line of it is a whole look-up.
 //!
-//! A slot is 8 bytes: 32 bits of the hash, and where in the arena its entry begins, counted in
-//! words. An entry is two words for the owner (of the second, the low half is the length of the
-//! key), then the key, padded with zeros to whole words. A key is written at the end of the arena
-//! first and compared from there, word by word: no scratch space, and no call of memcmp.
-use crate::object::copy_short;
+//! A slot is 32 bytes. A key of up to 15 bytes stands in it, as a block: its bytes, zeros, and its
+//! length last; so it is compared in registers. Of a longer key the block holds the hash, and the
+//! key itself stands in an arena. The rest of a slot is the owner's: a word and a half.
+use crate::object::block_of;
 use crate::trouble::Trouble;
 use xxhash_rust::xxh3::xxh3_64;
 
-const SLOTS_MIN_BITS: u32 = 12;
+const SLOTS_MIN_BITS: u32 = 10;
+const SHORT_MAX: usize = 15; // bytes of a key that stands in its slot
+const LONG: u8 = 0xFF; // in place of the length
+
+/// An encoded key, in the form that a slot holds it in or as it is.
+#[derive(Clone, Copy)]
+pub enum Key<'a> {
+    Short(u128),
+    Long(u8, &'a [u8]),
+}
+
+impl<'a> Key<'a> {
+    /// The key of a first byte and the others.
+    #[inline(always)]
+    pub fn new(tag: u8, rest: &'a [u8]) -> Self {
+        if rest.len() < SHORT_MAX {
+            return Key::Short(short_block(tag, rest));
+        }
+        Key::Long(tag, rest)
+    }
+
+    /// The key of bytes, at most 15.
+    #[inline(always)]
+    pub fn short(key: &[u8]) -> Key<'static> {
+        Key::Short(block_of(key) | (key.len() as u128) << 120)
+    }
+
+    /// Its length in bytes.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        match *self {
+            Key::Short(block) => (block >> 120) as usize,
+            Key::Long(_, rest) => rest.len() + 1,
+        }
+    }
+}
+
+/// The block of a key of a first byte and at most 14 others.
+#[inline(always)]
+pub fn short_block(tag: u8, rest: &[u8]) -> u128 {
+    u128::from(tag) | block_of(rest) << 8 | (rest.len() as u128 + 1) << 120
+}
+
+#[derive(Clone, Copy)]
+#[repr(align(32))] // two in a line of the cache, and none in two lines
+struct Slot {
+    block: [u8; 16],
+    word: u64,
+    half: u32,
+    place: u32, // of a long key in the arena
+}
+
+const EMPTY: Slot = Slot {
+    block: [0; 16], // no key has no bytes
+    word: 0,
+    half: 0,
+    place: 0,
+};
 
 /// What `find` found.
 pub enum Found {
@@ -18,161 +74,192 @@ pub enum Found {
 }
 
 pub struct Table {
-    arena: Vec<u64>,
-    slots: Vec<u64>,
+    slots: Vec<Slot>,
     shift: u32,
+    arena: Vec<u8>, // four bytes of length, and a long key; and so on
     pub keys: usize,
 }
 
 impl Table {
     pub fn new() -> Self {
         Table {
-            arena: vec![0], // offset 0 means an empty slot
-            slots: vec![0; 1 << SLOTS_MIN_BITS],
-            shift: 32 - SLOTS_MIN_BITS,
+            slots: vec![EMPTY; 1 << SLOTS_MIN_BITS],
+            shift: 64 - SLOTS_MIN_BITS,
+            arena: Vec::new(),
             keys: 0,
         }
     }
 
-    /// The bytes in use: entries, and slots at their loosest.
+    /// The bytes in use: slots at their loosest, and long keys.
     #[inline]
     pub fn bytes(&self) -> usize {
-        self.arena.len() * 8 + self.keys * 24
+        self.keys * 86 + self.arena.len()
     }
 
     /// Forget all keys; keeps the memory.
     pub fn clear(&mut self) {
-        self.arena.truncate(1);
-        self.slots.fill(0);
+        self.slots.fill(EMPTY);
+        self.arena.clear();
         self.keys = 0;
     }
 
-    /// Find the key `tag` + `rest`, or add it with owner words 0 and its length, unless there are
-    /// `keys_max` already.
+    /// The slot of a short key, if it is there.
     #[inline(always)]
-    pub fn find(&mut self, tag: u8, rest: &[u8], keys_max: usize) -> Result<Found, Trouble> {
-        let length = rest.len() + 1;
-        let words = length.div_ceil(8);
-        let at = self.arena.len();
-        if self.arena.capacity() - at < words + 2 {
-            self.grow_arena(words + 2)?;
+    pub fn find_short(&self, block: u128) -> Option<usize> {
+        let mask = self.slots.len() - 1;
+        let mut at = (hash_of(block) >> self.shift) as usize;
+        loop {
+            // SAFETY: `shift` leaves as many bits as there are slots, and `mask` keeps it so.
+            let found = u128::from_le_bytes(unsafe { self.slots.get_unchecked(at).block });
+            if found == block {
+                return Some(at);
+            }
+            if found == 0 {
+                return None;
+            }
+            at = (at + 1) & mask;
         }
-        // SAFETY: the arena has room for `words + 2` words behind its end, and `copy_short` writes
-        // `length` bytes, at most `words` words, from the third on; the last one was zeroed.
-        let hash = unsafe {
-            let entry = self.arena.as_mut_ptr().add(at);
-            entry.add(1 + words).write(0);
-            let key = entry.add(2).cast::<u8>();
-            key.write(tag);
-            copy_short(rest.as_ptr(), key.add(1), rest.len());
-            xxh3_64(std::slice::from_raw_parts(key, length)) >> 32
+    }
+
+    /// Find `key`, or add it with the owner's parts 0, unless there are `keys_max` already. Where
+    /// a key is changes when another is added.
+    #[inline(always)]
+    pub fn find(&mut self, key: Key<'_>, keys_max: usize) -> Result<Found, Trouble> {
+        let (block, hash) = match key {
+            Key::Short(block) => (block, hash_of(block)),
+            Key::Long(tag, rest) => long_block(tag, rest),
         };
         let mask = self.slots.len() - 1;
-        let mut slot = (hash >> self.shift) as usize;
+        let mut at = (hash >> self.shift) as usize;
         loop {
-            // SAFETY: `slot` was masked, and `hash >> shift` has as many bits as there are slots.
-            let found = unsafe { *self.slots.get_unchecked(slot) };
+            let found = u128::from_le_bytes(self.slots[at].block);
             if found == 0 {
                 break;
             }
-            if found >> 32 == hash && self.is_equal(found as u32 as usize, at, length) {
-                return Ok(Found::Old(found as u32 as usize));
+            if found == block && self.is_same(at, key) {
+                return Ok(Found::Old(at));
             }
-            slot = (slot + 1) & mask;
+            at = (at + 1) & mask;
         }
-        if self.keys >= keys_max || at > u32::MAX as usize {
+        if self.keys >= keys_max {
             return Ok(Found::Full);
         }
-        self.slots[slot] = hash << 32 | at as u64;
-        // SAFETY: all `words + 2` words are written now.
-        unsafe {
-            let entry = self.arena.as_mut_ptr().add(at);
-            entry.write(0);
-            entry.add(1).write(length as u64);
-            self.arena.set_len(at + 2 + words);
+        self.add(at, block, key)
+    }
+
+    #[inline(never)]
+    fn add(&mut self, mut at: usize, block: u128, key: Key<'_>) -> Result<Found, Trouble> {
+        let mut slot = EMPTY;
+        if let Key::Long(tag, rest) = key {
+            let Ok(place) = u32::try_from(self.arena.len()) else {
+                return Ok(Found::Full);
+            };
+            slot.place = place;
+            self.arena.try_reserve(rest.len() + 5)?;
+            self.arena.extend((rest.len() as u32 + 1).to_le_bytes());
+            self.arena.push(tag);
+            self.arena.extend_from_slice(rest);
         }
+        if (self.keys + 1) * 4 > self.slots.len() * 3 {
+            self.grow()?;
+            at = self.free_slot(block);
+        }
+        slot.block = block.to_le_bytes();
+        self.slots[at] = slot;
         self.keys += 1;
-        if self.keys * 4 > self.slots.len() * 3 {
-            self.grow_slots()?;
-        }
         Ok(Found::New(at))
     }
 
-    /// Whether the key of the entry at `old` is the one written at `new`, behind the arena's end.
     #[inline(always)]
-    fn is_equal(&self, old: usize, new: usize, length: usize) -> bool {
-        if self.arena[old + 1] as u32 as usize != length {
-            return false;
-        }
-        // SAFETY: both keys have been written, padded to whole words.
-        unsafe {
-            let arena = self.arena.as_ptr();
-            (2..2 + length.div_ceil(8)).all(|word| *arena.add(old + word) == *arena.add(new + word))
+    fn is_same(&self, at: usize, key: Key<'_>) -> bool {
+        match key {
+            Key::Short(_) => true,
+            Key::Long(_, rest) => self.key(at)[1..] == *rest,
         }
     }
 
-    /// Every key, with where its entry is, in order of insertion.
+    /// Every key, with where its slot is, in no order.
     pub fn entries(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        let mut next = 1;
-        std::iter::from_fn(move || {
-            let at = next;
-            if at >= self.arena.len() {
-                return None;
-            }
-            let key = self.key(at);
-            next += 2 + key.len().div_ceil(8);
-            Some((at, key))
-        })
+        let is_full = |(_, slot): &(usize, &Slot)| slot.block != EMPTY.block;
+        let full = self.slots.iter().enumerate().filter(is_full);
+        full.map(|(at, _)| (at, self.key(at)))
     }
 
-    /// The key of the entry at `at`.
+    /// The key in the slot at `at`.
     #[inline(always)]
     pub fn key(&self, at: usize) -> &[u8] {
-        let length = self.arena[at + 1] as u32 as usize;
-        let words = &self.arena[at + 2..at + 2 + length.div_ceil(8)];
-        // SAFETY: any words are bytes, and there are at least `length`.
-        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), length) }
+        let slot = &self.slots[at];
+        let length = slot.block[SHORT_MAX];
+        if length != LONG {
+            return &slot.block[..usize::from(length)];
+        }
+        let (head, keys) = self.arena[slot.place as usize..].split_at(4);
+        let length = u32::from_le_bytes(head.try_into().unwrap_or_default());
+        &keys[..length as usize]
     }
 
-    /// The first word of the entry at `at`, and the high half of the second: the owner's.
+    /// The owner's word and half of the slot at `at`.
     #[inline(always)]
     pub fn owned(&self, at: usize) -> (u64, u32) {
-        (self.arena[at], (self.arena[at + 1] >> 32) as u32)
+        let slot = &self.slots[at];
+        (slot.word, slot.half)
     }
 
     /// Set what `owned` returns.
     #[inline(always)]
     pub fn set_owned(&mut self, at: usize, word: u64, half: u32) {
-        self.arena[at] = word;
-        let length = self.arena[at + 1] as u32;
-        self.arena[at + 1] = u64::from(half) << 32 | u64::from(length);
+        let slot = &mut self.slots[at];
+        (slot.word, slot.half) = (word, half);
     }
 
     #[cold]
-    #[inline(never)]
-    fn grow_arena(&mut self, words: usize) -> Result<(), Trouble> {
-        Ok(self.arena.try_reserve(words.max(1 << 14))?)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn grow_slots(&mut self) -> Result<(), Trouble> {
+    fn grow(&mut self) -> Result<(), Trouble> {
         let count = self.slots.len() * 2;
         let mut slots = Vec::new();
         slots.try_reserve_exact(count)?;
-        slots.resize(count, 0);
+        slots.resize(count, EMPTY);
         self.shift -= 1;
-        for found in std::mem::replace(&mut self.slots, slots) {
-            if found != 0 {
-                let mut slot = (found >> 32 >> self.shift) as usize;
-                while self.slots[slot] != 0 {
-                    slot = (slot + 1) & (count - 1);
-                }
-                self.slots[slot] = found;
+        for slot in std::mem::replace(&mut self.slots, slots) {
+            if slot.block != EMPTY.block {
+                let at = self.free_slot(u128::from_le_bytes(slot.block));
+                self.slots[at] = slot;
             }
         }
         Ok(())
     }
+
+    /// The slot for a key that is not in the table.
+    fn free_slot(&self, block: u128) -> usize {
+        let mut at = (hash_of_any(block) >> self.shift) as usize;
+        while self.slots[at].block != EMPTY.block {
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        at
+    }
+}
+
+/// The two halves multiplied and folded, as in wyhash: which keys share a slot is all that it
+/// decides, so it need not be strong.
+#[inline(always)]
+fn hash_of(block: u128) -> u64 {
+    let low = block as u64 ^ 0x9E37_79B9_7F4A_7C15;
+    let high = (block >> 64) as u64 ^ 0xD1B5_4A32_D192_ED03;
+    let product = u128::from(low) * u128::from(high);
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// The block of a long key, which holds its hash, and the hash.
+fn long_block(tag: u8, rest: &[u8]) -> (u128, u64) {
+    let hash = xxh3_64(rest);
+    let block = u128::from(tag) | u128::from(hash) << 8 | u128::from(LONG) << 120;
+    (block, hash)
+}
+
+fn hash_of_any(block: u128) -> u64 {
+    if (block >> 120) as u8 == LONG {
+        return (block >> 8) as u64;
+    }
+    hash_of(block)
 }
 
 #[cfg(test)]
@@ -185,17 +272,40 @@ mod tests {
         let keys: Vec<Vec<u8>> = (0..20_000u32)
             .map(|n| n.to_string().repeat(1 + n as usize % 7).into_bytes())
             .collect();
-        let mut places = Vec::new();
-        for key in &keys {
-            match table.find(0x40, key, usize::MAX) {
-                Ok(Found::New(at) | Found::Old(at)) => places.push(at),
+        for (number, key) in keys.iter().enumerate() {
+            match table.find(Key::new(0x40, key), usize::MAX) {
+                Ok(Found::New(at) | Found::Old(at)) => table.set_owned(at, number as u64, 7),
                 _ => panic!("there is room"),
             }
         }
-        for (key, place) in keys.iter().zip(&places) {
-            assert!(matches!(table.find(0x40, key, 0), Ok(Found::Old(at)) if at == *place));
-            assert_eq!(table.key(*place)[1..], key[..]);
-            assert!(matches!(table.find(0x48, key, 0), Ok(Found::Full)));
+        for key in &keys {
+            let Ok(Found::Old(at)) = table.find(Key::new(0x40, key), 0) else {
+                panic!("it is there");
+            };
+            assert_eq!(keys[table.owned(at).0 as usize], *key);
+            assert_eq!(table.key(at)[1..], key[..]);
+            let other = Key::new(0x48, key);
+            assert!(matches!(table.find(other, 0), Ok(Found::Full)));
+            if let Key::Short(block) = Key::new(0x40, key) {
+                assert_eq!(table.find_short(block), Some(at));
+            }
         }
+        let mut found: Vec<&[u8]> = table.entries().map(|(_, key)| &key[1..]).collect();
+        let mut expected: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        expected.dedup();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_key_with_zeros_at_its_end_is_another_key() {
+        let mut table = Table::new();
+        for length in 0..40 {
+            let key = vec![0; length];
+            let found = table.find(Key::new(0x48, &key), usize::MAX);
+            assert!(matches!(found, Ok(Found::New(_))));
+        }
+        assert_eq!(table.keys, 40);
     }
 }

@@ -60,6 +60,17 @@ def unpack_block(data: bytes, /) -> bytes:
         CorruptDataError: `data` is no such block.
     """
 
+class Emitter:
+    """Has the `emit` that user functions call."""
+
+    is_open: bool  # else `emit` calls `_refuse(key, value)` of the subclass
+
+    def __new__(cls, target: Callable[[Any, Any], object]) -> Self:
+        """`target` takes each pair; if it is the `emit` of a class here, without a detour."""
+
+    def emit(self, key: Any, value: Any) -> None:
+        """Send one pair on."""
+
 class RecordBuffer:
     """Buffers the records of one thread; `pymr.shuffle.native_buffer` is its whole story.
 

@@ -2,23 +2,75 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
-from pymr.task.context import COUNTERS_MAX, CombinerContext, TaskContext, refuse_emit
+from pymr.task.context import COUNTERS_MAX, CombinerContext, TaskContext
 
 
 def context() -> TaskContext:
     return TaskContext(lambda _key, _value: None, {"pattern": "x"})
 
 
-def test_emit_is_the_sinks_own_function() -> None:
-    """Nothing stands between a mapper and the buffer: emit is called most."""
+def test_emit_passes_pairs_on() -> None:
+    """By place or by name; whatever else is given is refused as Python would."""
     pairs: list[tuple[object, object]] = []
 
     def sink(key: object, value: object) -> None:
         pairs.append((key, value))
 
-    assert TaskContext(sink, {}).emit is sink
+    ctx = TaskContext(sink, {})
+    ctx.emit("a", 1)
+    ctx.emit("b", value=2)
+    ctx.emit(value=3, key="c")
+
+    assert pairs == [("a", 1), ("b", 2), ("c", 3)]
+    for arguments, named in [((), {}), (("a",), {}), (("a", 1, 2), {}), (("a", 1), {"key": "a"})]:
+        with pytest.raises(TypeError, match=r"emit\(\) takes a key and a value"):
+            ctx.emit(*arguments, **named)
+
+
+def test_an_error_of_the_sink_is_that_of_emit() -> None:
+    """As if the mapper had called it."""
+
+    def sink(_key: object, _value: object) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        TaskContext(sink, {}).emit("a", 1)
+
+
+def test_a_hook_has_no_place_and_may_not_emit() -> None:
+    """Neither while it runs, nor does it spoil what comes after."""
+    pairs: list[tuple[object, object]] = []
+    ctx = TaskContext(lambda key, value: pairs.append((key, value)), {})
+    ctx.at("in.txt", 17)
+
+    with pytest.raises(RuntimeError, match="emit in the mapper or reducer"), ctx.hook():
+        ctx.emit("a", 1)
+    with pytest.raises(RuntimeError, match="emit it if you need it"):
+        _ = ctx.input
+    ctx.emit("b", 2)
+
+    assert pairs == [("b", 2)]
+
+
+def test_a_context_that_its_sink_refers_to_is_collected() -> None:
+    """A combiner's context and its sink know each other."""
+
+    class Sink:
+        def emit(self, key: object, value: object) -> None: ...
+
+    sink = Sink()
+    sink.ctx = TaskContext(sink.emit, {})  # type: ignore[attr-defined]
+    gone = weakref.ref(sink)
+
+    del sink
+    gc.collect()
+
+    assert gone() is None
 
 
 def test_params_are_a_copy() -> None:
@@ -92,13 +144,7 @@ def test_counters_have_a_limit() -> None:
 def test_a_combiner_may_not_count() -> None:
     """It runs any number of times, so its counts would mean nothing."""
     with pytest.raises(RuntimeError, match="a combiner may not count"):
-        CombinerContext(refuse_emit, {}).count("a")
-
-
-def test_setup_may_not_emit() -> None:
-    """What it emitted would depend on how many tasks there are."""
-    with pytest.raises(RuntimeError, match="emit in the mapper or reducer"):
-        refuse_emit("k", 1)
+        CombinerContext(print, {}).count("a")
 
 
 def test_a_context_takes_no_new_attributes() -> None:

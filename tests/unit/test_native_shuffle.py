@@ -85,7 +85,7 @@ def test_emit_takes_names_and_refuses_what_is_no_pair(tmp_path: Path) -> None:
         (("a",), {"other": 1}),
         ((), {}),
     ]:
-        with pytest.raises(TypeError, match=r"emit\(\) takes a key and a value"):
+        with pytest.raises(TypeError, match=r"emit\(\)"):
             emit(*args, **names)
 
     assert str(inspect.signature(emit)) == "(key, value)"

@@ -53,7 +53,7 @@ def test_other_arguments_are_refused(arguments, named):
     """And nothing is written."""
     writer = PartWriter(print, "tsv")
 
-    with pytest.raises(TypeError, match=r"emit\(\) takes a key and a value"):
+    with pytest.raises(TypeError, match=r"emit\(\)"):
         writer.emit(*arguments, **named)
 
     assert writer.finish().records == 0

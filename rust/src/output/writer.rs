@@ -6,13 +6,11 @@
 use super::cell::Format;
 use super::object;
 use super::{FULL, Pushed, Rows};
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PySystemError, PyTypeError, PyValueError};
-use pyo3::ffi;
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple, PyType};
+use pyo3::types::PyBytes;
 use std::cell::Cell as Slot;
 use std::collections::TryReserveError;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Turns pairs into rows.
 #[pyclass(frozen, module = "pymr._native")]
@@ -58,6 +56,12 @@ impl RowWriter {
             make_row,
             write,
         })
+    }
+
+    /// Append one row; write a block if it is time.
+    #[pyo3(name = "emit")]
+    fn emit_from_python(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.emit(key, value)
     }
 
     /// Append a row of an encoded key and value; False: they are not plain, nothing was done.
@@ -212,82 +216,4 @@ fn in_use() -> PyErr {
 
 fn out_of_memory(error: &TryReserveError) -> PyErr {
     PyMemoryError::new_err(format!("no memory for a row of output: {error}"))
-}
-
-/// Give the class its method `emit`: without the trampoline of `PyO3`, a call costs 20-30 ns less.
-pub fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
-    let definition = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: c"emit".as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer {
-            PyCFunctionFastWithKeywords: raw_emit,
-        },
-        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: c"emit($self, key, value)\n--\n\nAppend one row.".as_ptr(),
-    }));
-    // SAFETY: the definition lives for ever, and `class` is a type.
-    let method = unsafe {
-        let method = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
-        Bound::from_owned_ptr_or_err(class.py(), method)?
-    };
-    class.setattr("emit", method)
-}
-
-unsafe extern "C" fn raw_emit(
-    this: *mut ffi::PyObject,
-    arguments: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // A panic must not cross into C.
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: CPython calls with the GIL held and `count` positional arguments followed by
-        // one for each of `names` (a tuple or null), all live during the call; the method
-        // descriptor has checked that `this` is a `RowWriter`.
-        unsafe {
-            let py = Python::assume_attached();
-            let this = Bound::ref_from_ptr(py, &this).cast_unchecked::<RowWriter>();
-            if count == 2 && names.is_null() {
-                let key = Bound::ref_from_ptr(py, &*arguments);
-                let value = Bound::ref_from_ptr(py, &*arguments.add(1));
-                return this.get().emit(key, value);
-            }
-            let names = Bound::from_borrowed_ptr_or_opt(py, names);
-            let names = names.map(|names| names.cast_into_unchecked::<PyTuple>());
-            let total = count.unsigned_abs() + names.as_ref().map_or(0, PyTupleMethods::len);
-            let arguments: Vec<_> = (0..total)
-                .map(|index| Bound::ref_from_ptr(py, &*arguments.add(index)))
-                .collect();
-            emit_named(this.get(), &arguments, names)
-        }
-    }));
-    // SAFETY: the GIL is held.
-    let py = unsafe { Python::assume_attached() };
-    let error = match result {
-        Ok(Ok(())) => return py.None().into_ptr(),
-        Ok(Err(error)) => error,
-        Err(_) => PySystemError::new_err("a bug in pymr: panic in emit"),
-    };
-    error.restore(py);
-    std::ptr::null_mut()
-}
-
-/// Emit where some of the arguments have names, or their number is wrong.
-#[cold]
-fn emit_named(
-    writer: &RowWriter,
-    arguments: &[&Bound<'_, PyAny>],
-    names: Option<Bound<'_, PyTuple>>,
-) -> PyResult<()> {
-    let names = names.map_or(Ok(Vec::new()), |names| names.extract::<Vec<String>>())?;
-    let unnamed = arguments.len() - names.len();
-    let find = |name: &str, place: usize| match names.iter().position(|given| given == name) {
-        Some(index) => Some(arguments[unnamed + index]),
-        None => (place < unnamed).then(|| arguments[place]),
-    };
-    match (find("key", 0), find("value", 1)) {
-        (Some(key), Some(value)) if arguments.len() == 2 => writer.emit(key, value),
-        _ => Err(PyTypeError::new_err(
-            "emit() takes a key and a value: emit(key, value)",
-        )),
-    }
 }

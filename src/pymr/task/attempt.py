@@ -16,7 +16,7 @@ from pymr.core.spec import AttemptSpec, JobSpec, MapWork, Receipt
 from pymr.store.base import ObjectStore
 from pymr.task import forked
 from pymr.task.blame import user_error
-from pymr.task.context import TaskContext, refuse_emit
+from pymr.task.context import TaskContext
 
 PROGRESS_INTERVAL_S = 0.2
 
@@ -72,15 +72,12 @@ def call_hook(job: Job, name: str, ctx: TaskContext) -> None:
     hook = getattr(job, name)
     if hook is None:
         return
-    emit, ctx.emit = ctx.emit, refuse_emit
-    ctx.at(None, 0)
     try:
-        hook(ctx)
+        with ctx.hook():
+            hook(ctx)
     except BaseException as error:
         forked.leave()
         raise user_error(error, name) from error
-    finally:
-        ctx.emit = emit
     forked.leave()
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, NoReturn, Self
+
+from pymr._native import Emitter
 
 COUNTERS_MAX = 1000  # a counter is a summary, not data; each one travels in every receipt
 
@@ -15,20 +18,27 @@ class Position(NamedTuple):
     offset: int
 
 
-class TaskContext:
+class TaskContext(Emitter):
     """What a mapper or reducer, `setup` and `teardown` see.
 
-    `emit` is a plain attribute: looking it up costs least, and it is called most.
+    `emit` is a compiled method of the class itself: it costs least so, and it is called most.
     """
 
-    __slots__ = ("_file", "_offset", "_params", "counters", "emit")
+    __slots__ = ("_file", "_offset", "_params", "counters")
 
-    def __init__(self, emit: Callable[[Any, Any], None], params: dict[str, str]) -> None:
-        self.emit = emit
-        self.counters: dict[str, int] = {}
+    counters: dict[str, int]
+    _params: dict[str, str]
+    _file: str | None
+    _offset: int
+
+    def __new__(cls, emit: Callable[[Any, Any], None], params: dict[str, str]) -> Self:
+        """`emit(key, value)` takes what is emitted."""
+        self = super().__new__(cls, emit)
+        self.counters = {}
         self._params = params
-        self._file: str | None = None
+        self._file = None
         self._offset = 0
+        return self
 
     def at(self, file: str | None, offset: int) -> None:
         """Say where the next record comes from; for the engine."""
@@ -66,6 +76,22 @@ class TaskContext:
             self._check_new(name)
         self.counters[name] = self.counters.get(name, 0) + number
 
+    @contextmanager
+    def hook(self) -> Iterator[None]:
+        """Be the `ctx` of `setup` or `teardown`, which have no record and may not emit."""
+        self.at(None, 0)
+        self.is_open = False
+        try:
+            yield
+        finally:
+            self.is_open = True
+
+    def _refuse(self, _key: Any, _value: Any) -> NoReturn:
+        raise RuntimeError(
+            "setup and teardown run once an attempt, so what they emitted would depend on how the"
+            " input was split; emit in the mapper or reducer"
+        )
+
     def _check_new(self, name: str) -> None:
         if len(self.counters) >= COUNTERS_MAX:
             raise ValueError(
@@ -85,11 +111,3 @@ class CombinerContext(TaskContext):
     def count(self, name: str, number: int = 1) -> NoReturn:
         """Refuse: a combiner runs any number of times, so what it counts means nothing."""
         raise RuntimeError("a combiner may not count: it runs any number of times, also none")
-
-
-def refuse_emit(_key: Any, _value: Any) -> NoReturn:
-    """Stand in for `emit` in `setup` and `teardown`."""
-    raise RuntimeError(
-        "setup and teardown run once an attempt, so what they emitted would depend on how the"
-        " input was split; emit in the mapper or reducer"
-    )

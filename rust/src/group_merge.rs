@@ -1,57 +1,59 @@
 //! The groups of a reduce task as Python sees them: a key, and its values in portions.
 //!
-//! A key is decoded once. Values reach the reducer as the iterator of a tuple, or for a large
-//! group as a chain of lists, so `sum(values)` runs without a call of ours for each. The merge is
-//! entered by one caller at a time: unpickling a value may run code that asks for the next one.
-use crate::bytes;
-use crate::combine::Group;
-use crate::combine::Mode;
+//! A key is decoded once. A group of one value is an iterator of its own; those of more values
+//! give the iterator of a tuple, or if they are large a chain of lists, so `sum(values)` runs
+//! without a call of ours for each. The objects of a group are used again for one after the next,
+//! unless somebody kept them. The merge is entered by one caller at a time: unpickling a value may
+//! run code that asks for the next one.
+use crate::group_reduce;
+use crate::group_values::{GroupValues, Items, Shared, busy, is_ours, items_of};
 use crate::keys;
 use crate::merge::Merge;
+use crate::output::RowWriter;
 use crate::run::{Run, mode_of, open_merge};
-use crate::trouble::Trouble;
 use crate::value_decode;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use pyo3::types::{PyBytes, PyTuple};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
-const PORTION_VALUES: usize = 4096;
-const PORTION_BYTES: usize = 256 << 10; // encoded; a value that is larger comes alone
-const ONCE: &str = "values can be iterated once; use list(values)";
+const TICK_GROUPS: u64 = 64; // a look at the clock costs about what a small group does
 
-static CHAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
-/// Iterates over (key, values) in key order; with a built-in, over (key, result).
+/// Iterates over (key, values) in key order.
 #[pyclass(frozen, module = "pymr._native")]
 pub struct GroupMerge {
-    merge: Mutex<Merge>,
-    group: AtomicU64, // the number of the open group
-    mode: Mode,       // of the built-in reducer
+    shared: Arc<Shared>,
+    spare: Mutex<Spare>,
     at_end: Py<PyAny>,
+    on_tick: Py<PyAny>,
+}
+
+/// The objects of earlier groups.
+#[derive(Default)]
+struct Spare {
+    pair: Option<Py<PyTuple>>,
+    values: [Option<Py<GroupValues>>; 2], // a loop still holds the last one
 }
 
 #[pymethods]
 impl GroupMerge {
-    /// Merge `partition` of `runs`, in order; call `at_end` behind the last group. `reduce` is the
-    /// name of a built-in: it gives the result where it can, and the values where it cannot.
+    /// Merge `partition` of `runs`, in order; call `on_tick` now and then, and `at_end` behind the
+    /// last group.
     #[new]
-    #[pyo3(signature = (runs, partition, reduce, at_end))]
     fn new(
         py: Python<'_>,
         runs: Vec<Py<Run>>,
         partition: usize,
-        reduce: Option<&str>,
+        on_tick: Py<PyAny>,
         at_end: Py<PyAny>,
     ) -> PyResult<Self> {
         let merge = open_merge(&runs, partition, true).map_err(|trouble| trouble.into_py(py))?;
         Ok(GroupMerge {
-            merge: Mutex::new(merge),
-            group: AtomicU64::new(0),
-            mode: mode_of(reduce)?,
+            shared: Arc::new(Shared::new(merge)),
+            spare: Mutex::default(),
             at_end,
+            on_tick,
         })
     }
 
@@ -59,240 +61,162 @@ impl GroupMerge {
         slf
     }
 
-    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let (py, me) = (slf.py(), slf.get());
-        let mut merge = me.enter()?;
-        let more = merge.next_group().map_err(|trouble| trouble.into_py(py))?;
-        me.group
-            .store(merge.groups + u64::from(!more), Ordering::Relaxed);
-        if !more {
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let mut merge = self.shared.enter()?;
+        if !self.next_group(py, &mut merge)? {
             drop(merge);
-            me.at_end.call0(py)?;
+            self.at_end.call0(py)?;
             return Ok(None);
         }
+        if merge.groups.is_multiple_of(TICK_GROUPS) {
+            drop(merge);
+            self.on_tick.call0(py)?;
+            merge = self.shared.enter()?;
+        }
         let key = keys::decode(py, &merge.key)?;
-        let values = if me.mode == Mode::Keep {
-            group_values(slf, &mut merge, None)?
-        } else {
-            reduced(slf, &mut merge, me.mode)?
-        };
-        Ok(Some(PyTuple::new(py, [key, values])?))
+        let items = items_of(py, &self.shared, &mut merge, None)?;
+        let group = merge.groups;
+        drop(merge); // What earlier groups held is dropped next, which may run code of the user.
+        self.pair(py, key, items, group).map(Some)
+    }
+
+    /// Reduce all groups by the built-in `reduce` and append the rows to `rows`. A group of which
+    /// the built-in cannot be computed here is given to `fallback(key, values)`.
+    fn reduce_into(
+        &self,
+        py: Python<'_>,
+        rows: &Bound<'_, RowWriter>,
+        reduce: &str,
+        fallback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let mut reducer = group_reduce::Reducer::new(rows.get(), mode_of(Some(reduce))?);
+        let mut ticked = 0;
+        loop {
+            let mut merge = self.shared.enter()?;
+            let reduced = reducer.reduce(py, &mut merge, ticked + TICK_GROUPS);
+            self.shared.group.store(merge.groups, Ordering::Relaxed);
+            match reduced.map_err(|trouble| trouble.into_py(py))? {
+                group_reduce::Stop::Tick => {
+                    ticked = merge.groups;
+                    drop(merge);
+                    self.on_tick.call0(py)?;
+                }
+                group_reduce::Stop::Rows => {
+                    drop(merge);
+                    rows.get().drain_if_full(py)?;
+                }
+                group_reduce::Stop::Open { first } => {
+                    let first = first.map(|first| value_decode::decode(py, &first));
+                    let key = keys::decode(py, &merge.key)?;
+                    let items = items_of(py, &self.shared, &mut merge, first.transpose()?)?;
+                    let group = merge.groups;
+                    drop(merge);
+                    let (key, values) = self.pair(py, key, items, group)?.extract()?;
+                    let (key, values): (Bound<'_, PyAny>, Bound<'_, PyAny>) = (key, values);
+                    fallback.call1((key, values))?;
+                }
+                group_reduce::Stop::End => {
+                    self.shared.group.store(merge.groups + 1, Ordering::Relaxed);
+                    drop(merge);
+                    return self.at_end.call0(py).map(drop);
+                }
+            }
+        }
     }
 
     /// What was read of counted runs: records, bytes, fingerprint.
     #[getter]
     fn read(&self) -> PyResult<(u64, u64, u128)> {
-        let sum = self.enter()?.read();
+        let sum = self.shared.enter()?.read();
         Ok((sum.records, sum.bytes, sum.fingerprint))
     }
 
     /// Groups, values in them, values in the largest group.
     #[getter]
     fn counts(&self) -> PyResult<(u64, u64, u64)> {
-        let merge = self.enter()?;
+        let merge = self.shared.enter()?;
         Ok((merge.groups, merge.reduced, merge.largest.max(merge.count)))
     }
 
     /// The encoded key with the most values, or None before the second group.
     #[getter]
     fn largest_key<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let merge = self.enter()?;
+        let merge = self.shared.enter()?;
         Ok((merge.largest > 0).then(|| PyBytes::new(py, &merge.largest_key)))
     }
 }
 
 impl GroupMerge {
-    fn enter(&self) -> PyResult<MutexGuard<'_, Merge>> {
-        self.merge.try_lock().map_err(|_| {
-            PyRuntimeError::new_err("the values of a group were asked for while one is decoded")
-        })
+    /// Go to the next group, and end the last one for those that hold its values.
+    #[inline]
+    fn next_group(&self, py: Python<'_>, merge: &mut Merge) -> PyResult<bool> {
+        let more = merge.next_group().map_err(|trouble| trouble.into_py(py))?;
+        let group = merge.groups + u64::from(!more);
+        self.shared.group.store(group, Ordering::Relaxed);
+        Ok(more)
+    }
+
+    /// Return a pair of the key and the values, in objects that nobody else has.
+    fn pair<'py>(
+        &self,
+        py: Python<'py>,
+        key: Bound<'py, PyAny>,
+        items: Items<'py>,
+        group: u64,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let mut spare = self.spare.try_lock().map_err(|_| busy())?;
+        let (values, old) = spare.values(py, &self.shared, group, items)?;
+        let pair = spare.pair(py, key, values.into_any())?;
+        drop(spare);
+        drop(old); // May run code of the user.
+        Ok(pair)
     }
 }
 
-/// The values of one key: one pass, within its group only.
-#[pyclass(module = "pymr._native")]
-pub struct GroupValues {
-    merge: Py<GroupMerge>,
-    group: u64,
-    iterator: Py<PyIterator>,
-    is_taken: bool,
-}
-
-#[pymethods]
-impl GroupValues {
-    fn __iter__<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        if self.is_taken || self.is_over() {
-            return Err(PyRuntimeError::new_err(ONCE));
+impl Spare {
+    /// Return an object for the values of a group, and what the object had before.
+    #[inline]
+    fn values<'py>(
+        &mut self,
+        py: Python<'py>,
+        shared: &Arc<Shared>,
+        group: u64,
+        items: Items<'py>,
+    ) -> PyResult<(Bound<'py, GroupValues>, Option<Py<PyAny>>)> {
+        self.values.swap(0, 1);
+        if let Some(values) = &self.values[0]
+            && is_ours(values)
+        {
+            let values = values.bind(py);
+            let old = values.borrow_mut().renew(py, group, items)?;
+            return Ok((values.clone(), old));
         }
-        self.is_taken = true;
-        Ok(self.iterator.bind(py).clone())
+        let values = Bound::new(py, GroupValues::new(py, shared, group, items)?)?;
+        self.values[0] = Some(values.clone().unbind());
+        Ok((values, None))
     }
 
-    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if self.is_over() {
-            return Err(PyRuntimeError::new_err(ONCE));
-        }
-        self.iterator.bind(py).clone().next().transpose()
-    }
-}
-
-impl GroupValues {
-    fn is_over(&self) -> bool {
-        self.merge.get().group.load(Ordering::Relaxed) != self.group
-    }
-}
-
-/// The portions of a large group behind its first.
-#[pyclass(frozen, module = "pymr._native")]
-struct Portions {
-    merge: Py<GroupMerge>,
-    group: u64,
-}
-
-#[pymethods]
-impl Portions {
-    fn __iter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let groups = self.merge.get();
-        if groups.group.load(Ordering::Relaxed) != self.group {
-            return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
-        }
-        let mut merge = groups.enter()?;
-        let portion = next_portion(py, &mut merge)?;
-        match portion.failed {
-            Some(error) if portion.values.is_empty() => Err(error),
-            _ if portion.values.is_empty() => Ok(None),
-            _ => Ok(Some(PyList::new(py, portion.values)?)),
-        }
-    }
-}
-
-/// Some values, and why there are no more of them, if that is an error.
-struct Portion<'py> {
-    values: Vec<Bound<'py, PyAny>>,
-    failed: Option<PyErr>,
-}
-
-/// Return the values of the open group, behind `first` if it is given.
-fn group_values<'py>(
-    slf: &Bound<'py, GroupMerge>,
-    merge: &mut Merge,
-    first: Option<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let mut portion = next_portion(py, merge)?;
-    portion.values.splice(..0, first);
-    let tuple = PyTuple::new(py, portion.values)?;
-    let iterator = if merge.is_open {
-        let rest = Portions {
-            merge: slf.clone().unbind(),
-            group: merge.groups,
-        };
-        // The rest is asked for when the tuple is used up; a value that failed, then again.
-        let chain = CHAIN.import(py, "itertools", "chain")?;
-        let rest = chain.call_method1("from_iterable", (rest,))?;
-        chain.call1((tuple, rest))?.cast_into::<PyIterator>()?
-    } else {
-        tuple.try_iter()?
-    };
-    let values = GroupValues {
-        merge: slf.clone().unbind(),
-        group: merge.groups,
-        iterator: iterator.unbind(),
-        is_taken: false,
-    };
-    Ok(Bound::new(py, values)?.into_any())
-}
-
-/// Decode some more values of the group; at one that fails, the merge stays where it is.
-fn next_portion<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Portion<'py>> {
-    let mut values = Vec::new();
-    let mut size = 0;
-    while merge.is_open {
-        let entry = merge.entry();
-        let data = entry.values();
-        let mut position = merge.position;
-        while position < data.len() {
-            let Some(end) = bytes::end(data, position) else {
-                return Err(entry.corrupt().into_py(py));
-            };
-            let length = end - position;
-            if !values.is_empty()
-                && (size + length > PORTION_BYTES || values.len() == PORTION_VALUES)
-            {
-                merge.position = position;
-                return Ok(Portion {
-                    values,
-                    failed: None,
-                });
+    /// Return a tuple of both.
+    #[inline]
+    fn pair<'py>(
+        &mut self,
+        py: Python<'py>,
+        key: Bound<'py, PyAny>,
+        values: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        if let Some(pair) = &self.pair
+            && is_ours(pair)
+        {
+            // SAFETY: the tuple has two items, and nobody else has it; each call takes over a
+            // reference, and releases what stood there.
+            unsafe {
+                ffi::PyTuple_SetItem(pair.as_ptr(), 0, key.into_ptr());
+                ffi::PyTuple_SetItem(pair.as_ptr(), 1, values.into_ptr());
             }
-            match value_decode::decode(py, &data[position..end]) {
-                Ok(value) => values.push(value),
-                Err(error) => {
-                    merge.position = position;
-                    return Ok(Portion {
-                        values,
-                        failed: Some(error),
-                    });
-                }
-            }
-            size += length;
-            position = end;
+            return Ok(pair.bind(py).clone());
         }
-        step(py, merge)?;
+        let pair = PyTuple::new(py, [key, values])?;
+        self.pair = Some(pair.clone().unbind());
+        Ok(pair)
     }
-    Ok(Portion {
-        values,
-        failed: None,
-    })
-}
-
-/// Reduce the open group natively; where a value is no int (or no key), return the values from
-/// there on, behind what the others came to: a built-in gives the same of these.
-fn reduced<'py>(
-    slf: &Bound<'py, GroupMerge>,
-    merge: &mut Merge,
-    mode: Mode,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let mut group = Group::new(mode);
-    let mut is_whole = true;
-    while is_whole && merge.is_open {
-        let entry = merge.entry();
-        let data = entry.values();
-        let mut position = 0;
-        while position < data.len() {
-            let Some(end) = bytes::end(data, position) else {
-                return Err(entry.corrupt().into_py(py));
-            };
-            group.add(&data[position..end]);
-            if group.count > 0 {
-                is_whole = false;
-                break;
-            }
-            position = end;
-        }
-        merge.position = position;
-        if is_whole {
-            step(py, merge)?;
-        }
-    }
-    group.clear();
-    group.close();
-    let first = if group.count == 0 {
-        None
-    } else {
-        Some(value_decode::decode(py, &group.passed)?)
-    };
-    match first {
-        Some(result) if is_whole => Ok(result),
-        first => group_values(slf, merge, first),
-    }
-}
-
-fn step(py: Python<'_>, merge: &mut Merge) -> PyResult<()> {
-    merge.step().map_err(|trouble: Trouble| trouble.into_py(py))
 }

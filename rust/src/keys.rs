@@ -3,6 +3,7 @@
 //! The same bytes as `pymr/shuffle/key_codec.py`, which is the oracle; the layout is written down
 //! in `docs/reference/keys-and-values.md`. No unsafe code; whatever the bytes, decoding them ends
 //! in a key or a `CorruptDataError`.
+use crate::object;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -296,8 +297,8 @@ fn raw<'py>(py: Python<'py>, tag: u8, data: &[u8]) -> PyResult<Bound<'py, PyAny>
     if tag == BYTES {
         return Ok(PyBytes::new(py, data).into_any());
     }
-    if let Ok(text) = std::str::from_utf8(data) {
-        return Ok(PyString::new(py, text).into_any());
+    if let Some(text) = object::text_of(py, data) {
+        return Ok(text);
     }
     PyBytes::new(py, data)
         .call_method1("decode", ("utf-8", "surrogatepass"))

@@ -6,6 +6,8 @@ mod emit;
 mod emitter;
 mod fingerprint;
 mod group_merge;
+mod group_reduce;
+mod group_values;
 mod keys;
 mod lines;
 mod map_buffer;
@@ -37,7 +39,9 @@ mod _native {
     #[pymodule_export]
     use super::emitter::Emitter;
     #[pymodule_export]
-    use super::group_merge::{GroupMerge, GroupValues};
+    use super::group_merge::GroupMerge;
+    #[pymodule_export]
+    use super::group_values::GroupValues;
     #[pymodule_export]
     use super::map_buffer::RecordBuffer;
     #[pymodule_export]

@@ -55,6 +55,22 @@ pub fn i64_of(int: &Bound<'_, PyInt>) -> Option<i64> {
     unsafe { raw_i64_of(int.as_ptr()) }
 }
 
+/// The str whose UTF-8 is `data`; None for what is not, lone surrogates among it.
+#[inline]
+pub fn text_of<'py>(py: Python<'py>, data: &[u8]) -> Option<Bound<'py, PyAny>> {
+    // SAFETY: the bytes are there, as many as there are; null stands for an error, which is
+    // cleared. Python looks at the bytes once, where Rust's check would be another time.
+    unsafe {
+        let length = data.len() as ffi::Py_ssize_t;
+        let text = ffi::PyUnicode_DecodeUTF8(data.as_ptr().cast(), length, ptr::null());
+        if text.is_null() {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        Some(Bound::from_owned_ptr(py, text))
+    }
+}
+
 /// At most 15 bytes as the low bytes of a number, without a copy in memory: reading bytes that
 /// were just written by stores of other sizes would wait for these stores.
 #[inline(always)]

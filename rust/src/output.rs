@@ -4,22 +4,8 @@
 //! plain if it is None, a bool, an int, a float, text that is UTF-8, bytes, or a tuple of at most
 //! `TUPLE_MAX` of them; what is not plain (`push` says so) goes through those modules instead.
 //!
-//! For native reductions, which have no Python objects: take the [`Rows`] out of a
-//! [`RowWriter`], push, and put them back. The GIL may be released between the two:
-//!
-//! ```text
-//! let mut rows = writer.take(py)?;                    // until `put`, `emit` raises
-//! match rows.push_encoded(key, &Cell::Int(sum))? {    // or push_encoded_value(key, value)
-//!     Pushed::Row if !rows.is_full() => {}            // on with the next row
-//!     pushed => {
-//!         writer.put(py, rows);
-//!         if pushed == Pushed::NotPlain { writer.emit(&key_object, &value_object)?; }
-//!         writer.drain_if_full(py)?;
-//!         rows = writer.take(py)?;
-//!     }
-//! }
-//! writer.put(py, rows);                               // also on an error
-//! ```
+//! Native reductions, which have no Python objects, take the [`Rows`] out of a [`RowWriter`], push,
+//! and put them back: until then `emit` raises.
 mod cell;
 mod encoded;
 mod float;

@@ -4,9 +4,10 @@ use crate::bytes::{
     TUPLE,
 };
 use crate::keys::CorruptDataError;
+use crate::object;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyTuple};
 
 const DEPTH_MAX: usize = 100; // containers within containers
 
@@ -48,9 +49,9 @@ fn whole<'py>(py: Python<'py>, data: &[u8], depth: usize) -> PyResult<Bound<'py,
 
 fn sized<'py>(py: Python<'py>, tag: u8, body: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     match tag {
-        STR => match std::str::from_utf8(body) {
-            Ok(text) => Ok(PyString::new(py, text).into_any()),
-            Err(_) => PyBytes::new(py, body)
+        STR => match object::text_of(py, body) {
+            Some(text) => Ok(text),
+            None => PyBytes::new(py, body)
                 .call_method1("decode", ("utf-8", "surrogatepass"))
                 .map_err(|error| corrupt(&format!("not a text: {error}"))),
         },

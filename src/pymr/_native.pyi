@@ -169,23 +169,27 @@ def merge_to_run(
 
 @final
 class GroupMerge:
-    """Iterates over (key, values), or with `reduce` over (key, result or values)."""
+    """Iterates over (key, values)."""
 
     def __new__(
         cls,
         runs: list[Run],
         partition: int,
-        reduce: str | None,
+        on_tick: Callable[[], object],
         at_end: Callable[[], object],
     ) -> GroupMerge:
-        """Return the merge of `partition` of `runs`; `at_end` is called behind the last group.
+        """Return the merge of `partition` of `runs`.
 
-        `reduce` is the name of a built-in: where all values are ints (for min and max: keys),
-        its result takes the place of the values.
+        `on_tick` is called every 64 groups, `at_end` behind the last.
 
         Raises:
             CorruptDataError: a run is not what was written.
         """
+
+    def reduce_into(
+        self, rows: RowWriter, reduce: str, fallback: Callable[[Any, Any], object]
+    ) -> None:
+        """Do all of it with a built-in; see `NativeReduceMerge.reduce_into`."""
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         """Return itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from memory_runs import MemoryObject, Pairs, Shuffled, reader_of, records_of, ru
 from pymr import _native
 from pymr.core.spec import EdgeSum, Limits
 from pymr.errors import CorruptDataError
+from pymr.records.part import PartWriter, ReferencePartWriter
 from pymr.shuffle import codec
 from pymr.shuffle.builtin import combine_for, reduce_for
 from pymr.shuffle.native_buffer import NativeMapBuffer
@@ -143,11 +145,12 @@ def test_built_ins_are_the_same_however_values_are_combined(
     reduce = reduce_for(name)
 
     expected = results(run(tasks, limits=limits, combine=combine_for(name)), reduce)
+    rows = rows_of((codec.decode_key(key), codec.decode_value(value)) for key, value in expected)
 
     for combine in (None, combine_for(name)):
         native = run(tasks, limits=limits, combine=combine, native=True)
         assert results(native, reduce) == expected
-        assert natively_reduced(native, name, limits) == expected
+        assert natively_reduced(native, name, limits) == rows
         for totals in native.totals:
             left = totals.emitted - totals.combined_in + totals.combined_out
             assert left == totals.written.records
@@ -165,18 +168,29 @@ def results(result: Shuffled, reduce: Any) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def natively_reduced(result: Shuffled, name: str, limits: Limits) -> list[tuple[bytes, bytes]]:
-    """Return the same by the merge's own built-in."""
+def rows_of(pairs: Iterable[tuple[Any, Any]]) -> bytes:
+    """Return the rows of decoded pairs."""
+    blocks: list[bytes] = []
+    part = ReferencePartWriter(blocks.append, "jsonl")
+    for key, value in pairs:
+        part.emit(key, value)
+    part.finish()
+    return b"".join(blocks)
+
+
+def natively_reduced(result: Shuffled, name: str, limits: Limits) -> bytes:
+    """Return the rows that the merge's own built-in makes."""
+    blocks: list[bytes] = []
+    part = PartWriter(blocks.append, "jsonl")
     with tempfile.TemporaryDirectory() as folder:
         merge = NativeReduceMerge(
-            result.sources, 0, limits=limits, spill_folder=folder, combine=None, reduce=name
+            result.sources, 0, limits=limits, spill_folder=folder, combine=None
         )
-        rows = []
-        for key, found in merge:
-            is_open = isinstance(found, _native.GroupValues)
-            value = reduce_for(name)(found) if is_open else found
-            rows.append((codec.encode_key(key), codec.encode_value(value)))
-        return rows
+        merge.reduce_into(
+            part.rows, name, lambda key, values: part.emit(key, reduce_for(name)(values))
+        )
+    part.finish()
+    return b"".join(blocks)
 
 
 @unhurried
@@ -267,7 +281,7 @@ def groups_of(reader: SortedRunReader, available: bytes) -> None:
         return available[offset : offset + length]
 
     runs = [_native.Run("memory", [blocks], read_at)]
-    for _, values in _native.GroupMerge(runs, 0, None, list):
+    for _, values in _native.GroupMerge(runs, 0, list, list):
         list(values)
 
 
@@ -303,7 +317,7 @@ def test_a_block_that_cannot_be_is_corrupt_even_with_a_right_checksum(
     row = (0, len(block), codec_byte, _native.xxh3_64(block))
     runs = [_native.Run("memory", [[row]], lambda offset, length: block[offset : offset + length])]
     try:
-        for _, values in _native.GroupMerge(runs, 0, None, list):
+        for _, values in _native.GroupMerge(runs, 0, list, list):
             list(values)
     except CorruptDataError:
         event("corrupt")

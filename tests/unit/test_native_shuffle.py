@@ -19,6 +19,7 @@ from memory_runs import MemoryObject, reader_of, records_of
 from pymr import _native
 from pymr.core.spec import EdgeSum, Limits
 from pymr.errors import CorruptDataError, ResourceError
+from pymr.records.part import PartWriter
 from pymr.shuffle.buffer import MapBuffer
 from pymr.shuffle.builtin import combine_for
 from pymr.shuffle.codec import decode_key, decode_value, encode_key
@@ -273,6 +274,28 @@ def test_values_are_read_once_and_within_their_group(tmp_path: Path, count: int)
             use(kept[0])
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_iterator_of_values_is_like_any_other(tmp_path: Path, count: int) -> None:
+    """It is its own iterator, before and behind the first value."""
+    for _, values in merge_of([(key, n) for key in "ab" for n in range(count)], tmp_path):
+        iterator = iter(values)
+        assert iter(iterator) is iterator
+        assert next(iterator) == 0
+        assert list(iterator) == list(range(1, count))
+        assert list(iterator) == []
+
+
+def test_a_small_group_kept_beyond_its_end_does_not_seem_to_be_empty(tmp_path: Path) -> None:
+    """One value that nobody took."""
+    groups = iter(merge_of([("a", 1), ("b", 2), ("c", 3), ("d", 4)], tmp_path))
+    kept = iter(next(groups)[1])
+    next(groups)
+    next(groups)
+
+    with pytest.raises(RuntimeError, match="iterated once"):
+        list(kept)
+
+
 def test_a_large_group_kept_beyond_its_end_does_not_seem_to_be_whole(tmp_path: Path) -> None:
     """Its iterator raises where the rest of the group would have come."""
     pairs: list[tuple[Any, Any]] = [("a", n) for n in range(10_000)]
@@ -295,15 +318,59 @@ def test_unread_values_are_counted_and_large_ones_come_few_at_a_time(tmp_path: P
     assert (merge.largest_group, merge.largest_key) == (50, "'a'")
 
 
-def test_native_results_take_the_place_of_values_where_they_can(tmp_path: Path) -> None:
-    """A float among ints leaves the group to the exact sum of Python."""
-    pairs = [("a", 1), ("a", 2**62), ("a", 2**63), ("b", 1), ("b", 0.5), ("c", 2**200)]
+def test_a_builtin_makes_rows_where_it_can_and_asks_python_where_it_cannot(
+    tmp_path: Path,
+) -> None:
+    """A float among ints leaves the rest of the group to the exact sum of Python."""
+    pairs = [("a", 1), ("a", 2**62), ("a", 2**63), ("b", 1), ("b", 2), ("b", 0.5), ("c", 2**200)]
+    blocks: list[bytes] = []
+    asked = []
+    part = PartWriter(blocks.append, "tsv")
 
-    found = dict(merge_of(pairs, tmp_path, reduce="sum"))
+    def fallback(key: Any, values: Any) -> None:
+        asked.append((key, list(values)))
+        part.emit(key, "asked")
 
-    assert found["a"] == 1 + 2**62 + 2**63
-    assert isinstance(found["b"], _native.GroupValues)
-    assert isinstance(found["c"], _native.GroupValues)
+    ticks: list[int] = []
+    merge = merge_of(
+        [*pairs, *((f"d{n:03}", n) for n in range(200))],
+        tmp_path,
+        on_tick=lambda: ticks.append(merge.groups),
+    )
+    merge.reduce_into(part.rows, "sum", fallback)
+    part.finish()
+
+    rows = b"".join(blocks).decode().splitlines()
+    assert rows[:3] == [f"a\t{1 + 2**62 + 2**63}", "b\tasked", "c\tasked"]
+    assert rows[3:] == [f"d{n:03}\t{n}" for n in range(200)]
+    assert asked == [("b", [3, 0.5]), ("c", [2**200])]
+    assert ticks == [64, 128, 192]
+    assert (merge.groups, merge.reduced) == (203, 207)
+
+
+def test_a_row_that_is_not_plain_is_made_by_python(tmp_path: Path) -> None:
+    """The result stands for all values then."""
+    deep = (1, (2, 3))
+    found = []
+    part = PartWriter(lambda _: None, "tsv")
+
+    merge = merge_of([(deep, 4), (deep, 3), ("x", 1)], tmp_path)
+    merge.reduce_into(part.rows, "max", lambda key, values: found.append((key, list(values))))
+
+    assert found == [(deep, [4])]
+    assert part.finish().records == 1
+
+
+def test_the_objects_of_a_group_are_its_own_while_somebody_has_them(tmp_path: Path) -> None:
+    """They are used again for the next one only if nobody does."""
+    pairs = [(key, n) for key in range(6) for n in range(key % 3 + 1)]
+
+    kept = list(merge_of(pairs, tmp_path))
+    read = [(key, list(values)) for key, values in merge_of(pairs, tmp_path)]
+
+    assert [key for key, _ in kept] == list(range(6))
+    assert len({id(pair) for pair in kept}) == len({id(values) for _, values in kept}) == 6
+    assert read == [(key, list(range(key % 3 + 1))) for key in range(6)]
 
 
 def test_a_disk_that_is_full_is_a_resource_error_that_names_the_folder(tmp_path: Path) -> None:
@@ -454,7 +521,7 @@ def test_the_plain_shuffle_runs_where_it_is_asked_for_or_needed(
     assert made(limits=Limits(value_bytes_max=1 << 31)) is MapBuffer
     monkeypatch.setenv(REFERENCE, "1")
     assert made() is MapBuffer
-    merge = reduce_merge([], 0, limits=Limits(), spill_folder="/x", combine=None, reduce="sum")
+    merge = reduce_merge([], 0, limits=Limits(), spill_folder="/x", combine=None, on_tick=print)
     assert type(merge) is ReduceMerge
 
 

@@ -130,28 +130,10 @@ fn put_escaped(
     is_special: fn(u64) -> bool,
     escape: fn(&mut Vec<u8>, u8) -> Put,
 ) -> Put {
-    out.try_reserve(text.len())?;
-    let mut eights = text.chunks_exact(8);
-    for eight in &mut eights {
-        let word = u64::from_le_bytes([
-            eight[0], eight[1], eight[2], eight[3], eight[4], eight[5], eight[6], eight[7],
-        ]);
-        if is_special(word) {
-            put_each(out, eight, is_special, escape)?;
-        } else {
-            put(out, eight)?;
-        }
+    if !has_special(text, is_special) {
+        return put(out, text);
     }
-    put_each(out, eights.remainder(), is_special, escape)
-}
-
-#[inline]
-fn put_each(
-    out: &mut Vec<u8>,
-    text: &[u8],
-    is_special: fn(u64) -> bool,
-    escape: fn(&mut Vec<u8>, u8) -> Put,
-) -> Put {
+    out.try_reserve(text.len())?;
     for &byte in text {
         if is_special(u64::from(byte) | ABOVE) {
             escape(out, byte)?;
@@ -160,6 +142,20 @@ fn put_each(
         }
     }
     Ok(())
+}
+
+/// Tell whether a byte of `text` is special, eight at a time.
+#[inline]
+fn has_special(text: &[u8], is_special: fn(u64) -> bool) -> bool {
+    let (eights, rest) = text.as_chunks::<8>();
+    let mut last = ABOVE | u64::from(b'~');
+    for (index, &byte) in rest.iter().enumerate() {
+        last = last & !(0xFF << (8 * index)) | u64::from(byte) << (8 * index);
+    }
+    eights
+        .iter()
+        .any(|&eight| is_special(u64::from_le_bytes(eight)))
+        || is_special(last)
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;

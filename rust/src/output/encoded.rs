@@ -4,6 +4,7 @@
 //! full finds out which.
 use super::TUPLE_MAX;
 use super::cell::Cell;
+use crate::bytes::int_of;
 
 const SIGN: u64 = 1 << 63;
 
@@ -87,6 +88,7 @@ pub fn value(data: &[u8]) -> Option<Cell<'_>> {
         0x83 => return Some(Cell::Float(f64::from_le_bytes(rest.try_into().ok()?))),
         0x84 => return Some(Cell::Str(utf8(sized(rest)?)?)),
         0x85 => return Some(Cell::Bytes(sized(rest)?)),
+        0x87 => return sized(rest).and_then(|_| int_of(data)).map(Cell::Wide),
         0x91..=0x98 if rest.len() == usize::from(tag - 0x90) => {
             let is_negative = rest.last()? & 0x80 != 0;
             let mut bytes = [if is_negative { 0xFF } else { 0x00 }; 8];

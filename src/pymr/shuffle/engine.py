@@ -44,8 +44,8 @@ def reduce_merge(
     is_combined = len(sources) > limits.merge_fan_in_max
     if _is_native(combine if is_combined else None):
         return NativeReduceMerge(sources, partition, limits=limits, combine=combine, **options)
-    options.pop("reduce", None)
     options.pop("paths", None)
+    options.pop("on_tick", None)
     return ReduceMerge(sources, partition, limits=limits, combine=combine, **options)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any
 
-from pymr._native import GroupMerge, Run, decode_key, merge_to_spill
+from pymr._native import GroupMerge, RowWriter, Run, decode_key, merge_to_spill
 from pymr.core.spec import EdgeSum, Limits
 from pymr.shuffle.builtin import name_of
 from pymr.shuffle.combine import Combine
@@ -19,9 +19,8 @@ from pymr.shuffle.values import short_repr
 class NativeReduceMerge:
     """`ReduceMerge`, compiled; `combine` is None or a built-in, or the sources are few.
 
-    `paths` are local files with the bytes of the sources, where there are such. With `reduce`,
-    the name of a built-in reducer, it yields a result instead of values where it is an int (or
-    for min and max a key) that was found natively; otherwise values for `reduce_for(reduce)`.
+    `paths` are local files with the bytes of the sources, where there are such. `on_tick` is
+    called every few groups.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, each a part of the job
@@ -32,14 +31,14 @@ class NativeReduceMerge:
         limits: Limits,
         spill_folder: str,
         combine: Combine | None,
-        reduce: str | None = None,
         paths: Sequence[str] | None = None,
+        on_tick: Callable[[], object] = lambda: None,
     ) -> None:
         self.combined_in = self.combined_out = self.spills = 0
         self._limits = limits
         self._spill_folder = spill_folder
         self._combine = name_of(combine) if len(sources) > limits.merge_fan_in_max else None
-        self._reduce = reduce
+        self._on_tick = on_tick
         self._runs = [
             Run(source.name, [source.footer.index[partition].blocks], source.read_at, path)
             for source, path in zip(sources, paths or repeat(None, len(sources)), strict=True)
@@ -50,9 +49,23 @@ class NativeReduceMerge:
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         """Return the one iterator over the groups."""
+        return self._open()
+
+    def reduce_into(
+        self, rows: RowWriter, reduce: str, fallback: Callable[[Any, Any], object]
+    ) -> None:
+        """Append a row for each group, instead of an iteration over them.
+
+        `reduce` is the name of a built-in. Where it cannot be computed on encoded values, or the
+        row is not plain, `fallback(key, values)` does what remains; values that were combined
+        already stand in it as one.
+        """
+        self._open().reduce_into(rows, reduce, fallback)
+
+    def _open(self) -> GroupMerge:
         runs = narrow(self._runs, self._limits.merge_fan_in_max, self._merge)
         # Not `self.discard`: a cycle through a compiled object is never collected.
-        self._groups = GroupMerge(runs, 0, self._reduce, partial(_remove, self._spilled))
+        self._groups = GroupMerge(runs, 0, self._on_tick, partial(_remove, self._spilled))
         self._runs = runs
         return self._groups
 

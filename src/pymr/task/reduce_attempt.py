@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from pymr._native import GroupValues as NativeGroupValues
-from pymr.api import Builtin
+from pymr.api import Builtin, Reducer
 from pymr.core.spec import MapSource, Receipt, ReduceWork
 from pymr.records.part import PartTotals, PartWriter
 from pymr.shuffle.builtin import reduce_for
 from pymr.shuffle.engine import Merge, reduce_merge
+from pymr.shuffle.native_merge import NativeReduceMerge
 from pymr.shuffle.sorted_run import SortedRunReader
-from pymr.shuffle.values import GroupValues
 from pymr.store.base import ObjectStore
 from pymr.task import forked
 from pymr.task.attempt import AttemptContext, Ticker, call_hook
@@ -21,33 +20,32 @@ from pymr.task.blame import user_error
 from pymr.task.call import combine_of, emit_all
 from pymr.task.context import TaskContext
 
-Reduce = Callable[[TaskContext, Any, Any], object]
-_VALUES = (GroupValues, NativeGroupValues)
-
 
 def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     """Run a reduce attempt; see `run_attempt`."""
     attempt = context.attempt
-    reducer = context.job.reducer
-    merge = reduce_merge(
+    ticker = Ticker(context.progress)
+    merge: Merge = reduce_merge(
         [_open(context.store, source) for source in work.sources],
         work.partition,
         limits=context.spec.limits,
         spill_folder=attempt.tmp,
         combine=combine_of(context.job, context.spec),
-        reduce=reducer.value if isinstance(reducer, Builtin) else None,
         paths=_local_paths(context.store, work.sources),
+        on_tick=lambda: ticker.tick(merge.read.bytes, merge.read.records),
     )
     try:
         with context.store.create(attempt.key) as writer:
             part = PartWriter(writer.write, context.spec.output_format)
             ctx = TaskContext(part.emit, context.spec.params)
-            calls = _reduce_groups(context, merge, ctx)
+            call_hook(context.job, "setup", ctx)
+            _reduce_groups(context, merge, part, ctx)
+            call_hook(context.job, "teardown", ctx)
             totals = part.finish()
             writer.commit()
     finally:
         merge.discard()
-    return _receipt(context, merge, totals, calls, ctx.counters)
+    return _receipt(context, merge, totals, ctx.counters)
 
 
 def _open(store: ObjectStore, source: MapSource) -> SortedRunReader:
@@ -61,48 +59,48 @@ def _local_paths(store: ObjectStore, sources: Sequence[MapSource]) -> list[str] 
     return None if path_of is None else [path_of(source.key) for source in sources]
 
 
-def _reduce_groups(context: AttemptContext, merge: Merge, ctx: TaskContext) -> int:
-    """Call the reducer on every group, in key order, and return the number of calls."""
-    call_hook(context.job, "setup", ctx)
-    reduce = _reduce_of(context)
-    ticker = Ticker(context.progress)
-    calls = 0
+def _reduce_groups(
+    context: AttemptContext, merge: Merge, part: PartWriter, ctx: TaskContext
+) -> None:
+    """Reduce every group, in key order."""
+    reducer = context.job.reducer
+    assert reducer is not None, "a map-only job has no reduce tasks"
+    if not isinstance(reducer, Builtin):
+        _call_reducer(reducer, merge, ctx)
+        return
+    compute = reduce_for(reducer.value)
+
+    def reduce(key: Any, values: Any) -> None:
+        try:
+            ctx.emit(key, compute(values))
+        except BaseException as error:
+            raise user_error(error, "reducer", reducer, key=f"{key!r:.80}") from error
+
+    if isinstance(merge, NativeReduceMerge):
+        merge.reduce_into(part.rows, reducer.value, reduce)
+    else:
+        for key, values in merge:
+            reduce(key, values)
+
+
+def _call_reducer(reducer: Reducer, merge: Merge, ctx: TaskContext) -> None:
+    """Call the user's function on every group."""
     for key, values in merge:
         try:
-            pairs = reduce(ctx, key, values)
+            pairs = reducer(ctx, key, values)
             if pairs is not None:
                 emit_all(ctx.emit, pairs, "reducer")
         except BaseException as error:
             forked.leave()
-            raise user_error(error, "reducer", context.job.reducer, key=f"{key!r:.80}") from error
+            raise user_error(error, "reducer", reducer, key=f"{key!r:.80}") from error
         if forked.is_child:
             forked.leave()
-        calls += 1
-        if calls % 64 == 0:  # a look at the clock costs about what a small group does
-            ticker.tick(merge.read.bytes, merge.read.records)
-    call_hook(context.job, "teardown", ctx)
-    return calls
-
-
-def _reduce_of(context: AttemptContext) -> Reduce:
-    reducer = context.job.reducer
-    if isinstance(reducer, Builtin):
-        compute = reduce_for(reducer.value)
-
-        def reduce(ctx: TaskContext, key: Any, values: Any) -> None:
-            is_open = type(values) in _VALUES  # else the merge has found the result
-            ctx.emit(key, compute(values) if is_open else values)
-
-        return reduce
-    assert reducer is not None, "a map-only job has no reduce tasks"
-    return reducer
 
 
 def _receipt(
     context: AttemptContext,
     merge: Merge,
     totals: PartTotals,
-    calls: int,
     counters: dict[str, int],
 ) -> Receipt:
     attempt = context.attempt
@@ -112,7 +110,7 @@ def _receipt(
         size=totals.bytes,
         sha256=totals.sha256,
         code_digest=context.spec.shape.digest,
-        calls=calls,
+        calls=merge.groups,  # one each
         groups=merge.groups,
         combined_in=merge.combined_in,
         combined_out=merge.combined_out,

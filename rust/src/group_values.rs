@@ -1,0 +1,304 @@
+//! The values of a group as Python sees them: one pass, and only while the group is open.
+use crate::bytes;
+use crate::merge::Merge;
+use crate::trouble::Trouble;
+use crate::value_decode;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyIterator, PyList, PyTuple};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+const PORTION_VALUES: usize = 4096;
+const PORTION_BYTES: usize = 256 << 10; // encoded; a value that is larger comes alone
+const ONCE: &str = "values can be iterated once; use list(values)";
+
+static CHAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// What groups refer to; not the merge's object, or they would keep each other alive.
+pub struct Shared {
+    merge: Mutex<Merge>,
+    pub group: AtomicU64, // the number of the open group
+}
+
+impl Shared {
+    pub fn new(merge: Merge) -> Self {
+        Shared {
+            merge: Mutex::new(merge),
+            group: AtomicU64::new(0),
+        }
+    }
+
+    /// The merge, for one at a time.
+    pub fn enter(&self) -> PyResult<MutexGuard<'_, Merge>> {
+        self.merge.try_lock().map_err(|_| busy())
+    }
+}
+
+/// Whether the reference is the only one to its object.
+pub fn is_ours<T>(object: &Py<T>) -> bool {
+    // SAFETY: it is an object, and whoever asks holds the GIL.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}
+
+pub fn busy() -> PyErr {
+    PyRuntimeError::new_err("the values of a group were asked for while one is decoded")
+}
+
+/// The values of one key: one pass, within its group only.
+#[pyclass(module = "pymr._native")]
+pub struct GroupValues {
+    shared: Arc<Shared>,
+    group: u64,
+    source: Source,
+    is_taken: bool,
+}
+
+/// Where the values come from.
+enum Source {
+    One(Py<OneValue>),
+    Many(Py<PyIterator>),
+}
+
+/// The values of a group, to be made an object.
+pub enum Items<'py> {
+    One(Bound<'py, PyAny>),
+    Many(Bound<'py, PyIterator>),
+}
+
+#[pymethods]
+impl GroupValues {
+    fn __iter__<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.is_taken || self.is_over() {
+            return Err(PyRuntimeError::new_err(ONCE));
+        }
+        self.is_taken = true;
+        Ok(match &self.source {
+            Source::One(iterator) => iterator.bind(py).clone().into_any(),
+            Source::Many(iterator) => iterator.bind(py).clone().into_any(),
+        })
+    }
+
+    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.is_over() {
+            return Err(PyRuntimeError::new_err(ONCE));
+        }
+        match &self.source {
+            Source::One(iterator) => Ok(iterator.borrow_mut(py).take(py)),
+            Source::Many(iterator) => iterator.bind(py).clone().next().transpose(),
+        }
+    }
+}
+
+impl GroupValues {
+    pub fn new(
+        py: Python<'_>,
+        shared: &Arc<Shared>,
+        group: u64,
+        items: Items<'_>,
+    ) -> PyResult<Self> {
+        Ok(GroupValues {
+            shared: shared.clone(),
+            group,
+            source: Source::new(py, shared, group, items)?,
+            is_taken: false,
+        })
+    }
+
+    /// Become the values of another group, and return what is held no longer.
+    #[inline]
+    pub fn renew<'py>(
+        &mut self,
+        py: Python<'py>,
+        group: u64,
+        items: Items<'py>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        (self.group, self.is_taken) = (group, false);
+        if let (Items::One(value), Source::One(iterator)) = (&items, &self.source)
+            && is_ours(iterator)
+        {
+            let mut iterator = iterator.borrow_mut(py);
+            iterator.group = group;
+            return Ok(iterator.value.replace(value.clone().unbind()));
+        }
+        let source = Source::new(py, &self.shared, group, items)?;
+        Ok(Some(match std::mem::replace(&mut self.source, source) {
+            Source::One(iterator) => iterator.into_any(),
+            Source::Many(iterator) => iterator.into_any(),
+        }))
+    }
+
+    fn is_over(&self) -> bool {
+        self.shared.group.load(Ordering::Relaxed) != self.group
+    }
+}
+
+impl Source {
+    fn new(py: Python<'_>, shared: &Arc<Shared>, group: u64, items: Items<'_>) -> PyResult<Self> {
+        Ok(match items {
+            Items::Many(iterator) => Source::Many(iterator.unbind()),
+            Items::One(value) => Source::One(Py::new(
+                py,
+                OneValue {
+                    shared: shared.clone(),
+                    group,
+                    value: Some(value.unbind()),
+                },
+            )?),
+        })
+    }
+}
+
+/// Iterates over the value of a group that has no more.
+#[pyclass(module = "pymr._native")]
+struct OneValue {
+    shared: Arc<Shared>,
+    group: u64,
+    value: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl OneValue {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.value.is_some() && self.shared.group.load(Ordering::Relaxed) != self.group {
+            return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
+        }
+        Ok(self.take(py))
+    }
+}
+
+impl OneValue {
+    fn take<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.value.take().map(|value| value.into_bound(py))
+    }
+}
+
+/// The portions of a large group behind its first.
+#[pyclass(frozen, module = "pymr._native")]
+struct Portions {
+    shared: Arc<Shared>,
+    group: u64,
+}
+
+#[pymethods]
+impl Portions {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        if self.shared.group.load(Ordering::Relaxed) != self.group {
+            return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
+        }
+        let mut merge = self.shared.enter()?;
+        let portion = next_portion(py, &mut merge)?;
+        match portion.failed {
+            Some(error) if portion.values.is_empty() => Err(error),
+            _ if portion.values.is_empty() => Ok(None),
+            _ => Ok(Some(PyList::new(py, portion.values)?)),
+        }
+    }
+}
+
+/// Some values, and why there are no more of them, if that is an error.
+struct Portion<'py> {
+    values: Vec<Bound<'py, PyAny>>,
+    failed: Option<PyErr>,
+}
+
+/// Return the values of the open group, behind `first` if it is given.
+pub fn items_of<'py>(
+    py: Python<'py>,
+    shared: &Arc<Shared>,
+    merge: &mut Merge,
+    first: Option<Bound<'py, PyAny>>,
+) -> PyResult<Items<'py>> {
+    if first.is_none() && merge.is_open && merge.entry().count == 1 && merge.position == 0 {
+        // Most groups of this kind have no more.
+        if let Ok(value) = value_decode::decode(py, merge.entry().values()) {
+            step(py, merge)?;
+            if !merge.is_open {
+                return Ok(Items::One(value));
+            }
+            return many(py, shared, merge, Some(value));
+        }
+    }
+    many(py, shared, merge, first)
+}
+
+fn many<'py>(
+    py: Python<'py>,
+    shared: &Arc<Shared>,
+    merge: &mut Merge,
+    first: Option<Bound<'py, PyAny>>,
+) -> PyResult<Items<'py>> {
+    let mut portion = next_portion(py, merge)?;
+    portion.values.splice(..0, first);
+    let tuple = PyTuple::new(py, portion.values)?;
+    let iterator = if merge.is_open {
+        let rest = Portions {
+            shared: shared.clone(),
+            group: merge.groups,
+        };
+        // The rest is asked for when the tuple is used up; a value that failed, then again.
+        let chain = CHAIN.import(py, "itertools", "chain")?;
+        let rest = chain.call_method1("from_iterable", (rest,))?;
+        chain.call1((tuple, rest))?.cast_into::<PyIterator>()?
+    } else {
+        tuple.try_iter()?
+    };
+    Ok(Items::Many(iterator))
+}
+
+/// Decode some more values of the group; at one that fails, the merge stays where it is.
+fn next_portion<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Portion<'py>> {
+    let mut values = Vec::new();
+    let mut size = 0;
+    while merge.is_open {
+        let entry = merge.entry();
+        let data = entry.values();
+        let mut position = merge.position;
+        while position < data.len() {
+            let Some(end) = bytes::end(data, position) else {
+                return Err(entry.corrupt().into_py(py));
+            };
+            let length = end - position;
+            if !values.is_empty()
+                && (size + length > PORTION_BYTES || values.len() == PORTION_VALUES)
+            {
+                merge.position = position;
+                return Ok(Portion {
+                    values,
+                    failed: None,
+                });
+            }
+            match value_decode::decode(py, &data[position..end]) {
+                Ok(value) => values.push(value),
+                Err(error) => {
+                    merge.position = position;
+                    return Ok(Portion {
+                        values,
+                        failed: Some(error),
+                    });
+                }
+            }
+            size += length;
+            position = end;
+        }
+        step(py, merge)?;
+    }
+    Ok(Portion {
+        values,
+        failed: None,
+    })
+}
+
+fn step(py: Python<'_>, merge: &mut Merge) -> PyResult<()> {
+    merge.step().map_err(|trouble: Trouble| trouble.into_py(py))
+}

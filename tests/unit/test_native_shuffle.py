@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from memory_runs import MemoryObject, reader_of, records_of
-from pymr import _native
 from pymr.core.spec import EdgeSum, Limits
 from pymr.errors import CorruptDataError, ResourceError
 from pymr.records.part import PartWriter

@@ -156,7 +156,9 @@ impl<'a> Sorted<'a> {
     /// Have a record brought to the cache: they lie about in any order.
     #[inline]
     fn prefetch(&self, id: u32) {
-        if id & PLAIN != 0 {
+        if id & PLAIN == 0 {
+            self.records.table.prefetch(id as usize);
+        } else {
             prefetch(&self.records.arena, (id ^ PLAIN) as usize);
         }
     }

@@ -3,7 +3,7 @@
 //! A slot is 32 bytes. A key of up to 15 bytes stands in it, as a block: its bytes, zeros, and its
 //! length last; so it is compared in registers. Of a longer key the block holds the hash, and the
 //! key itself stands in an arena. The rest of a slot is the owner's: a word and a half.
-use crate::object::block_of;
+use crate::object::{block_of, prefetch};
 use crate::trouble::Trouble;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -183,6 +183,12 @@ impl Table {
         let is_full = |(_, slot): &(usize, &Slot)| slot.block != EMPTY.block;
         let full = self.slots.iter().enumerate().filter(is_full);
         full.map(|(at, _)| (at, self.key(at)))
+    }
+
+    /// Have the slot at `at` brought to the cache.
+    #[inline(always)]
+    pub fn prefetch(&self, at: usize) {
+        prefetch(&self.slots, at);
     }
 
     /// The key in the slot at `at`.

@@ -39,24 +39,32 @@ impl Hasher {
         record.extend_from_slice(key);
         let head = record.len();
         let (mut position, mut count) = (0, 0);
-        let (mut last, mut hash) = (0..0, 0u128); // equal neighbours are hashed once
         while position < values.len() {
             let end = bytes::end(values, position)?;
-            let value = &values[position..end];
-            if count == 0 || value != &values[last.clone()] {
-                record.truncate(head);
-                record.extend_from_slice(value);
-                hash = xxh3_128(record);
-                last = position..end;
-            }
+            record.truncate(head);
+            record.extend_from_slice(&values[position..end]);
+            let repeats = repeats(&values[position..], end - position);
+            let hash = xxh3_128(record).wrapping_mul(repeats as u128);
             sum.fingerprint = sum.fingerprint.wrapping_add(hash);
-            count += 1;
-            position = end;
+            count += repeats as u64;
+            position += repeats * (end - position);
         }
         sum.records += count;
         sum.bytes += count * key.len() as u64 + values.len() as u64;
         Some(count)
     }
+}
+
+/// Return how often the value in the first `width` bytes stands there, one behind the other; no
+/// value begins as another one does that is shorter.
+#[inline]
+fn repeats(values: &[u8], width: usize) -> usize {
+    if let [value] = values[..width] {
+        return values.iter().take_while(|&&byte| byte == value).count();
+    }
+    let value = &values[..width];
+    let followers = values[width..].chunks_exact(width);
+    1 + followers.take_while(|&each| each == value).count()
 }
 
 /// Return the sum, modulo 2**128, of XXH3-128 over varint(length of key), key, value.

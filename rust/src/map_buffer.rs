@@ -7,6 +7,7 @@
 //! - while the GIL is released, `owner` is `NOBODY`.
 use crate::emit::{Last, key_of};
 use crate::keys;
+use crate::quick::Quick;
 use crate::record_groups::{self, Combined};
 use crate::records::Records;
 use crate::run::{Run, Sealed, mode_of, sealed, spill};
@@ -22,6 +23,7 @@ use pyo3::prelude::*;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+const SCRATCH_BYTES_MAX: usize = 1 << 20; // kept from one record to the next
 const SHORT_BYTES: usize = 15; // no short key and no int of 64 bits is larger
 const NOBODY: usize = 0; // no thread has this ident
 
@@ -213,23 +215,14 @@ impl RecordBuffer {
         let (py, settings) = (key.py(), &self.settings);
         let value = settings.one.as_ref().map_or(value, |one| one.bind(py));
         if settings.is_plain {
-            // SAFETY: we are the owner, and no code of the user runs: all types are exact.
-            let inner = unsafe { &mut *self.inner.get() };
-            // SAFETY: they are objects, and `Bound` holds the GIL.
-            let key = unsafe {
-                if inner.last.take(value.as_ptr()) {
-                    key_of(key.as_ptr())
-                } else {
-                    None
-                }
+            // SAFETY: we are the owner, and no code of the user runs: all types are exact. They
+            // are objects, and `Bound` holds the GIL.
+            let taken = unsafe {
+                let inner = &mut *self.inner.get();
+                inner.take_quick(key.as_ptr(), value.as_ptr(), settings)
             };
-            if let Some(key) = key
-                && key.len() <= settings.key_bytes_max
-            {
-                let (value, encoded) = (inner.last.value, inner.last.encoded);
-                let added = inner.records.add_int(key, value, encoded);
-                added.map_err(|trouble| trouble.into_py(py))?;
-                return Ok(inner.records.is_full());
+            if let Some(full) = taken.map_err(|trouble| trouble.into_py(py))? {
+                return Ok(full);
             }
         }
         self.emit_any(key, value)
@@ -260,7 +253,7 @@ impl RecordBuffer {
             let added = inner.records.add(key, value, partition);
             added.map_err(|trouble| trouble.into_py(py))?;
             let full = inner.records.is_full();
-            if data.capacity() < 1 << 20 {
+            if data.capacity() <= SCRATCH_BYTES_MAX {
                 inner.scratch = data;
             }
             Ok(full)
@@ -321,6 +314,58 @@ fn other_thread() -> PyErr {
         "emit was called by another thread than the one that runs the mapper, expected all calls \
          from that one",
     )
+}
+
+impl Inner {
+    /// Take a record of exact types; None if it is not one. Returns whether the buffer is full.
+    ///
+    /// # Safety
+    /// `key` and `value` are objects; the GIL is held.
+    #[inline]
+    unsafe fn take_quick(
+        &mut self,
+        key: *mut ffi::PyObject,
+        value: *mut ffi::PyObject,
+        settings: &Settings,
+    ) -> Result<Option<bool>, Trouble> {
+        let data = &mut self.scratch;
+        data.clear();
+        // SAFETY: as the caller says.
+        unsafe {
+            let is_int = self.last.take(value);
+            if !is_int
+                && Quick::new(data, settings.value_bytes_max)
+                    .value(value)
+                    .is_none()
+            {
+                return Ok(None);
+            }
+            let value_size = data.len();
+            let key = match key_of(key) {
+                Some(key) => key,
+                None => {
+                    let mut quick = Quick::new(data, settings.key_bytes_max);
+                    if quick.tuple_key(key).is_none() {
+                        return Ok(None);
+                    }
+                    Key::new(data[value_size], &data[value_size + 1..])
+                }
+            };
+            if key.len() > settings.key_bytes_max {
+                return Ok(None);
+            }
+            if is_int {
+                self.records
+                    .add_int(key, self.last.value, self.last.encoded)?;
+            } else {
+                self.records.add(key, &data[..value_size], None)?;
+            }
+        }
+        if self.scratch.capacity() > SCRATCH_BYTES_MAX {
+            self.scratch = Vec::new();
+        }
+        Ok(Some(self.records.is_full()))
+    }
 }
 
 /// Gives the buffer back to its owner, whatever happened.

@@ -15,6 +15,7 @@ mod merge;
 mod object;
 mod output;
 mod process;
+mod ranges;
 mod record_groups;
 mod records;
 mod run;

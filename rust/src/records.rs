@@ -9,6 +9,7 @@
 //! than its plain ones, so the order of emission holds.
 use crate::bytes::{int_bytes, put_varint};
 use crate::combine::Mode;
+use crate::ranges::Ranges;
 use crate::sort_word::{short_sort_word, sort_word};
 use crate::table::{Found, Key, Table};
 use crate::trouble::Trouble;
@@ -29,7 +30,8 @@ pub struct Records {
     pub mode: Mode,
     pub partitions: u32,
     partition_seed: u64,
-    pub emitted: u64, // since the last `clear`
+    pub ranges: Option<Ranges>, // partitions are not known before records are sorted
+    pub emitted: u64,           // since the last `clear`
     pub table: Table,
     pub log: Vec<u8>,     // u32 number of the key, value; and so on
     pub arena: Vec<u8>,   // varint length, key, varint length, value; and so on
@@ -44,11 +46,18 @@ pub struct Records {
 
 impl Records {
     /// `bytes_max` is the memory to use, beyond one record.
-    pub fn new(mode: Mode, partitions: u32, bytes_max: usize, partition_seed: u64) -> Self {
+    pub fn new(
+        mode: Mode,
+        partitions: u32,
+        bytes_max: usize,
+        partition_seed: u64,
+        ranges: Option<Ranges>,
+    ) -> Self {
         Records {
             mode,
             partitions,
             partition_seed,
+            ranges,
             emitted: 0,
             table: Table::new(),
             log: Vec::new(),
@@ -171,10 +180,10 @@ impl Records {
         Ok(())
     }
 
-    /// The partition of an encoded key.
+    /// The partition of an encoded key; 0 where ranges say it when records are sorted.
     #[inline(always)]
     pub fn partition_of(&self, key: &[u8]) -> u32 {
-        if self.partitions == 1 {
+        if self.partitions == 1 || self.ranges.is_some() {
             return 0;
         }
         (xxh3_64_with_seed(key, self.partition_seed) % u64::from(self.partitions)) as u32

@@ -34,7 +34,7 @@ KEYS_OF_SPLIT_MIN = 16  # however small a split is beside the others
 PLACES_PER_REDUCER = 16
 PLACES_MIN = 128
 SAMPLE_BYTES_MIN = PLACES_MIN * GRID_STEP_MAX
-SHARE_MAX = 16  # beyond that, one of so many bytes may be read
+SAMPLE_SHARE_MAX = 16  # beyond that, one of so many bytes may be read
 SPLIT_BYTES = 512 * KIB  # of inputs that are read whole: work for several
 
 WEIGHT_OF_RECORD = 1 << 16  # weights are whole numbers, of which sums have no order
@@ -114,7 +114,7 @@ def combined(weights: Mapping[bytes, int], inputs: Sequence[InputFile]) -> dict[
 
 def _bytes_max(inputs: Sequence[InputFile]) -> int:
     """Return how many bytes may be read, about."""
-    return max(SAMPLE_BYTES_MIN, sum(file.size for file in inputs) // SHARE_MAX)
+    return max(SAMPLE_BYTES_MIN, sum(file.size for file in inputs) // SAMPLE_SHARE_MAX)
 
 
 def _sample(inputs: Sequence[InputFile], places: int, keys: int, *, whole: bool) -> Sample:

@@ -1,4 +1,4 @@
-//! The partitions of a sorted run: ranges of keys, so that the parts are in order, too.
+//! The partitions of a run with `--sort`: ranges of keys, so that the parts are in order, too.
 
 /// The first encoded key of each partition but the first, ascending.
 pub struct Ranges(pub Vec<Vec<u8>>);

@@ -1,4 +1,4 @@
-"""Partitions that are ranges of keys: the parts of a sorted run, in both shuffles."""
+"""Partitions that are ranges of keys: what `--sort` asks of both shuffles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parts of the inputs are mapped ahead of a sorted run."""
+"""Which parts of the inputs are mapped ahead of a run with `--sort`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parts of the inputs are mapped ahead of a sorted run, to learn how its keys lie.
+"""Which parts of the inputs are mapped ahead of a run with `--sort`, to learn how its keys lie.
 
 Places are chosen evenly over the bytes of all inputs, in input order, and each stands for as many
 bytes as any other. A place means the grid cell around it; in a file that is read whole, the file;

@@ -116,7 +116,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     shape: Shape
     reducers: int  # partitions; 0 for a map-only job
     partition_seed: int = 0  # of the hash that gives a key its partition
-    # Of a sorted run: the first encoded key of each partition but the first, ascending, instead.
+    # With --sort, instead: the first encoded key of each partition but the first, ascending.
     boundaries: tuple[bytes, ...] | None = None
     output_format: str = "tsv"
     params: dict[str, str] = {}

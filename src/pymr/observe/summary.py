@@ -128,7 +128,7 @@ def _mixed(manifest: Manifest) -> Iterator[str]:
 
 
 def _order(manifest: Manifest, parts: int) -> str:
-    """Return what a sorted run is, and how even those `parts` are that may have keys."""
+    """Return what --sort has done, and how even those `parts` are that may have keys."""
     records = manifest.ledger["partition_records"]
     line = "  the parts follow each other in key order"
     if parts == 1 or not sum(records):

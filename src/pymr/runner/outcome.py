@@ -83,7 +83,7 @@ def _grown(plan: Plan, summary: LedgerSummary) -> Iterator[str]:
 
 
 def _large_keys(plan: Plan, receipts: list[Receipt]) -> Iterator[str]:
-    """Yield the keys that make a part of a sorted run larger than the others: none can be cut."""
+    """Yield keys that make a part larger than the others, with --sort: no key can be cut."""
     if plan.spec.boundaries is None:
         return
     parts = len(plan.spec.boundaries) + 1  # that may have keys

@@ -48,7 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[InputFile, ...]
     tasks: list[MapTask]
     workers: int  # task processes, at most one for each task of the larger phase
-    sample: Sample | None = None  # of a sorted run: what is mapped first, to cut it into parts
+    sample: Sample | None = None  # with --sort: what is mapped first, to know where parts begin
     spool_folder: str | None  # where inputs were copied; remove it afterwards
     warnings: tuple[str, ...] = ()
 
@@ -137,7 +137,7 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
 
 
 def _refuse_to_sort(shape: Shape) -> None:
-    """Refuse a job of which the parts can not be cut where that is best for a sorted run.
+    """Refuse a job whose parts are not ours to cut.
 
     Raises:
         ConfigError: it has a partitioner of its own, or no reduce phase.

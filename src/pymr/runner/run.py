@@ -160,7 +160,7 @@ class _Run:
     def _settle_boundaries(
         self, pool: Pool, tick: Callable[[float], None], deadline: float | None
     ) -> None:
-        """Sample the keys of a sorted run: its parts are settled before it is journalled."""
+        """Sample keys, with --sort: where parts begin is settled before the run is journalled."""
         if self._plan.sample is not None:
 
             def warn(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Ahead of a sorted run: task processes map a sample, and its keys say where parts begin.
+"""Ahead of a run with `--sort`: task processes map a sample, whose keys say where parts begin.
 
 User code runs in task processes only, as everywhere. What they answer are sums, so it does not
 matter which of them mapped what, nor when it answered.

@@ -1,7 +1,7 @@
 """Where a key goes.
 
 Its partition is the XXH3 (https://xxhash.com) of its encoded bytes, so it is the same on every
-machine, in every version and run. Python's `hash()` is used nowhere. In a sorted run it is the
+machine, in every version and run. Python's `hash()` is used nowhere. With `--sort` it is the
 range of keys that it is in, so that parts are in order, too.
 """
 
@@ -22,7 +22,7 @@ def partition_of(key: bytes, partitions: int, seed: int = 0) -> int:
 
 
 def range_of(key: bytes, boundaries: Sequence[bytes]) -> int:
-    """Return the partition that owns the encoded `key` in a sorted run.
+    """Return the partition that owns the encoded `key` with `--sort`.
 
     `boundaries` ascend; each is the first key of a partition, from the second on.
     """

@@ -1,4 +1,4 @@
-"""Maps a sample of the input ahead of a sorted run, for its keys alone.
+"""Maps a sample of the input ahead of a run with `--sort`, for its keys alone.
 
     splits of the sample ─► mapper ─► keys, some of them ─► encoded keys with weights
 

@@ -20,6 +20,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 // of words of a text, ns for each emit with SUM, to the end of the write: 79 with 12 k keys, 65 with
 // 24 k, 58 with 48 k, 51 with 96 k; without a combiner 91, 78, 80, 76.
 const KEYS_MAX: usize = 3 << 15;
+// Of a million keys that come about as often, 33 pairs are expected in so many records: with fewer
+// the table would be filled with keys that do not come again, at three times what a plain one costs.
+const TRIAL_KEYS: usize = 1 << 13;
+const TRIAL_HITS: u32 = 32;
 const WINDOW: u32 = 4096; // misses between looks at whether the table pays
 const BYTES_MAX: usize = 1 << 30; // offsets have 31 bits
 const SPARE_BYTES: usize = 32; // two lengths, and the bytes that `push` writes beyond the end
@@ -144,6 +148,7 @@ impl Records {
                 Found::New(at) => {
                     self.table.set_owned(at, value as u64, 0);
                     self.emitted += 1;
+                    self.try_table();
                     return Ok(());
                 }
                 Found::Old(at) => {
@@ -217,6 +222,7 @@ impl Records {
             Found::New(at) => {
                 self.table.set_owned(at, 0, self.table.keys as u32 - 1);
                 self.note(at, length);
+                self.try_table();
             }
             Found::Old(at) => {
                 self.hits += 1;
@@ -279,6 +285,14 @@ impl Records {
         self.emitted += 1;
         put_varint(&mut self.arena, length);
         Ok(&mut self.arena)
+    }
+
+    /// Leave the table alone if its first keys hardly ever came again.
+    #[inline(always)]
+    fn try_table(&mut self) {
+        if self.table.keys == TRIAL_KEYS {
+            self.is_skipped = self.hits < TRIAL_HITS;
+        }
     }
 
     /// Note a record whose key is not in the full table, which pays if half of them hit.

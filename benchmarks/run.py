@@ -25,6 +25,7 @@ from instructions import instructions
 from memory import memory
 from scaling import scaling
 from sizes import FULL, QUICK, Sizes
+from sort_records import sort_records
 from start_up import start_up
 from table import render
 from word_count import word_count
@@ -37,6 +38,7 @@ MEASURES = (
     "word_count",
     "emit",
     "group_sum",
+    "sort_records",
     "scaling",
     "growth",
     "memory",
@@ -85,6 +87,7 @@ def _measures(arguments: argparse.Namespace, sizes: Sizes) -> Iterator[Callable[
         "word_count": [partial(word_count, sizes, with_peers=with_peers)],
         "emit": [partial(emit, sizes)],
         "group_sum": [partial(group_sum, sizes, kind, with_peers=with_peers) for kind in SHOWN],
+        "sort_records": [partial(sort_records, sizes)],
         "scaling": [partial(scaling, sizes)],
         "growth": [partial(growth, sizes)],
         "memory": [partial(memory, sizes)],

@@ -11,6 +11,7 @@ class Sizes(NamedTuple):
     text_megabytes: int  # Zipf text of word_count and scaling
     emit_megabytes: int  # Zipf text of emit
     records: int  # of group_sum
+    sort_megabytes: int  # of sort_records
     growth_megabytes: int  # the smaller input of growth; the larger is four times that
     memory_megabytes: int  # of memory
 
@@ -19,6 +20,7 @@ FULL = Sizes(
     text_megabytes=256,
     emit_megabytes=64,
     records=30_000_000,
+    sort_megabytes=1_000,
     growth_megabytes=1_000,
     memory_megabytes=10_000,
 )
@@ -26,6 +28,7 @@ QUICK = Sizes(
     text_megabytes=48,
     emit_megabytes=16,
     records=5_000_000,
+    sort_megabytes=100,
     growth_megabytes=100,
     memory_megabytes=1_000,
 )

@@ -16,6 +16,7 @@ mod object;
 mod output;
 mod process;
 mod quick;
+mod ranges;
 mod record_groups;
 mod records;
 mod run;

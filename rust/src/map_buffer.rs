@@ -8,6 +8,7 @@
 use crate::emit::{Last, key_of};
 use crate::keys;
 use crate::quick::Quick;
+use crate::ranges::Ranges;
 use crate::record_groups::{self, Combined};
 use crate::records::Records;
 use crate::run::{Run, Sealed, mode_of, sealed, spill};
@@ -67,7 +68,8 @@ unsafe impl Send for RecordBuffer {}
 impl RecordBuffer {
     #[new]
     #[pyo3(signature = (*, partitions, spill_bytes_max, block_bytes, key_bytes_max,
-        value_bytes_max, spill_folder, combine, partition_of, normalized, count_only, partition_seed=0))]
+        value_bytes_max, spill_folder, combine, partition_of, normalized, count_only, partition_seed=0,
+        boundaries=None))]
     #[allow(clippy::too_many_arguments)] // Keyword-only: each is a part of the job.
     fn new(
         py: Python<'_>,
@@ -82,11 +84,18 @@ impl RecordBuffer {
         normalized: Option<Py<PyAny>>,
         count_only: bool,
         partition_seed: u64,
+        boundaries: Option<Vec<Vec<u8>>>,
     ) -> PyResult<Self> {
         if !(1..=PARTITIONS_MAX).contains(&partitions) {
             return Err(PyValueError::new_err(format!(
                 "{partitions} partitions, expected 1 to {PARTITIONS_MAX}"
             )));
+        }
+        if boundaries
+            .as_ref()
+            .is_some_and(|list| list.len() >= partitions)
+        {
+            return Err(PyValueError::new_err("as many boundaries as partitions"));
         }
         let one = count_only.then(|| 1i64.into_pyobject(py)).transpose()?;
         let records = Records::new(
@@ -94,6 +103,7 @@ impl RecordBuffer {
             partitions as u32,
             spill_bytes_max,
             partition_seed,
+            boundaries.map(Ranges),
         );
         Ok(RecordBuffer {
             owner: AtomicUsize::new(thread()),

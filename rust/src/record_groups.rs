@@ -72,7 +72,7 @@ fn visit_sorted(
     }
     let sorted = Sorted::new(records, words)?;
     let mut values = Vec::new();
-    let mut start = 0;
+    let (mut start, mut partition) = (0, 0);
     while start < words.len() {
         let (first, key) = (words[start], sorted.key(words[start]));
         let mut end = start + 1;
@@ -84,7 +84,10 @@ fn visit_sorted(
             end += 1;
             sorted.prefetch_at(words, end + AHEAD);
         }
-        let partition = partition_in(first);
+        partition = match &records.ranges {
+            Some(ranges) => ranges.advance(partition, key),
+            None => partition_in(first),
+        };
         let mut count = sorted.count(first);
         if end == start + 1 && !sorted.is_folded(first) {
             each(partition, key, count == 1, count, sorted.values(first))?;

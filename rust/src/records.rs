@@ -9,6 +9,7 @@
 //! than its plain ones, so the order of emission holds.
 use crate::bytes::{int_bytes, put_varint};
 use crate::combine::Mode;
+use crate::ranges::Ranges;
 use crate::sort_word::{short_sort_word, sort_word};
 use crate::table::{Found, Key, Table};
 use crate::trouble::Trouble;
@@ -19,6 +20,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 // of words of a text, ns for each emit with SUM, to the end of the write: 79 with 12 k keys, 65 with
 // 24 k, 58 with 48 k, 51 with 96 k; without a combiner 91, 78, 80, 76.
 const KEYS_MAX: usize = 3 << 15;
+// Of a million keys that come about as often, 33 pairs are expected in so many records: with fewer
+// the table would be filled with keys that do not come again, at three times what a plain one costs.
+const TRIAL_KEYS: usize = 1 << 13;
+const TRIAL_HITS: u32 = 32;
 const WINDOW: u32 = 4096; // misses between looks at whether the table pays
 const BYTES_MAX: usize = 1 << 30; // offsets have 31 bits
 const SPARE_BYTES: usize = 32; // two lengths, and the bytes that `push` writes beyond the end
@@ -29,7 +34,8 @@ pub struct Records {
     pub mode: Mode,
     pub partitions: u32,
     partition_seed: u64,
-    pub emitted: u64, // since the last `clear`
+    pub ranges: Option<Ranges>, // partitions are not known before records are sorted
+    pub emitted: u64,           // since the last `clear`
     pub table: Table,
     pub log: Vec<u8>,     // u32 number of the key, value; and so on
     pub arena: Vec<u8>,   // varint length, key, varint length, value; and so on
@@ -44,11 +50,18 @@ pub struct Records {
 
 impl Records {
     /// `bytes_max` is the memory to use, beyond one record.
-    pub fn new(mode: Mode, partitions: u32, bytes_max: usize, partition_seed: u64) -> Self {
+    pub fn new(
+        mode: Mode,
+        partitions: u32,
+        bytes_max: usize,
+        partition_seed: u64,
+        ranges: Option<Ranges>,
+    ) -> Self {
         Records {
             mode,
             partitions,
             partition_seed,
+            ranges,
             emitted: 0,
             table: Table::new(),
             log: Vec::new(),
@@ -135,6 +148,7 @@ impl Records {
                 Found::New(at) => {
                     self.table.set_owned(at, value as u64, 0);
                     self.emitted += 1;
+                    self.try_table();
                     return Ok(());
                 }
                 Found::Old(at) => {
@@ -171,10 +185,10 @@ impl Records {
         Ok(())
     }
 
-    /// The partition of an encoded key.
+    /// The partition of an encoded key; 0 where ranges say it when records are sorted.
     #[inline(always)]
     pub fn partition_of(&self, key: &[u8]) -> u32 {
-        if self.partitions == 1 {
+        if self.partitions == 1 || self.ranges.is_some() {
             return 0;
         }
         (xxh3_64_with_seed(key, self.partition_seed) % u64::from(self.partitions)) as u32
@@ -208,6 +222,7 @@ impl Records {
             Found::New(at) => {
                 self.table.set_owned(at, 0, self.table.keys as u32 - 1);
                 self.note(at, length);
+                self.try_table();
             }
             Found::Old(at) => {
                 self.hits += 1;
@@ -270,6 +285,14 @@ impl Records {
         self.emitted += 1;
         put_varint(&mut self.arena, length);
         Ok(&mut self.arena)
+    }
+
+    /// Leave the table alone if its first keys hardly ever came again.
+    #[inline(always)]
+    fn try_table(&mut self) {
+        if self.table.keys == TRIAL_KEYS {
+            self.is_skipped = self.hits < TRIAL_HITS;
+        }
     }
 
     /// Note a record whose key is not in the full table, which pays if half of them hit.

@@ -76,7 +76,8 @@ class RecordBuffer:
 
     `emit` calls the method `_make_room` of a subclass when the buffer is full. `combine` is
     None, sum, count, min or max. `partition_of(key)` returns a partition that is one;
-    `normalized(key)` what is grouped.
+    `normalized(key)` what is grouped. With `boundaries`, encoded keys that ascend, partitions are
+    the ranges between them, and there is no `partition_of`.
     """
 
     def __new__(
@@ -93,6 +94,7 @@ class RecordBuffer:
         normalized: Callable[[Any], Any] | None,
         count_only: bool,
         partition_seed: int = 0,
+        boundaries: list[bytes] | None = None,
     ) -> Self:
         """Return a buffer for the calling thread."""
 

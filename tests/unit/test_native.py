@@ -1,14 +1,17 @@
-"""What the native module does beside keys: the tie to the parent process, and fingerprints."""
+"""What the native module does beside keys: the tie to the parent, fingerprints, the table."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from memory_runs import fingerprint_of
+from memory_runs import fingerprint_of, shuffle
 from pymr import _native
+from pymr.shuffle.builtin import combine_for
 from pymr.shuffle.codec import encode_key
 from pymr.shuffle.partition import partition_of
 
@@ -90,3 +93,20 @@ def test_the_native_sum_refuses_what_is_no_bytes() -> None:
     """A wrong type is a TypeError, not a crash."""
     with pytest.raises(TypeError):
         _native.fingerprint_sum(b"", ["text"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("combine", [None, "sum"])
+@pytest.mark.parametrize("repeated", [0, 31, 32, 20_000])
+def test_keys_that_hardly_repeat_are_not_looked_up_and_come_out_the_same(
+    repeated: int, combine: str | None, tmp_path: Path
+) -> None:
+    """The table is left alone after 8192 of them; what comes again later is grouped as ever."""
+    keys = [f"k{number}" for number in range(20_000)]
+    pairs = [(key, number) for number, key in enumerate([*keys[:repeated], *keys, *keys[::7]])]
+    options: dict[str, Any] = {"combine": combine_for(combine) if combine else None}
+
+    plain = shuffle([pairs], tmp_path / "plain", **options)
+    native = shuffle([pairs], tmp_path / "native", native=True, **options)
+
+    assert native.groups == plain.groups
+    assert native.totals[0].written == plain.totals[0].written

@@ -278,6 +278,29 @@ def test_no_skew_is_seen_where_there_is_none(records):
     assert not any("of data" in line for line in render(manifest({"partition_records": records})))
 
 
+@pytest.mark.parametrize(
+    ("boundaries", "records", "more"),
+    [
+        ((b"m",), [3, 997], "; the largest has 1.99 times an even share of the records"),
+        (
+            (b"b", b"m"),
+            [400, 300, 300, 0],
+            "; the largest has 1.20 times an even share of the records",
+        ),
+        ((), [10], ""),
+        ((b"m",), [0, 0], ""),
+    ],
+)
+def test_a_sorted_run_says_how_even_its_parts_are(boundaries, records, more):
+    """No hash is blamed for what a range holds."""
+    shown = manifest({"partition_records": records}, {"boundaries": boundaries})
+
+    lines = render(shown, snapshot_of({"read": EdgeSum(3, 0, 0)}, MANY_KEYS))
+
+    assert f"  the parts follow each other in key order{more}" in lines
+    assert not any("reducer" in line for line in lines)
+
+
 def test_a_slow_task_is_named_with_the_key_that_makes_it_slow():
     """More than 1.5 times the median of its phase."""
     walls = [4.0, 4.0, 9.8, 4.0]

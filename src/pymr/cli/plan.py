@@ -58,6 +58,7 @@ def _facts(plan: Plan, memory_bytes: int) -> dict[str, Any]:
         "map_tasks": len(plan.tasks),
         "reduce_tasks": spec.reducers,
         "parts": spec.reducers or len(plan.tasks),
+        "sort": _sort_facts(plan),
         "workers": plan.workers,
         "memory_bytes": memory_bytes,
         "spill_bytes_max": spec.limits.spill_bytes_max,
@@ -81,6 +82,16 @@ def _facts(plan: Plan, memory_bytes: int) -> dict[str, Any]:
     }
 
 
+def _sort_facts(plan: Plan) -> dict[str, int] | None:
+    """Return what is mapped ahead to cut a sorted output into parts; None: it is not sorted."""
+    if plan.spec.boundaries is None:
+        return None
+    sample = plan.sample
+    if sample is None:
+        return {"sample_bytes": 0, "sample_places": 0}
+    return {"sample_bytes": sample.bytes, "sample_places": sample.places}
+
+
 def _lines(facts: dict[str, Any]) -> list[str]:
     functions = ["mapper", *(name for name in ("combiner", "reducer") if facts[name])]
     lines = [
@@ -89,6 +100,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f" one mapper call per {_call(facts['mapper_input'])}",
         f"tasks   {facts['map_tasks']} map, {facts['reduce_tasks']} reduce,"
         f" by {show_many(facts['workers'], 'worker')}",
+        *_sort_lines(facts),
         f"memory  {show_size(facts['memory_bytes'])} for buffers; a map task spills at"
         f" {show_size(facts['spill_bytes_max'])}",
         f"output  {facts['output']}, {show_many(facts['parts'], facts['output_format'] + ' part')}",
@@ -103,6 +115,20 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     if len(facts["tasks"]) > TASKS_SHOWN:
         lines.append(f"  … {len(facts['tasks']) - TASKS_SHOWN} more map tasks")
     return lines
+
+
+def _sort_lines(facts: dict[str, Any]) -> list[str]:
+    """Return what --sort will do, if it is asked for."""
+    if facts["sort"] is None:
+        return []
+    parts, read = facts["parts"], show_size(facts["sort"]["sample_bytes"])
+    if parts == 1:
+        return ["sort    one part, in key order"]
+    places = facts["sort"]["sample_places"]
+    sample = f"{read} at {places:,} places of the input" if places else f"all {read} of input"
+    return [
+        f"sort    {parts:,} parts of consecutive keys; {sample} are mapped first to balance them"
+    ]
 
 
 def _call(input_format: str) -> str:

@@ -101,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     long_records: Literal["refuse", "skip"]
     normalize: Literal["NFC", "NFD", "NFKC", "NFKD"] | None
     partition_seed: int
+    sort: bool
     attempts: int
     timeout_s: float | None
     overwrite: bool
@@ -185,6 +186,7 @@ SETTINGS: tuple[Setting, ...] = (
         "seed of the hash that gives each key its reducer",
         0,
     ),
+    Setting("sort", SWITCH, "put all parts together in key order", default=False),
     Setting("attempts", whole(1, 100), "tries a task has before the job fails", 4),
     Setting("timeout", DURATION, "longest time the run may take", unit="s"),
     Setting("overwrite", SWITCH, "replace an output that exists", default=False),

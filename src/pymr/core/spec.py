@@ -116,6 +116,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     shape: Shape
     reducers: int  # partitions; 0 for a map-only job
     partition_seed: int = 0  # of the hash that gives a key its partition
+    # With --sort, instead: the first encoded key of each partition but the first, ascending.
+    boundaries: tuple[bytes, ...] | None = None
     output_format: str = "tsv"
     params: dict[str, str] = {}
     text: TextRules = TextRules()
@@ -151,6 +153,31 @@ class AttemptSpec(msgspec.Struct, frozen=True):
     key: str  # the one object it writes
     tmp: str  # an absolute path or key prefix for spills; removed by who gave it
     work: MapWork | ReduceWork
+
+
+class SampleSplit(msgspec.Struct, frozen=True):
+    """A split that is mapped to learn its keys, and nothing else."""
+
+    split: Split
+    stands_for: int  # bytes of input that it is an example of
+    keys_max: int  # that are kept of it, where they are not combined
+    places: tuple[int, ...] = ()  # of a stream: offsets on the disk of which cells are mapped
+
+
+class SampleWork(msgspec.Struct, frozen=True):
+    """Splits of a sample, which one task process maps."""
+
+    splits: tuple[SampleSplit, ...]
+    inputs: dict[int, InputFile]  # those the splits name
+    keys_max: int | None  # different ones that are kept, where they are combined
+
+
+class KeySample(msgspec.Struct, frozen=True):
+    """What the keys of some splits say about those of the input."""
+
+    weights: tuple[tuple[bytes, int], ...]  # encoded keys; `core.sample.WEIGHT_OF_RECORD` each
+    halvings: int  # of the different keys half were kept, so many times
+    emitted: int  # pairs, also those of which the key was not kept
 
 
 class EdgeSum(msgspec.Struct, frozen=True):

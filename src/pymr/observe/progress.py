@@ -29,6 +29,7 @@ LIVE_DELAY_S = 0.5  # a job that is done by then never pays for importing rich (
 LIVE_INTERVAL_S = 0.2
 RATE_WINDOW_S = 10.0  # rates are averages over this time
 BAR_CELLS = 26
+SAMPLING = "sampling keys for --sort"  # what a run does before it is planned to the end
 
 # A sample for rates: when, bytes, records.
 Sample = tuple[float, int, int]
@@ -186,6 +187,8 @@ def _first_line(error: dict[str, Any]) -> str:
 
 def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:
     """Return where the run is, in one line."""
+    if snapshot.phase == "planning":
+        return SAMPLING
     name = show_text(snapshot.name)
     if snapshot.phase not in ("map", "reduce"):
         return f"{name}: {snapshot.phase}"
@@ -200,6 +203,8 @@ def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:
 
 def live_lines(snapshot: Snapshot, output: str, bytes_s: float, records_s: float) -> list[str]:
     """Return the picture of the run: what it does, a bar for each phase, and what went wrong."""
+    if snapshot.phase == "planning":
+        return [f"  {SAMPLING}"]
     name, worker = show_text(snapshot.name), show_text(snapshot.worker)
     tasks = show_many(snapshot.map.tasks, "map task")
     if snapshot.reduce.tasks:

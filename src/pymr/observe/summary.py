@@ -99,7 +99,10 @@ def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
         function = "reducer" if manifest.ledger["emitted"] else "mapper"
         yield f"  warning: the output is empty: the {function} emitted nothing"
     yield from _mixed(manifest)
-    yield from _skew(manifest, snapshot)
+    if manifest.settings.boundaries is not None:
+        yield _order(manifest, len(manifest.settings.boundaries) + 1)
+    else:
+        yield from _skew(manifest, snapshot)
     if snapshot is not None:
         yield from _slowest(snapshot)
         yield from _attempts(snapshot)
@@ -122,6 +125,16 @@ def _mixed(manifest: Manifest) -> Iterator[str]:
     if mixed:
         form = "text" if manifest.output_format == "tsv" else "JSON values"
         yield f"  {' and '.join(mixed)} have several types: they read back as {form}"
+
+
+def _order(manifest: Manifest, parts: int) -> str:
+    """Return what --sort has done, and how even those `parts` are that may have keys."""
+    records = manifest.ledger["partition_records"]
+    line = "  the parts follow each other in key order"
+    if parts == 1 or not sum(records):
+        return line
+    ratio = max(records) * parts / sum(records)
+    return f"{line}; the largest has {ratio:.2f} times an even share of the records"
 
 
 def _skew(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pymr.core.job import Job
 from pymr.core.ledger import LedgerSummary
 from pymr.core.spec import EdgeSum, Receipt
 from pymr.names import part_name
+from pymr.observe.quantity import show_many, show_percent
 from pymr.records.column import merge_columns
 from pymr.runner.plan import Plan
 from pymr.task.manifest import (
@@ -27,6 +28,9 @@ from pymr.task.manifest import (
     manifest_input,
 )
 from pymr.text_form import show_paths
+
+LARGE_PART_RATIO = 1.2  # of an even share: what sampling is off by stays below
+LARGE_KEYS_SHOWN = 3
 
 
 def build_manifest(
@@ -54,6 +58,7 @@ def build_manifest(
             combiner=shape.combiner,
             partitioner=shape.partitioner,
             partition_seed=spec.partition_seed,
+            boundaries=spec.boundaries,
             text=spec.text,
         ),
         inputs=_inputs(plan, summary),
@@ -62,7 +67,7 @@ def build_manifest(
         counters=summary.counters,
         ledger=_books(summary),
         tasks=tuple(map(_task, [*_in_order(job.map.committed), *_in_order(job.reduce.committed)])),
-        warnings=(*plan.warnings, *_grown(plan, summary)),
+        warnings=(*plan.warnings, *_grown(plan, summary), *_large_keys(plan, receipts)),
     )
 
 
@@ -75,6 +80,30 @@ def _grown(plan: Plan, summary: LedgerSummary) -> Iterator[str]:
     grown = [plan.inputs[index].path for index in summary.grown_inputs]
     if grown:
         yield f"{show_paths(grown)} grew while it was read: what was added is not in the result"
+
+
+def _large_keys(plan: Plan, receipts: list[Receipt]) -> Iterator[str]:
+    """Yield keys that make a part larger than the others, with --sort: no key can be cut."""
+    if plan.spec.boundaries is None:
+        return
+    parts = len(plan.spec.boundaries) + 1  # that may have keys
+    total = sum(receipt.read.records for receipt in receipts)
+    large = [
+        receipt
+        for receipt in receipts
+        if receipt.read.records * parts > LARGE_PART_RATIO * total
+        and receipt.largest_group > receipt.read.records / 2
+    ]
+    large.sort(key=lambda receipt: -receipt.largest_group)
+    for receipt in large[:LARGE_KEYS_SHOWN]:
+        yield (
+            f"key {receipt.largest_key} has {show_percent(receipt.largest_group, total)} of the"
+            f" records, so {part_name(receipt.attempt.task, plan.spec.output_format)} is larger"
+            f" than the other parts"
+        )
+    if len(large) > LARGE_KEYS_SHOWN:
+        more = show_many(len(large) - LARGE_KEYS_SHOWN, "more key")
+        yield f"{more} of that kind"
 
 
 def _inputs(plan: Plan, summary: LedgerSummary) -> tuple[ManifestInput, ...]:

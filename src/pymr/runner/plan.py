@@ -16,6 +16,7 @@ from pymr import names
 from pymr.config import Settings
 from pymr.config.setting import REDUCERS_MAX
 from pymr.core.plan import TASK_BYTES_MAX, default_mappers, default_reducers, plan_map_tasks
+from pymr.core.sample import Sample, plan_sample
 from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, TextRules
 from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
@@ -47,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[InputFile, ...]
     tasks: list[MapTask]
     workers: int  # task processes, at most one for each task of the larger phase
+    sample: Sample | None = None  # with --sort: what is mapped first, to know where parts begin
     spool_folder: str | None  # where inputs were copied; remove it afterwards
     warnings: tuple[str, ...] = ()
 
@@ -54,6 +56,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def input_bytes(self) -> int:
         """The size of all inputs, as they are on disk."""
         return sum(file.size for file in self.inputs)
+
+    @property
+    def maps_whole_files(self) -> bool:
+        """Whether a call of the mapper takes a whole file."""
+        return self.spec.shape.input_format == "whole"
 
 
 def plan_run(request: Request, pool: Pool) -> Plan:
@@ -105,7 +112,10 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     tasks = plan_map_tasks(
         found.files, settings.mappers or default_mappers(found.files, settings.workers)
     )
+    if settings.sort:
+        _refuse_to_sort(shape)
     spec = _spec(request, run=run, name=name, shape=shape, found=found)
+    whole = shape.input_format == "whole"
     return Plan(
         spec=spec,
         output=output,
@@ -113,6 +123,9 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
         inputs=found.files,
         tasks=tasks,
         workers=min(settings.workers, max(len(tasks), spec.reducers, 1)),
+        sample=plan_sample(found.files, spec.reducers, whole=whole)
+        if spec.boundaries is not None and spec.reducers > 1
+        else None,
         spool_folder=spool_folder if os.path.isdir(spool_folder) else None,
         warnings=(
             *request.warnings,
@@ -123,12 +136,32 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     )
 
 
+def _refuse_to_sort(shape: Shape) -> None:
+    """Refuse a job whose parts are not ours to cut.
+
+    Raises:
+        ConfigError: it has a partitioner of its own, or no reduce phase.
+    """
+    if shape.reducer is None:
+        raise ConfigError(
+            "--sort orders what a reduce phase writes, and the job has none (reducer=None)",
+            hint="give the job a reducer, or leave --sort out: the parts are in input order",
+        )
+    if shape.partitioner is not None:
+        raise ConfigError(
+            "--sort says which part a key is in, and so does the job's partitioner",
+            hint="leave one of them out",
+        )
+
+
 def _notes(
     settings: Settings, shape: Shape, found: Discovery, tasks: list[MapTask]
 ) -> Iterator[str]:
     """Yield where the run will not be what the user may have thought."""
     if settings.partition_seed and shape.partitioner:
         yield "--partition-seed has no effect: the job has a partitioner of its own"
+    if settings.partition_seed and settings.sort:
+        yield "--partition-seed has no effect: --sort gives each reducer a range of keys"
     if settings.mappers and len(tasks) < settings.mappers:
         wished = f"{settings.mappers:,} map tasks were wished for"
         yield f"{wished}, the input can be cut into {len(tasks):,}"
@@ -197,6 +230,7 @@ def _spec(request: Request, *, run: str, name: str, shape: Shape, found: Discove
         shape=shape,
         reducers=reducers,
         partition_seed=settings.partition_seed,
+        boundaries=() if settings.sort else None,
         output_format=settings.format,
         params=request.params,
         text=TextRules(

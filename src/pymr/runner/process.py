@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 
 from pymr import errors
-from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec
+from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, SampleWork
 from pymr.task import channel
 
 READ_BYTES = 1 << 16
@@ -66,6 +66,10 @@ class TaskProcess:
     def pid(self) -> int:
         """The process id, which is its process group's too."""
         return self._popen.pid
+
+    def sample(self, spec: JobSpec, work: SampleWork) -> None:
+        """Start mapping a part of the input for its keys; the process must be idle."""
+        self._send(channel.Sample(spec, work))
 
     def begin(self, spec: JobSpec, root: str) -> None:
         """Name the run that all later attempts belong to."""

@@ -22,6 +22,7 @@ from pymr.runner.local import LocalRunner
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
+from pymr.runner.sample import Sampler
 from pymr.store.journal import Journal
 from pymr.store.registry import RegisteredRun, register
 from pymr.task.commit import publish, remove_attempts
@@ -134,6 +135,7 @@ class _Run:
 
     def execute(self, pool: Pool, tick: Callable[[float], None], deadline: float | None) -> None:
         """Run the job to its end."""
+        self._settle_boundaries(pool, tick, deadline)
         plan, spec = self._plan, self._plan.spec
         planned = events.RunPlanned(spec, len(plan.tasks), len(plan.inputs), plan.input_bytes)
         self._job = job = Job(spec, plan.inputs, plan.tasks, self._limits(), deadline=deadline)
@@ -154,6 +156,18 @@ class _Run:
                 on_tick=tick,
             ).run()
         self._feed.append(events.RunFinished())
+
+    def _settle_boundaries(
+        self, pool: Pool, tick: Callable[[float], None], deadline: float | None
+    ) -> None:
+        """Sample keys, with --sort: where parts begin is settled before the run is journalled."""
+        if self._plan.sample is not None:
+
+            def warn(message: str) -> None:
+                self._feed.append(events.Warned(message))
+
+            sampler = Sampler(self._plan, pool, deadline=deadline, on_tick=tick, warn=warn)
+            self._plan = sampler.settle()
 
     def fail(self, error: BaseException) -> None:
         """Record how the run ended, and drop data that nothing will read."""
@@ -186,4 +200,6 @@ class _Run:
         )
         with _undisturbed():
             self.manifest = publish(self._output.store, manifest, keep=self._settings.keep)
+        for warning in manifest.warnings[len(self._plan.warnings) :]:  # Those of the outcome.
+            self._feed.append(events.Warned(warning))
         _remove_folder(self._tmp())

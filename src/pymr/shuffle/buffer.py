@@ -10,7 +10,6 @@ bytes. This is the map side of Dean & Ghemawat, MapReduce (OSDI 2004), §3.1 and
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import Any
@@ -20,9 +19,9 @@ import msgspec
 from pymr._native import encode_key
 from pymr.core.spec import EdgeSum, Limits
 from pymr.shuffle.combine import Combine, Combiner
-from pymr.shuffle.key_codec import KEY_DEPTH_MAX
 from pymr.shuffle.merge import merge_into, narrow
-from pymr.shuffle.partition import partition_of
+from pymr.shuffle.normal_form import normalized
+from pymr.shuffle.partition import partition_of, range_of
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
 from pymr.shuffle.spill import SpillFolder
 from pymr.shuffle.value_codec import encode_value
@@ -58,8 +57,8 @@ class MapBuffer:
     """Takes the records of one map attempt; `finish` writes them, sorted and combined.
 
     It belongs to the thread that made it. `count_only` replaces every value by 1.
-    `normalize` is the Unicode normal form that str keys are brought to. `partition_seed` has no
-    say where there is a `partitioner`.
+    `normalize` is the Unicode normal form that str keys are brought to. A key's partition is said
+    by the `partitioner`, or else by its range, if there are `boundaries`, or else by its hash.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, each a part of the job
@@ -71,6 +70,7 @@ class MapBuffer:
         combine: Combine | None = None,
         partitioner: Callable[[Any, int], int] | None = None,
         partition_seed: int = 0,
+        boundaries: Sequence[bytes] | None = None,
         normalize: str | None = None,
         count_only: bool = False,
     ) -> None:
@@ -80,6 +80,7 @@ class MapBuffer:
         self._has_combine = combine is not None
         self._partitioner = partitioner
         self._partition_seed = partition_seed
+        self._boundaries = boundaries
         self._normalize = normalize
         self._count_only = count_only
         self._emitted = 0
@@ -170,7 +171,7 @@ class MapBuffer:
         return data
 
     def _group_of(self, key: Any) -> list[bytes]:
-        normal = key if self._normalize is None else _normalized(key, self._normalize)
+        normal = key if self._normalize is None else normalized(self._normalize, key)
         data = encode_key(normal)
         if len(data) > self._limits.key_bytes_max:
             raise _too_large("key", len(data), self._limits.key_bytes_max)
@@ -185,6 +186,8 @@ class MapBuffer:
 
     def _partition_of(self, key: Any, data: bytes) -> int:
         if self._partitioner is None:
+            if self._boundaries is not None:
+                return range_of(data, self._boundaries)
             return partition_of(data, self._partitions, self._partition_seed)
         partition = self._partitioner(key, self._partitions)
         if isinstance(partition, int) and 0 <= partition < self._partitions:
@@ -262,11 +265,3 @@ def _memory(values: list[bytes]) -> int:
 
 def _too_large(what: str, size: int, limit: int) -> ValueError:
     return ValueError(f"a {what} of {size} bytes is larger than the limit of {limit} bytes")
-
-
-def _normalized(key: Any, form: Any, depth: int = 1) -> Any:
-    if type(key) is str:
-        return unicodedata.normalize(form, key)
-    if type(key) is tuple and depth <= KEY_DEPTH_MAX:
-        return tuple(_normalized(item, form, depth + 1) for item in key)
-    return key

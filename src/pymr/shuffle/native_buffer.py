@@ -7,7 +7,6 @@ not at the same places.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self
@@ -17,8 +16,8 @@ from pymr.core.spec import EdgeSum, Limits
 from pymr.shuffle.buffer import MapTotals
 from pymr.shuffle.builtin import name_of
 from pymr.shuffle.combine import Combine
-from pymr.shuffle.key_codec import KEY_DEPTH_MAX
 from pymr.shuffle.merge import narrow
+from pymr.shuffle.normal_form import normalized
 from pymr.shuffle.values import short_repr
 from pymr.store.base import ObjectWriter
 
@@ -44,6 +43,7 @@ class NativeMapBuffer(RecordBuffer):
         combine: Combine | None = None,
         partitioner: Callable[[Any, int], int] | None = None,
         partition_seed: int = 0,
+        boundaries: Sequence[bytes] | None = None,
         normalize: str | None = None,
         count_only: bool = False,
     ) -> Self:
@@ -59,9 +59,10 @@ class NativeMapBuffer(RecordBuffer):
             spill_folder=spill_folder,
             combine=name,
             partition_of=partial(_partition, partitioner, partitions) if partitioner else None,
-            normalized=partial(_normalized, normalize) if normalize else None,
+            normalized=partial(normalized, normalize) if normalize else None,
             count_only=count_only,
             partition_seed=partition_seed,
+            boundaries=None if boundaries is None else list(boundaries),
         )
         self._partitions, self._limits = partitions, limits
         self._spill_folder, self._combine = spill_folder, name
@@ -148,11 +149,3 @@ def _partition(partitioner: Callable[[Any, int], int], partitions: int, key: Any
     raise ValueError(
         f"partitioner returned {short_repr(partition)}, expected an int from 0 to {partitions - 1}"
     )
-
-
-def _normalized(form: Any, key: Any, depth: int = 1) -> Any:
-    if type(key) is str:
-        return unicodedata.normalize(form, key)
-    if type(key) is tuple and depth <= KEY_DEPTH_MAX:
-        return tuple(_normalized(form, item, depth + 1) for item in key)
-    return key

@@ -1,10 +1,14 @@
 """Where a key goes.
 
 Its partition is the XXH3 (https://xxhash.com) of its encoded bytes, so it is the same on every
-machine, in every version and run. Python's `hash()` is used nowhere.
+machine, in every version and run. Python's `hash()` is used nowhere. With `--sort` it is the
+range of keys that it is in, so that parts are in order, too.
 """
 
 from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
 
 from pymr._native import xxh3_64
 
@@ -15,3 +19,11 @@ def partition_of(key: bytes, partitions: int, seed: int = 0) -> int:
     With another `seed` keys that share a partition part ways, whoever chose them.
     """
     return xxh3_64(key, seed) % partitions
+
+
+def range_of(key: bytes, boundaries: Sequence[bytes]) -> int:
+    """Return the partition that owns the encoded `key` with `--sort`.
+
+    `boundaries` ascend; each is the first key of a partition, from the second on.
+    """
+    return bisect_right(boundaries, key)

@@ -2,8 +2,9 @@
 
 A frame is a 4-byte little-endian length and one JSON message. The runner sends `Load`, then
 `Begin`, then any number of `Run`, one at a time; the process answers `Loaded` or
-`LoadFailed`, then for each `Run` some `Progressed` and one `Finished` or `Failed`. The end
-of a pipe is the end of the other side: nobody says goodbye.
+`LoadFailed`, then for each `Run` some `Progressed` and one `Finished` or `Failed`. Before
+`Begin` there may be any number of `Sample`, each answered by `Sampled` or `SampleFailed`. The
+end of a pipe is the end of the other side: nobody says goodbye.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from typing import Any
 
 import msgspec
 
-from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, Receipt, Shape
+from pymr.core.spec import (
+    Attempt,
+    AttemptSpec,
+    Code,
+    JobSpec,
+    KeySample,
+    Receipt,
+    SampleWork,
+    Shape,
+)
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="message", tag=True):
@@ -25,6 +35,13 @@ class Load(Message, frozen=True):
     """Load the user's code and answer with its shape."""
 
     code: Code
+
+
+class Sample(Message, frozen=True):
+    """Map a part of the input and answer with its keys."""
+
+    spec: JobSpec
+    work: SampleWork
 
 
 class Begin(Message, frozen=True):
@@ -52,6 +69,18 @@ class LoadFailed(Message, frozen=True):
     error: dict[str, Any]
 
 
+class Sampled(Message, frozen=True):
+    """The keys that were asked for."""
+
+    sample: KeySample
+
+
+class SampleFailed(Message, frozen=True):
+    """The sample could not be mapped. `error`: errors.to_dict."""
+
+    error: dict[str, Any]
+
+
 class Progressed(Message, frozen=True):
     """How far the attempt is."""
 
@@ -75,8 +104,8 @@ class Failed(Message, frozen=True):
     signature: str
 
 
-ToProcess = Load | Begin | Run
-FromProcess = Loaded | LoadFailed | Progressed | Finished | Failed
+ToProcess = Load | Sample | Begin | Run
+FromProcess = Loaded | LoadFailed | Sampled | SampleFailed | Progressed | Finished | Failed
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode  # an error of the user's may hold anything
 _to_process = msgspec.json.Decoder(ToProcess)

@@ -56,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     combiner: str | None
     partitioner: str | None = None
     partition_seed: int = 0
+    # With --sort the first encoded key of each part but the first; None: keys are hashed.
+    boundaries: tuple[bytes, ...] | None = None
     text: TextRules = TextRules()
 
 

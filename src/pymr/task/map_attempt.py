@@ -7,14 +7,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pymr.core.spec import InputFile, Limits, MapWork, Receipt, Split, SplitReceipt
+from pymr.api import Job
+from pymr.core.spec import InputFile, JobSpec, Limits, MapWork, Receipt, Split, SplitReceipt
 from pymr.errors import PymrError
 from pymr.records.part import PartWriter
-from pymr.records.split_reader import SplitReader, line_number, lines_in, open_split
+from pymr.records.split_reader import Call, line_number, lines_in, open_split
 from pymr.shuffle.buffer import MapBuffer
 from pymr.shuffle.engine import map_buffer
 from pymr.task import forked
-from pymr.task.attempt import AttemptContext, Ticker, call_hook
+from pymr.task.attempt import AttemptContext, ProgressReport, Ticker, call_hook
 from pymr.task.blame import find_bad_record, show_record, user_error
 from pymr.task.call import combine_of, emit_all
 from pymr.task.context import TaskContext
@@ -24,20 +25,36 @@ TICK_CALLS = 256  # mapper calls between looks at the clock, where calls are sin
 _NEVER_BYTES = 1 << 62  # a limit that no buffer reaches
 
 
-class _Sink(Protocol):
+class Sink(Protocol):
     """Where a mapper's pairs go."""
 
-    def emit(self, key: Any, value: Any) -> None: ...
+    def emit(self, key: Any, value: Any) -> None:
+        """Take one pair."""
+
+
+class Calls(Protocol):
+    """What a mapper is called with, and how much of the input that was so far."""
+
+    @property
+    def bytes_done(self) -> int:
+        """The bytes that were read."""
+
+    @property
+    def records_done(self) -> int:
+        """The records in them."""
+
+    def __iter__(self) -> Iterator[Call]:
+        """Return the calls that are left."""
 
 
 def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     """Run a map attempt; see `run_attempt`."""
     if context.spec.shape.reducer is None:
         return _run_map_only(context, work)
-    buffer = _new_buffer(context, context.spec.limits)
+    buffer = _new_buffer(context.job, context.spec, context.spec.limits, context.attempt.tmp)
     try:
         with context.store.create(context.attempt.key) as writer:
-            mapping = _Mapping(context, work, buffer)
+            mapping = _Attempt(context, work, buffer)
             splits = mapping.run()
             try:
                 totals = buffer.finish(writer, extra=msgspec.json.encode(splits))
@@ -58,33 +75,33 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     )
 
 
-def _new_buffer(context: AttemptContext, limits: Limits) -> MapBuffer:
-    spec = context.spec
+def _new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str) -> MapBuffer:
     return map_buffer(
         partitions=spec.reducers,
         limits=limits,
-        spill_folder=context.attempt.tmp,
-        combine=combine_of(context.job, spec),
-        partitioner=context.job.partitioner,
+        spill_folder=spill_folder,
+        combine=combine_of(job, spec),
+        partitioner=job.partitioner,
         partition_seed=spec.partition_seed,
+        boundaries=spec.boundaries,
         normalize=spec.text.normalize,
         count_only=spec.shape.reducer == "count",
     )
 
 
-def _checking_sink(context: AttemptContext) -> _Sink:
+def _checking_sink(job: Job, spec: JobSpec) -> Sink:
     """Return a sink that refuses what that of the attempt refuses, and writes nowhere."""
-    if context.spec.shape.reducer is None:
-        return PartWriter(lambda _: None, context.spec.output_format)
-    limits = msgspec.structs.replace(context.spec.limits, spill_bytes_max=_NEVER_BYTES)
-    return _new_buffer(context, limits)
+    if spec.shape.reducer is None:
+        return PartWriter(lambda _: None, spec.output_format)
+    limits = msgspec.structs.replace(spec.limits, spill_bytes_max=_NEVER_BYTES)
+    return _new_buffer(job, spec, limits, "")
 
 
 def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:
     """Run a map attempt whose pairs are the output: its object is a part."""
     with context.store.create(context.attempt.key) as writer:
         part = PartWriter(writer.write, context.spec.output_format)
-        mapping = _Mapping(context, work, part)
+        mapping = _Attempt(context, work, part)
         splits = mapping.run()
         totals = part.finish()
         writer.commit()
@@ -103,28 +120,32 @@ def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:
     return msgspec.structs.replace(receipt, splits=tuple(splits))
 
 
-class _Mapping:
-    """The calls of one map attempt."""
+class Mapping:
+    """The calls of a mapper, and whose fault an exception is."""
 
-    def __init__(self, context: AttemptContext, work: MapWork, sink: _Sink) -> None:
-        self._context = context
-        self._work = work
-        self._ctx = TaskContext(sink.emit, context.spec.params)
-        self._ticker = Ticker(context.progress)
-        self._calls = 0
+    def __init__(
+        self, job: Job, spec: JobSpec, sink: Sink, progress: ProgressReport = lambda _b, _r: None
+    ) -> None:
+        self.calls = 0
+        self._job = job
+        self._spec = spec
+        self._ctx = TaskContext(sink.emit, spec.params)
+        self._ticker = Ticker(progress)
         self._bytes_done = 0  # of finished splits
         self._records_done = 0
 
-    def run(self) -> list[SplitReceipt]:
-        """Call the mapper on everything and return what was read of each split."""
-        call_hook(self._context.job, "setup", self._ctx)
-        receipts = [self._run_split(split) for split in self._work.splits]
-        call_hook(self._context.job, "teardown", self._ctx)
-        return receipts
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted."""
+        return self._ctx.counters
 
-    def _run_split(self, split: Split) -> SplitReceipt:
-        spec, file = self._context.spec, self._work.inputs[split.input]
-        name = show_path(file.path)
+    def call_hook(self, name: str) -> None:
+        """Call `setup` or `teardown`, if the job has it."""
+        call_hook(self._job, name, self._ctx)
+
+    def run_split(self, file: InputFile, split: Split) -> SplitReceipt:
+        """Call the mapper on all of `split` and return what was read of it."""
+        spec = self._spec
         with open_split(
             file,
             split,
@@ -132,16 +153,21 @@ class _Mapping:
             rules=spec.text,
             limits=spec.limits,
         ) as reader:
-            self._call_mapper(reader, file, name)
+            self.call_mapper(reader, file)
             receipt = reader.receipt()
         self._bytes_done += receipt.bytes
         self._records_done += receipt.records
         return receipt
 
-    def _call_mapper(self, reader: SplitReader, file: InputFile, name: str) -> None:
-        mapper, ctx = self._context.job.mapper, self._ctx
+    def call_mapper(self, reader: Calls, file: InputFile) -> None:
+        """Call the mapper with what `reader` gives of `file`.
+
+        Raises:
+            UserCodeError: it raised; fields name the record.
+        """
+        mapper, ctx, name = self._job.mapper, self._ctx, show_path(file.path)
         emit = ctx.emit
-        tick_calls = 1 if self._context.spec.shape.input_format == "text" else TICK_CALLS
+        tick_calls = 1 if self._spec.shape.input_format == "text" else TICK_CALLS
         calls = 0
         for offset, data in reader:
             ctx.at(name, offset)
@@ -159,7 +185,7 @@ class _Mapping:
                 self._ticker.tick(
                     self._bytes_done + reader.bytes_done, self._records_done + reader.records_done
                 )
-        self._calls += calls
+        self.calls += calls
 
     def _blame(
         self, error: BaseException, file: InputFile, offset: int, data: str | bytes
@@ -167,7 +193,7 @@ class _Mapping:
         """Return the error of a mapper call, naming the record that caused it."""
         if isinstance(error, PymrError):
             return error
-        spec = self._context.spec
+        spec = self._spec
         where: dict[str, Any] = {"input": show_path(file.path), "offset": offset}
         if spec.shape.input_format == "text":
             found = find_bad_record(
@@ -178,12 +204,12 @@ class _Mapping:
         if spec.shape.input_format != "whole":
             where["line"] = line_number(file, where["offset"], spec.text)
             where["record"] = show_record(data)
-        return user_error(error, "mapper", self._context.job.mapper, **where)
+        return user_error(error, "mapper", self._job.mapper, **where)
 
     def _silent_mapper(self) -> Callable[[str | bytes], object]:
         """Return the mapper on its own, emitting nowhere: for finding a bad record."""
-        mapper = self._context.job.mapper
-        ctx = TaskContext(_checking_sink(self._context).emit, self._context.spec.params)
+        mapper = self._job.mapper
+        ctx = TaskContext(_checking_sink(self._job, self._spec).emit, self._spec.params)
 
         def call(record: str | bytes) -> object:
             pairs = mapper(ctx, record)
@@ -193,6 +219,23 @@ class _Mapping:
 
         return call
 
+
+class _Attempt:
+    """The mapping of one attempt, all of its work."""
+
+    def __init__(self, context: AttemptContext, work: MapWork, sink: Sink) -> None:
+        self._context = context
+        self._work = work
+        self._mapping = Mapping(context.job, context.spec, sink, context.progress)
+
+    def run(self) -> list[SplitReceipt]:
+        """Call the mapper on everything and return what was read of each split."""
+        mapping, inputs = self._mapping, self._work.inputs
+        mapping.call_hook("setup")
+        receipts = [mapping.run_split(inputs[split.input], split) for split in self._work.splits]
+        mapping.call_hook("teardown")
+        return receipts
+
     def receipt(self, splits: list[SplitReceipt], **totals: Any) -> Receipt:
         """Return the receipt of the attempt."""
         work = self._context.attempt
@@ -200,14 +243,14 @@ class _Mapping:
             attempt=work.attempt,
             key=work.key,
             code_digest=self._context.spec.shape.digest,
-            calls=self._calls,
+            calls=self._mapping.calls,
             bytes_in=sum(split.bytes for split in splits),
             records_in=sum(split.records for split in splits),
             carriage_returns=sum(split.carriage_returns for split in splits),
             replaced=sum(split.replaced for split in splits),
             skipped=sum(split.skipped for split in splits),
             damaged_inputs=tuple(_damaged(splits)),
-            counters=self._ctx.counters,
+            counters=self._mapping.counters,
             **totals,
         )
 

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pymr import errors
-from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt
+from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt, SampleWork
 from pymr.errors import PymrError
 from pymr.task import channel, forked
 
@@ -55,6 +55,8 @@ class _TaskProcess:
                     self._reply(channel.LoadFailed(errors.to_dict(error)))
                 else:
                     self._reply(channel.Loaded(shape))
+            case channel.Sample(spec, work):
+                self._sample(spec, work)
             case channel.Begin(spec, root):
                 from pymr.store.local import LocalStore
 
@@ -62,6 +64,17 @@ class _TaskProcess:
                 self._store = LocalStore(root)
             case channel.Run(attempt):
                 self._run(attempt)
+
+    def _sample(self, spec: JobSpec, work: SampleWork) -> None:
+        from pymr.task.sample import sample_keys
+
+        assert self._job is not None, "Load comes before Sample"
+        try:
+            sample = sample_keys(self._job, spec, work)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            self._reply(channel.SampleFailed(errors.to_dict(_typed(error))))
+        else:
+            self._reply(channel.Sampled(sample))
 
     def _run(self, attempt: AttemptSpec) -> None:
         from pymr.task.attempt import run_attempt

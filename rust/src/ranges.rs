@@ -1,0 +1,38 @@
+//! The partitions of a run with `--sort`: ranges of keys, so that the parts are in order, too.
+
+/// The first encoded key of each partition but the first, ascending.
+pub struct Ranges(pub Vec<Vec<u8>>);
+
+impl Ranges {
+    /// The partition of `key`, which is no less than a key of partition `from`.
+    ///
+    /// Records that are sorted by key need no partition before: it only ever goes up.
+    #[inline]
+    pub fn advance(&self, mut from: usize, key: &[u8]) -> usize {
+        while self
+            .0
+            .get(from)
+            .is_some_and(|boundary| &boundary[..] <= key)
+        {
+            from += 1;
+        }
+        from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boundary_is_the_first_key_of_its_partition() {
+        let ranges = Ranges(vec![b"b".to_vec(), b"c".to_vec(), b"c".to_vec()]);
+        let mut partition = 0;
+        for (key, expected) in [("a", 0), ("b", 1), ("bz", 1), ("c", 3), ("d", 3)] {
+            partition = ranges.advance(partition, key.as_bytes());
+            assert_eq!(partition, expected, "{key}");
+            assert_eq!(ranges.advance(0, key.as_bytes()), expected, "{key}");
+        }
+        assert_eq!(Ranges(Vec::new()).advance(0, b"any"), 0);
+    }
+}

@@ -1,0 +1,208 @@
+"""Maps a sample of the input ahead of a run with `--sort`, for its keys alone.
+
+    splits of the sample ─► mapper ─► keys, some of them ─► encoded keys with weights
+
+Laws: what is kept of a split depends on the split and the mapper alone; at most a bounded number
+of keys is kept, whatever the mapper emits. Nothing is written, and what is counted is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pymr._native import encode_key, xxh3_64
+from pymr.api import Job
+from pymr.core.sample import WEIGHT_OF_RECORD
+from pymr.core.spec import InputFile, JobSpec, KeySample, SampleSplit, SampleWork, Split
+from pymr.records.compression import DecodedStream
+from pymr.records.source import FileSource
+from pymr.records.split_reader import Call, SplitReader, open_split
+from pymr.shuffle.distinct_keys import DistinctKeys
+from pymr.shuffle.normal_form import normalized
+from pymr.task.map_attempt import Mapping
+
+SAMPLE_KEY_BYTES_MAX = 256  # of an encoded key; longer ones are told apart by these alone
+# What is decoded of a stream, which can be read from its front only: to learn how long it is, and
+# again to map some of its cells.
+STREAM_PLACE_BYTES_MAX = 8 << 20  # for each place that was chosen in it …
+STREAM_BYTES_MAX = 256 << 20  # … and in all
+PENDING_KEYS_MAX = 50_000  # of a split, in front of those that are kept
+
+_HASHES = 1 << 64
+_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio
+
+
+def sample_keys(job: Job, spec: JobSpec, work: SampleWork) -> KeySample:
+    """Return some keys that the mapper emits for `work`, each with its weight.
+
+    Raises:
+        UserCodeError: the user's code raised; fields name the record.
+        InputError: the input cannot be read as asked.
+    """
+    kept = DistinctKeys(work.keys_max)
+    is_combined = work.keys_max is not None
+    taken = (_KeysOfGroups if is_combined else _KeysOfRecords)(kept, spec.text.normalize)
+    mapping = Mapping(job, spec, taken)
+    mapping.call_hook("setup")
+    for sampled in work.splits:
+        file = work.inputs[sampled.split.input]
+        if sampled.places:
+            cells = _cells_of(file, spec, sampled)
+            taken.begin(sampled, _weight(cells.stands_for, cells.bytes))
+            _map_cells(mapping, spec, file, cells)
+        else:
+            split = sampled.split
+            taken.begin(sampled, _weight(sampled.stands_for, split.end - split.start))
+            mapping.run_split(file, split)
+        taken.end()
+    mapping.call_hook("teardown")
+    return KeySample(tuple(kept.weights.items()), kept.halvings, taken.emitted)
+
+
+def _weight(stands_for: int, mapped: int) -> int:
+    """Return the weight of a record from `mapped` bytes that stand for others."""
+    return max(1, stands_for * WEIGHT_OF_RECORD // max(mapped, 1))
+
+
+class _KeysOfRecords:
+    """Takes the keys of records: of a split all, or one of so many.
+
+    Which ones is decided by where multiples of the golden ratio lie: evenly spread among all that
+    are emitted, and among each second, third, … of them, so that a mapper which emits two kinds of
+    keys in turn is sampled for both (D. E. Knuth, TAOCP 3, 6.4, on multiplicative hashing).
+    """
+
+    def __init__(self, kept: DistinctKeys, normalize: str | None) -> None:
+        self.emitted = 0  # of all splits
+        self._kept = kept
+        self._normalize = normalize
+        self._taken: list[tuple[int, bytes]] = []
+        self._taken_max = self._weight = 0
+        self._hash = self._below = 0
+
+    def begin(self, sampled: SampleSplit, weight: int) -> None:
+        """Begin a split of which each record has `weight`."""
+        split = sampled.split
+        self._taken = []
+        self._taken_max, self._weight = sampled.keys_max, weight
+        self._hash, self._below = xxh3_64(b"%d %d" % (split.input, split.start)), _HASHES
+
+    def emit(self, key: Any, _value: Any) -> None:
+        """Take the key, or not."""
+        self.emitted += 1
+        self._hash = (self._hash + _GOLDEN) % _HASHES
+        if self._hash >= self._below:
+            return
+        self._taken.append((self._hash, _encoded(key, self._normalize)))
+        while len(self._taken) > self._taken_max:
+            self._below //= 2
+            self._weight *= 2
+            self._taken = [taken for taken in self._taken if taken[0] < self._below]
+
+    def end(self) -> None:
+        """Keep what was taken of the split."""
+        for _, key in self._taken:
+            self._kept.add(key, self._weight)
+
+
+class _KeysOfGroups:
+    """Takes all records of some keys: how often a key comes says what combining leaves of it."""
+
+    def __init__(self, kept: DistinctKeys, normalize: str | None) -> None:
+        self.emitted = 0  # of all splits
+        self._kept = kept
+        self._normalize = normalize
+        self._weight = 0
+        self._counts: dict[str | bytes, int] = {}  # bytes: encoded keys that were no exact str
+
+    def begin(self, _sampled: SampleSplit, weight: int) -> None:
+        """Begin a split of which each record has `weight`."""
+        self._weight = weight
+
+    def emit(self, key: Any, _value: Any) -> None:
+        """Count the key."""
+        self.emitted += 1
+        if type(key) is not str:
+            key = _encoded(key, self._normalize)
+        counts = self._counts
+        counts[key] = counts.get(key, 0) + 1
+        if len(counts) > PENDING_KEYS_MAX:
+            self.end()
+
+    def end(self) -> None:
+        """Keep what was counted."""
+        for key, count in self._counts.items():
+            data = key if type(key) is bytes else _encoded(key, self._normalize)
+            self._kept.add(data, count * self._weight)
+        self._counts.clear()
+
+
+def _encoded(key: Any, normalize: str | None) -> bytes:
+    if normalize is not None:
+        key = normalized(normalize, key)
+    return encode_key(key)[:SAMPLE_KEY_BYTES_MAX]
+
+
+class _Cells(NamedTuple):
+    """Cells of a stream, how many bytes are in them and how many they stand for, all decoded."""
+
+    split: Split
+    numbers: set[int]
+    bytes: int
+    stands_for: int
+
+
+def _cells_of(file: InputFile, spec: JobSpec, sampled: SampleSplit) -> _Cells:
+    """Return the cells that are as far along the front of a stream as places are on the disk."""
+    length_max = min(len(sampled.places) * STREAM_PLACE_BYTES_MAX, STREAM_BYTES_MAX)
+    length, data = 0, b"some"
+    with FileSource(file) as source:
+        stream = DecodedStream(source, spec.text, spec.limits.expansion_max)
+        while data and length < length_max:
+            data = stream.read(spec.limits.read_bytes)
+            length += len(data)
+        stands_for = sampled.stands_for * length // max(stream.raw.bytes_read, 1)
+    step = file.step
+    if data:
+        length -= length % step  # The last cell goes on.
+    numbers = {place * length // file.size // step for place in sampled.places}
+    size = sum(min(step, length - number * step) for number in numbers)
+    return _Cells(sampled.split, numbers, size, stands_for)
+
+
+def _map_cells(mapping: Mapping, spec: JobSpec, file: InputFile, cells: _Cells) -> None:
+    with open_split(
+        file,
+        cells.split,
+        input_format=spec.shape.input_format,
+        rules=spec.text,
+        limits=spec.limits,
+    ) as reader:
+        mapping.call_mapper(_SomeCalls(reader, cells.numbers, file.step), file)
+
+
+class _SomeCalls:
+    """The calls of a stream that begin in some of its grid cells, up to the last of them."""
+
+    def __init__(self, reader: SplitReader, cells: set[int], step: int) -> None:
+        self._reader = reader
+        self._cells = cells
+        self._step = step
+
+    @property
+    def bytes_done(self) -> int:
+        return self._reader.bytes_done
+
+    @property
+    def records_done(self) -> int:
+        return self._reader.records_done
+
+    def __iter__(self) -> Iterator[Call]:
+        last = max(self._cells)
+        for offset, data in self._reader:
+            cell = offset // self._step
+            if cell in self._cells:
+                yield offset, data
+            elif cell > last:
+                return

@@ -1,4 +1,5 @@
 //! `pymr._native`: the compiled part of PyMR. Its types stand in `src/pymr/_native.pyi`.
+mod bounded;
 mod bytes;
 mod combine;
 mod cursor;
@@ -33,7 +34,9 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
-    use super::{cursor, emitter, fingerprint, keys, lines, process, value_decode, value_encode};
+    use super::{
+        bounded, cursor, emitter, fingerprint, keys, lines, process, value_decode, value_encode,
+    };
     use pyo3::prelude::*;
     use pyo3::types::{PyBytes, PyList};
     use xxhash_rust::xxh3;
@@ -100,8 +103,8 @@ mod _native {
     #[pyo3(signature = (key, /))]
     fn encode_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
-        keys::encode(key, &mut out, 1)?;
-        Ok(PyBytes::new(key.py(), &out))
+        keys::encode(key, &mut out, bounded::UNLIMITED)?;
+        copied(key.py(), &out)
     }
 
     /// Return the key whose bytes are `data`.
@@ -116,8 +119,16 @@ mod _native {
     #[pyo3(signature = (value, /))]
     fn encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
-        value_encode::encode(value, &mut out)?;
-        Ok(PyBytes::new(value.py(), &out))
+        value_encode::encode(value, &mut out, bounded::UNLIMITED)?;
+        copied(value.py(), &out)
+    }
+
+    /// Return a bytes object, or a MemoryError, where `PyBytes::new` would panic.
+    fn copied<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        PyBytes::new_with(py, data.len(), |target| {
+            target.copy_from_slice(data);
+            Ok(())
+        })
     }
 
     /// Return the value whose bytes are `data`.

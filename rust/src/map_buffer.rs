@@ -244,15 +244,13 @@ impl RecordBuffer {
         let (py, settings) = (key.py(), &self.settings);
         let mut data = self.enter(|inner| Ok(std::mem::take(&mut inner.scratch)))?;
         data.clear();
-        value_encode::encode(value, &mut data)?;
+        value_encode::encode(value, &mut data, settings.value_bytes_max)?;
         let value_size = data.len();
-        check_size("value", value_size, settings.value_bytes_max)?;
         let normal = match &settings.normalized {
             Some(normalized) => normalized.bind(py).call1((key,))?,
             None => key.clone(),
         };
-        keys::encode(&normal, &mut data, 1)?;
-        check_size("key", data.len() - value_size, settings.key_bytes_max)?;
+        keys::encode(&normal, &mut data, settings.key_bytes_max)?;
         let partition = match &settings.partition_of {
             Some(partition_of) => Some(partition_of.bind(py).call1((normal,))?.extract()?),
             None => None,
@@ -385,15 +383,6 @@ impl Drop for Reopened<'_> {
     fn drop(&mut self) {
         self.0.store(self.1, Ordering::Release);
     }
-}
-
-fn check_size(what: &str, size: usize, limit: usize) -> PyResult<()> {
-    if size <= limit {
-        return Ok(());
-    }
-    Err(PyValueError::new_err(format!(
-        "a {what} of {size} bytes is larger than the limit of {limit} bytes"
-    )))
 }
 
 /// The ident of the current thread, as `threading.get_ident` has it.

@@ -2,6 +2,8 @@
 mod bounded;
 mod bytes;
 mod combine;
+mod combiner;
+mod combiner_output;
 mod cursor;
 mod emit;
 mod emitter;
@@ -13,6 +15,7 @@ mod keys;
 mod lines;
 mod map_buffer;
 mod merge;
+mod merged_groups;
 mod object;
 mod output;
 mod process;
@@ -41,6 +44,10 @@ mod _native {
     use pyo3::types::{PyBytes, PyList};
     use xxhash_rust::xxh3;
 
+    #[pymodule_export]
+    use super::combiner::FunctionCombiner;
+    #[pymodule_export]
+    use super::combiner_output::CombinerOutput;
     #[pymodule_export]
     use super::emitter::Emitter;
     #[pymodule_export]

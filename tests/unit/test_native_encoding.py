@@ -147,3 +147,21 @@ def test_a_dict_that_changes_while_it_is_encoded_is_an_error_or_whole() -> None:
         finally:
             gc.set_threshold(*thresholds)
     assert all(encoded)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"partitions": 0}, "0 partitions, expected 1 to 65536"),
+        ({"partitions": (1 << 16) + 1}, "65537 partitions, expected 1 to 65536"),
+        (
+            {"limits": Limits(value_bytes_max=1 << 30)},
+            r"1048576 \+ 1073741824 bytes, expected at m",
+        ),
+    ],
+)
+def test_what_offsets_cannot_name_is_refused(changes: dict[str, Any], message: str) -> None:
+    """No setting allows as much."""
+    options = {"partitions": 1, "limits": LIMITS, "spill_folder": "/nowhere"} | changes
+    with pytest.raises(ValueError, match=message):
+        NativeMapBuffer(**options)

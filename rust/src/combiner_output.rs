@@ -4,16 +4,14 @@
 //! The state is behind a lock, since threads of the user's may emit as well; no code of the user
 //! runs under it. (The store of a run may be Python, and a signal handler may emit from there: the
 //! thread that has the lock is refused, others wait.)
-use crate::bytes::int_bytes;
 use crate::keys;
-use crate::object;
+use crate::quick::Quick;
 use crate::run_writer::RunWriter;
 use crate::trouble::Trouble;
 use crate::value_encode;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyInt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -69,12 +67,14 @@ impl CombinerOutput {
         }
         let call = state.call;
         let is_own = state.object.as_ref().is_some_and(|own| own.is(key));
-        if is_own
-            && let Ok(int) = value.cast_exact::<PyInt>()
-            && let Some(int) = object::i64_of(int)
-        {
-            let (data, length) = int_bytes(int);
-            return state.add(py, &data.to_le_bytes()[..length]);
+        // SAFETY: it is an object, and `Bound` holds the GIL.
+        let is_quick = is_own
+            && unsafe {
+                let mut quick = Quick::new(&mut state.values, self.value_bytes_max);
+                quick.value(value.as_ptr()).is_some()
+            };
+        if is_quick {
+            return state.added(py);
         }
         let mut data = std::mem::take(&mut state.scratch);
         drop(state);
@@ -89,7 +89,10 @@ impl CombinerOutput {
         if state.call != call || state.out.is_none() {
             return Err(no_call()); // Encoding ran code of the user, or another thread.
         }
-        state.add(py, &data)?;
+        let room = state.values.try_reserve(data.len());
+        room.map_err(|error| Trouble::from(error).into_py(py))?;
+        state.values.extend_from_slice(&data);
+        state.added(py)?;
         if data.capacity() < 1 << 20 {
             state.scratch = data;
         }
@@ -177,12 +180,9 @@ impl CombinerOutput {
 }
 
 impl State {
-    /// Append an encoded value.
+    /// Count a value that was appended.
     #[inline]
-    fn add(&mut self, py: Python<'_>, value: &[u8]) -> PyResult<()> {
-        let added = self.values.try_reserve(value.len());
-        added.map_err(|error| Trouble::from(error).into_py(py))?;
-        self.values.extend_from_slice(value);
+    fn added(&mut self, py: Python<'_>) -> PyResult<()> {
         self.pending += 1;
         self.count += 1;
         if self.values.len() < PENDING_BYTES {

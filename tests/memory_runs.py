@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
+import pymr
 from pymr._native import xxh3_128
-from pymr.core.spec import Limits
+from pymr.core.spec import JobSpec, Limits
 from pymr.shuffle.bounded import encode_varint
 from pymr.shuffle.buffer import MapBuffer, MapTotals
 from pymr.shuffle.combine import Combine
@@ -16,6 +17,8 @@ from pymr.shuffle.merge import ReduceMerge
 from pymr.shuffle.native_buffer import NativeMapBuffer
 from pymr.shuffle.native_merge import NativeReduceMerge
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
+from pymr.task.call import combine_of
+from pymr.task.user_code import shape_of
 
 Pairs = Sequence[tuple[Any, Any]]
 Groups = list[tuple[Any, list[Any]]]
@@ -133,6 +136,18 @@ def shuffle(
     ]
     groups = [[(key, list(values)) for key, values in merge] for merge in merges]
     return Shuffled(groups, totals, merges, sources)
+
+
+def combine_by(function: Callable[[Any, Any, Any], Any], limits: Limits | None = None) -> Combine:
+    """Return the combiner of a job whose combiner is `function`."""
+    job = pymr.Job(mapper=print, reducer=print, combiner=function)
+    shape = shape_of(job, digest="d")
+    spec = JobSpec(
+        run="r", name="n", worker="w", shape=shape, reducers=1, limits=limits or Limits()
+    )
+    combine = combine_of(job, spec)
+    assert combine is not None
+    return combine
 
 
 def order(key: Any) -> tuple[Any, ...]:

@@ -56,6 +56,12 @@ pub fn put_varint(out: &mut Vec<u8>, mut number: usize) {
     out.push(number as u8);
 }
 
+/// How many bytes `put_varint` appends.
+#[inline]
+pub fn varint_size(number: usize) -> usize {
+    (usize::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+}
+
 /// The number at `position`, which moves behind it.
 #[inline]
 pub fn varint(data: &[u8], position: &mut usize) -> Option<usize> {
@@ -136,6 +142,15 @@ mod tests {
                 assert_eq!(int_of(&out), Some(value));
                 assert_eq!(end(&out, 0), Some(out.len()));
             }
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_varint_is_known_before_it_is_put() {
+        for number in (0..64).flat_map(|shift| [1 << shift, (1 << shift) - 1]) {
+            let mut out = Vec::new();
+            put_varint(&mut out, number);
+            assert_eq!(varint_size(number), out.len());
         }
     }
 

@@ -5,12 +5,14 @@
 //! without a call of ours for each. The objects of a group are used again for one after the next,
 //! unless somebody kept them. The merge is entered by one caller at a time: unpickling a value may
 //! run code that asks for the next one.
+use crate::combiner::Combine;
 use crate::group_reduce;
-use crate::group_values::{GroupValues, Items, Shared, busy, is_ours, items_of};
+use crate::group_values::{GroupValues, Items, OpenGroup, Shared, busy, is_ours, items_of};
 use crate::keys;
 use crate::merge::Merge;
 use crate::output::RowWriter;
-use crate::run::{Run, mode_of, open_merge};
+use crate::run::{Run, open_merge};
+use crate::trouble::Trouble;
 use crate::value_decode;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -23,7 +25,7 @@ const TICK_GROUPS: u64 = 64; // a look at the clock costs about what a small gro
 /// Iterates over (key, values) in key order.
 #[pyclass(frozen, module = "pymr._native")]
 pub struct GroupMerge {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Merge>>,
     spare: Mutex<Spare>,
     at_end: Py<PyAny>,
     on_tick: Py<PyAny>,
@@ -74,7 +76,7 @@ impl GroupMerge {
             merge = self.shared.enter()?;
         }
         let key = keys::decode(py, &merge.key)?;
-        let items = items_of(py, &self.shared, &mut merge, None)?;
+        let items = items_of(py, &self.shared, &mut *merge, None)?;
         let group = merge.groups;
         drop(merge); // What earlier groups held is dropped next, which may run code of the user.
         self.pair(py, key, items, group).map(Some)
@@ -89,7 +91,7 @@ impl GroupMerge {
         reduce: &str,
         fallback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let mut reducer = group_reduce::Reducer::new(rows.get(), mode_of(Some(reduce))?);
+        let mut reducer = group_reduce::Reducer::new(rows.get(), Combine::named(Some(reduce))?);
         let mut ticked = 0;
         loop {
             let mut merge = self.shared.enter()?;
@@ -108,7 +110,7 @@ impl GroupMerge {
                 group_reduce::Stop::Open { first } => {
                     let first = first.map(|first| value_decode::decode(py, &first));
                     let key = keys::decode(py, &merge.key)?;
-                    let items = items_of(py, &self.shared, &mut merge, first.transpose()?)?;
+                    let items = items_of(py, &self.shared, &mut *merge, first.transpose()?)?;
                     let group = merge.groups;
                     drop(merge);
                     let (key, values) = self.pair(py, key, items, group)?.extract()?;
@@ -179,7 +181,7 @@ impl Spare {
     fn values<'py>(
         &mut self,
         py: Python<'py>,
-        shared: &Arc<Shared>,
+        shared: &Arc<Shared<Merge>>,
         group: u64,
         items: Items<'py>,
     ) -> PyResult<(Bound<'py, GroupValues>, Option<Py<PyAny>>)> {
@@ -191,6 +193,7 @@ impl Spare {
             let old = values.borrow_mut().renew(py, group, items)?;
             return Ok((values.clone(), old));
         }
+        let shared: Arc<Shared<dyn OpenGroup>> = shared.clone();
         let values = Bound::new(py, GroupValues::new(py, shared, group, items)?)?;
         self.values[0] = Some(values.clone().unbind());
         Ok((values, None))
@@ -218,5 +221,41 @@ impl Spare {
         let pair = PyTuple::new(py, [key, values])?;
         self.pair = Some(pair.clone().unbind());
         Ok(pair)
+    }
+}
+
+impl OpenGroup for Merge {
+    #[inline]
+    fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    #[inline]
+    fn values(&self) -> &[u8] {
+        self.entry().values()
+    }
+
+    #[inline]
+    fn count(&self) -> u64 {
+        self.entry().count
+    }
+
+    #[inline]
+    fn position(&self) -> usize {
+        self.position
+    }
+
+    #[inline]
+    fn set_position(&mut self, position: usize) {
+        self.position = position;
+    }
+
+    #[inline]
+    fn step(&mut self) -> Result<(), Trouble> {
+        Merge::step(self)
+    }
+
+    fn corrupt(&self) -> Trouble {
+        self.entry().corrupt()
     }
 }

@@ -1,15 +1,14 @@
 //! The values of a group as Python sees them: one pass, and only while the group is open.
 use crate::bytes;
-use crate::merge::Merge;
 use crate::trouble::Trouble;
 use crate::value_decode;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
+use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyIterator, PyList, PyTuple};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const PORTION_VALUES: usize = 4096;
 const PORTION_BYTES: usize = 256 << 10; // encoded; a value that is larger comes alone
@@ -17,23 +16,60 @@ const ONCE: &str = "values can be iterated once; use list(values)";
 
 static CHAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// What groups refer to; not the merge's object, or they would keep each other alive.
-pub struct Shared {
-    merge: Mutex<Merge>,
-    pub group: AtomicU64, // the number of the open group
+/// A group whose entries are gone through, one after the other.
+pub trait OpenGroup: Send {
+    /// Whether there is an entry at hand; else the group is at its end.
+    fn is_open(&self) -> bool;
+
+    /// The encoded values of the entry, back to back.
+    fn values(&self) -> &[u8];
+
+    /// How many they are.
+    fn count(&self) -> u64;
+
+    /// Where in them the next value begins.
+    fn position(&self) -> usize;
+
+    /// Set what `position` returns.
+    fn set_position(&mut self, position: usize);
+
+    /// Go to the next entry, at its first value.
+    fn step(&mut self) -> Result<(), Trouble>;
+
+    /// The error of an entry whose values do not end.
+    fn corrupt(&self) -> Trouble;
 }
 
-impl Shared {
-    pub fn new(merge: Merge) -> Self {
+/// What the values of groups refer to; not the merge's object, or they would keep each other alive.
+pub struct Shared<G: ?Sized> {
+    pub group: AtomicU64, // the number of the open group
+    groups: Mutex<G>,
+}
+
+impl<G> Shared<G> {
+    pub fn new(groups: G) -> Self {
         Shared {
-            merge: Mutex::new(merge),
             group: AtomicU64::new(0),
+            groups: Mutex::new(groups),
         }
     }
 
-    /// The merge, for one at a time.
-    pub fn enter(&self) -> PyResult<MutexGuard<'_, Merge>> {
-        self.merge.try_lock().map_err(|_| busy())
+    /// The groups, as soon as nobody has them: a thread of the user's, that is.
+    pub fn wait(&self, py: Python<'_>) -> MutexGuard<'_, G> {
+        self.groups
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<G: ?Sized> Shared<G> {
+    /// The groups, for one at a time.
+    pub fn enter(&self) -> PyResult<MutexGuard<'_, G>> {
+        self.groups.try_lock().map_err(|_| busy())
+    }
+
+    fn number(&self) -> u64 {
+        self.group.load(Ordering::Relaxed)
     }
 }
 
@@ -50,7 +86,7 @@ pub fn busy() -> PyErr {
 /// The values of one key: one pass, within its group only.
 #[pyclass(module = "pymr._native")]
 pub struct GroupValues {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<dyn OpenGroup>>,
     group: u64,
     source: Source,
     is_taken: bool,
@@ -95,14 +131,14 @@ impl GroupValues {
 impl GroupValues {
     pub fn new(
         py: Python<'_>,
-        shared: &Arc<Shared>,
+        shared: Arc<Shared<dyn OpenGroup>>,
         group: u64,
         items: Items<'_>,
     ) -> PyResult<Self> {
         Ok(GroupValues {
-            shared: shared.clone(),
+            source: Source::new(py, &shared, group, items)?,
+            shared,
             group,
-            source: Source::new(py, shared, group, items)?,
             is_taken: false,
         })
     }
@@ -131,12 +167,17 @@ impl GroupValues {
     }
 
     fn is_over(&self) -> bool {
-        self.shared.group.load(Ordering::Relaxed) != self.group
+        self.shared.number() != self.group
     }
 }
 
 impl Source {
-    fn new(py: Python<'_>, shared: &Arc<Shared>, group: u64, items: Items<'_>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        shared: &Arc<Shared<dyn OpenGroup>>,
+        group: u64,
+        items: Items<'_>,
+    ) -> PyResult<Self> {
         Ok(match items {
             Items::Many(iterator) => Source::Many(iterator.unbind()),
             Items::One(value) => Source::One(Py::new(
@@ -154,7 +195,7 @@ impl Source {
 /// Iterates over the value of a group that has no more.
 #[pyclass(module = "pymr._native")]
 struct OneValue {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<dyn OpenGroup>>,
     group: u64,
     value: Option<Py<PyAny>>,
 }
@@ -166,7 +207,7 @@ impl OneValue {
     }
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if self.value.is_some() && self.shared.group.load(Ordering::Relaxed) != self.group {
+        if self.value.is_some() && self.shared.number() != self.group {
             return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
         }
         Ok(self.take(py))
@@ -182,7 +223,7 @@ impl OneValue {
 /// The portions of a large group behind its first.
 #[pyclass(frozen, module = "pymr._native")]
 struct Portions {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<dyn OpenGroup>>,
     group: u64,
 }
 
@@ -193,11 +234,11 @@ impl Portions {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        if self.shared.group.load(Ordering::Relaxed) != self.group {
+        let mut group = self.shared.enter()?;
+        if self.shared.number() != self.group {
             return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
         }
-        let mut merge = self.shared.enter()?;
-        let portion = next_portion(py, &mut merge)?;
+        let portion = next_portion(py, &mut *group)?;
         match portion.failed {
             Some(error) if portion.values.is_empty() => Err(error),
             _ if portion.values.is_empty() => Ok(None),
@@ -213,38 +254,38 @@ struct Portion<'py> {
 }
 
 /// Return the values of the open group, behind `first` if it is given.
-pub fn items_of<'py>(
+pub fn items_of<'py, G: OpenGroup + 'static>(
     py: Python<'py>,
-    shared: &Arc<Shared>,
-    merge: &mut Merge,
+    shared: &Arc<Shared<G>>,
+    group: &mut G,
     first: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Items<'py>> {
-    if first.is_none() && merge.is_open && merge.entry().count == 1 && merge.position == 0 {
+    if first.is_none() && group.is_open() && group.count() == 1 && group.position() == 0 {
         // Most groups of this kind have no more.
-        if let Ok(value) = value_decode::decode(py, merge.entry().values()) {
-            step(py, merge)?;
-            if !merge.is_open {
+        if let Ok(value) = value_decode::decode(py, group.values()) {
+            step(py, group)?;
+            if !group.is_open() {
                 return Ok(Items::One(value));
             }
-            return many(py, shared, merge, Some(value));
+            return many(py, shared, group, Some(value));
         }
     }
-    many(py, shared, merge, first)
+    many(py, shared, group, first)
 }
 
-fn many<'py>(
+fn many<'py, G: OpenGroup + 'static>(
     py: Python<'py>,
-    shared: &Arc<Shared>,
-    merge: &mut Merge,
+    shared: &Arc<Shared<G>>,
+    group: &mut G,
     first: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Items<'py>> {
-    let mut portion = next_portion(py, merge)?;
+    let mut portion = next_portion(py, group)?;
     portion.values.splice(..0, first);
     let tuple = PyTuple::new(py, portion.values)?;
-    let iterator = if merge.is_open {
+    let iterator = if group.is_open() {
         let rest = Portions {
             shared: shared.clone(),
-            group: merge.groups,
+            group: shared.number(),
         };
         // The rest is asked for when the tuple is used up; a value that failed, then again.
         let chain = CHAIN.import(py, "itertools", "chain")?;
@@ -256,23 +297,25 @@ fn many<'py>(
     Ok(Items::Many(iterator))
 }
 
-/// Decode some more values of the group; at one that fails, the merge stays where it is.
-fn next_portion<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Portion<'py>> {
+/// Decode some more values of the group; at one that fails, the group stays where it is.
+fn next_portion<'py, G: OpenGroup + ?Sized>(
+    py: Python<'py>,
+    group: &mut G,
+) -> PyResult<Portion<'py>> {
     let mut values = Vec::new();
     let mut size = 0;
-    while merge.is_open {
-        let entry = merge.entry();
-        let data = entry.values();
-        let mut position = merge.position;
+    while group.is_open() {
+        let data = group.values();
+        let mut position = group.position();
         while position < data.len() {
             let Some(end) = bytes::end(data, position) else {
-                return Err(entry.corrupt().into_py(py));
+                return Err(group.corrupt().into_py(py));
             };
             let length = end - position;
             if !values.is_empty()
                 && (size + length > PORTION_BYTES || values.len() == PORTION_VALUES)
             {
-                merge.position = position;
+                group.set_position(position);
                 return Ok(Portion {
                     values,
                     failed: None,
@@ -281,7 +324,7 @@ fn next_portion<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Portion<'py
             match value_decode::decode(py, &data[position..end]) {
                 Ok(value) => values.push(value),
                 Err(error) => {
-                    merge.position = position;
+                    group.set_position(position);
                     return Ok(Portion {
                         values,
                         failed: Some(error),
@@ -291,7 +334,7 @@ fn next_portion<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Portion<'py
             size += length;
             position = end;
         }
-        step(py, merge)?;
+        step(py, group)?;
     }
     Ok(Portion {
         values,
@@ -299,6 +342,6 @@ fn next_portion<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Portion<'py
     })
 }
 
-fn step(py: Python<'_>, merge: &mut Merge) -> PyResult<()> {
-    merge.step().map_err(|trouble: Trouble| trouble.into_py(py))
+fn step<G: OpenGroup + ?Sized>(py: Python<'_>, group: &mut G) -> PyResult<()> {
+    group.step().map_err(|trouble: Trouble| trouble.into_py(py))
 }

@@ -3,6 +3,7 @@
 //! The same bytes as `pymr/shuffle/key_codec.py`, which is the oracle; the layout is written down
 //! in `docs/reference/keys-and-values.md`. No unsafe code; whatever the bytes, decoding them ends
 //! in a key or a `CorruptDataError`.
+use crate::bounded::Bounded;
 use crate::object;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -31,38 +32,43 @@ pub const END: u8 = 0x00; // of a tuple, and of a str or bytes within one
 const ESCAPE: u8 = 0xFF; // behind a 00 that is data
 const SIGN: u64 = 1 << 63;
 
-/// Append the bytes of `key` to `out`. `depth` counts tuples: 1 at top level.
-pub fn encode(key: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> PyResult<()> {
+/// Append the bytes of `key` to `data`; more than `size_max` are refused as soon as that is known.
+pub fn encode(key: &Bound<'_, PyAny>, data: &mut Vec<u8>, size_max: usize) -> PyResult<()> {
+    append(key, &mut Bounded::key(data, size_max), 1)
+}
+
+/// Append a key or a part of one. `depth` counts tuples: 1 at top level.
+fn append(key: &Bound<'_, PyAny>, out: &mut Bounded<'_>, depth: usize) -> PyResult<()> {
     if let Ok(text) = key.cast_exact::<PyString>() {
-        match text.to_str() {
-            Ok(text) => put_raw(STR, text.as_bytes(), out, depth),
-            // A lone surrogate: this form keeps the order of code points, and comes back.
-            Err(_) => {
-                let data = key.call_method1("encode", ("utf-8", "surrogatepass"))?;
-                put_raw(STR, data.cast::<PyBytes>()?.as_bytes(), out, depth);
-            }
-        }
+        object::check_text(text, out)?;
+        object::with_utf8(text, |data| {
+            put_raw(STR, data, out.room(raw_size(data, depth))?, depth);
+            Ok(())
+        })?;
     } else if let Ok(data) = key.cast_exact::<PyBytes>() {
-        put_raw(BYTES, data.as_bytes(), out, depth);
+        let data = data.as_bytes();
+        put_raw(BYTES, data, out.room(raw_size(data, depth))?, depth);
     } else if let Ok(int) = key.cast_exact::<PyInt>() {
         put_int(int, out)?;
     } else if let Ok(float) = key.cast_exact::<PyFloat>() {
-        put_float(float.value(), out);
+        put_float(float.value(), out.room(9)?);
     } else if let Ok(tuple) = key.cast_exact::<PyTuple>() {
         if depth > DEPTH_MAX {
             return Err(PyValueError::new_err(format!(
                 "a key is nested deeper than {DEPTH_MAX} tuples, expected a flatter tuple"
             )));
         }
-        out.push(TUPLE);
+        out.is_part = true;
+        out.room(1)?.push(TUPLE);
         for item in tuple.iter() {
-            encode(&item, out, depth + 1)?;
+            append(&item, out, depth + 1)?;
         }
-        out.push(END);
+        out.room(1)?.push(END);
     } else if key.is_none() {
-        out.push(NONE);
+        out.room(1)?.push(NONE);
     } else if let Ok(truth) = key.cast_exact::<PyBool>() {
-        out.push(if truth.is_true() { TRUE } else { FALSE });
+        out.room(1)?
+            .push(if truth.is_true() { TRUE } else { FALSE });
     } else {
         return Err(refusal(key));
     }
@@ -109,6 +115,15 @@ pub fn int_key(value: i64) -> ([u8; 9], usize) {
     (data, length + 1)
 }
 
+/// How many bytes `put_raw` appends.
+pub fn raw_size(data: &[u8], depth: usize) -> usize {
+    if depth == 1 {
+        return 1 + data.len();
+    }
+    let escapes: usize = data.iter().map(|&byte| usize::from(byte == END)).sum();
+    2 + data.len() + escapes
+}
+
 /// Append a str or bytes: as it is at top level, escaped within a tuple.
 pub fn put_raw(tag: u8, data: &[u8], out: &mut Vec<u8>, depth: usize) {
     out.push(tag);
@@ -125,16 +140,28 @@ pub fn put_raw(tag: u8, data: &[u8], out: &mut Vec<u8>, depth: usize) {
     out.push(END);
 }
 
-fn put_int(key: &Bound<'_, PyInt>, out: &mut Vec<u8>) -> PyResult<()> {
-    if let Ok(value) = key.extract::<i64>() {
-        let magnitude = value.unsigned_abs().to_be_bytes();
-        put_magnitude(value < 0, &magnitude, out)
+fn put_int(key: &Bound<'_, PyInt>, out: &mut Bounded<'_>) -> PyResult<()> {
+    if let Some(value) = object::i64_of(key) {
+        let (data, length) = int_key(value);
+        out.room(length)?.extend_from_slice(&data[..length]);
+        return Ok(());
+    }
+    let negative = key.lt(0)?;
+    let magnitude = key.abs()?;
+    let bits: usize = magnitude.call_method0("bit_length")?.extract()?;
+    let length = bits.div_ceil(8);
+    out.room(magnitude_size(length))?;
+    let data = magnitude.call_method1("to_bytes", (length, "big"))?;
+    let out = out.room(magnitude_size(length))?;
+    put_magnitude(negative, data.cast::<PyBytes>()?.as_bytes(), out)
+}
+
+/// How many bytes `put_magnitude` appends at most.
+pub fn magnitude_size(length: usize) -> usize {
+    if length < usize::from(INT_LONGEST) {
+        1 + length
     } else {
-        let negative = key.lt(0)?;
-        let magnitude = key.abs()?;
-        let bits: usize = magnitude.call_method0("bit_length")?.extract()?;
-        let data = magnitude.call_method1("to_bytes", (bits.div_ceil(8), "big"))?;
-        put_magnitude(negative, data.cast::<PyBytes>()?.as_bytes(), out)
+        5 + length
     }
 }
 

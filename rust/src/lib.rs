@@ -1,6 +1,9 @@
 //! `pymr._native`: the compiled part of PyMR. Its types stand in `src/pymr/_native.pyi`.
+mod bounded;
 mod bytes;
 mod combine;
+mod combiner;
+mod combiner_output;
 mod cursor;
 mod emit;
 mod emitter;
@@ -12,6 +15,7 @@ mod keys;
 mod lines;
 mod map_buffer;
 mod merge;
+mod merged_groups;
 mod object;
 mod output;
 mod process;
@@ -33,11 +37,17 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
-    use super::{cursor, emitter, fingerprint, keys, lines, process, value_decode, value_encode};
+    use super::{
+        bounded, cursor, emitter, fingerprint, keys, lines, process, value_decode, value_encode,
+    };
     use pyo3::prelude::*;
     use pyo3::types::{PyBytes, PyList};
     use xxhash_rust::xxh3;
 
+    #[pymodule_export]
+    use super::combiner::FunctionCombiner;
+    #[pymodule_export]
+    use super::combiner_output::CombinerOutput;
     #[pymodule_export]
     use super::emitter::Emitter;
     #[pymodule_export]
@@ -100,8 +110,8 @@ mod _native {
     #[pyo3(signature = (key, /))]
     fn encode_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
-        keys::encode(key, &mut out, 1)?;
-        Ok(PyBytes::new(key.py(), &out))
+        keys::encode(key, &mut out, bounded::UNLIMITED)?;
+        copied(key.py(), &out)
     }
 
     /// Return the key whose bytes are `data`.
@@ -116,8 +126,16 @@ mod _native {
     #[pyo3(signature = (value, /))]
     fn encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
-        value_encode::encode(value, &mut out)?;
-        Ok(PyBytes::new(value.py(), &out))
+        value_encode::encode(value, &mut out, bounded::UNLIMITED)?;
+        copied(value.py(), &out)
+    }
+
+    /// Return a bytes object, or a MemoryError, where `PyBytes::new` would panic.
+    fn copied<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        PyBytes::new_with(py, data.len(), |target| {
+            target.copy_from_slice(data);
+            Ok(())
+        })
     }
 
     /// Return the value whose bytes are `data`.

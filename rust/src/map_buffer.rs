@@ -4,14 +4,15 @@
 //! behind it need no lock. Laws of this file, which `unsafe` rests on:
 //! - the records are borrowed only by the owner thread, and only while no code of the user can
 //!   run: pickling, normalizing and the partitioner are done with before;
-//! - while the GIL is released, `owner` is `NOBODY`.
+//! - while the GIL is released, or a combiner of the user runs, `owner` is `NOBODY`.
+use crate::combiner::{Combine, Combining};
 use crate::emit::{Last, key_of};
 use crate::keys;
 use crate::quick::Quick;
 use crate::ranges::Ranges;
 use crate::record_groups::{self, Combined};
-use crate::records::Records;
-use crate::run::{Run, Sealed, mode_of, sealed, spill};
+use crate::records::{BYTES_MAX, Records};
+use crate::run::{Run, Sealed, sealed, spill};
 use crate::run_writer::RunWriter;
 use crate::sink::CallSink;
 use crate::sort_word::PARTITIONS_MAX;
@@ -44,6 +45,7 @@ struct Settings {
     value_bytes_max: usize,
     block_bytes: usize,
     folder: String,
+    combine: Combine,
     partition_of: Option<Py<PyAny>>,
     normalized: Option<Py<PyAny>>,
     one: Option<Py<PyAny>>, // the value of every record, where they are only counted
@@ -79,7 +81,7 @@ impl RecordBuffer {
         key_bytes_max: usize,
         value_bytes_max: usize,
         spill_folder: String,
-        combine: Option<&str>,
+        combine: Combine,
         partition_of: Option<Py<PyAny>>,
         normalized: Option<Py<PyAny>>,
         count_only: bool,
@@ -97,9 +99,15 @@ impl RecordBuffer {
         {
             return Err(PyValueError::new_err("as many boundaries as partitions"));
         }
+        if key_bytes_max.saturating_add(value_bytes_max) > BYTES_MAX {
+            return Err(PyValueError::new_err(format!(
+                "a record may have {key_bytes_max} + {value_bytes_max} bytes, expected at most \
+                 {BYTES_MAX}"
+            )));
+        }
         let one = count_only.then(|| 1i64.into_pyobject(py)).transpose()?;
         let records = Records::new(
-            mode_of(combine)?,
+            combine.mode(),
             partitions as u32,
             spill_bytes_max,
             partition_seed,
@@ -125,6 +133,7 @@ impl RecordBuffer {
                 value_bytes_max,
                 block_bytes,
                 folder: spill_folder,
+                combine,
                 partition_of,
                 normalized,
                 one: one.map(|one| one.into_any().unbind()),
@@ -158,32 +167,37 @@ impl RecordBuffer {
 
     /// Write the records to a spill and return it; the buffer is empty afterwards.
     fn spill(&self, py: Python<'_>) -> PyResult<Run> {
-        self.write_out(py, |settings, records| {
-            let mut combined = Combined::default();
+        self.write_out(py, |settings, records, combining| {
             let partitions = records.partitions as usize;
-            let run = spill(&settings.folder, partitions, settings.block_bytes, |out| {
-                combined = record_groups::write(records, out)?;
-                Ok(())
-            })?;
-            Ok((run, combined))
+            let (folder, block_bytes) = (&settings.folder, settings.block_bytes);
+            spill(folder, partitions, block_bytes, combining, |out| {
+                record_groups::write(records, out, combining)
+            })
         })
     }
 
     /// Write the records as a whole run with `extra` in its footer; the buffer is empty then.
     fn write(&self, py: Python<'_>, write: Py<PyAny>, extra: &[u8]) -> PyResult<Sealed> {
-        self.write_out(py, |settings, records| {
+        self.write_out(py, |settings, records, combining| {
             let partitions = records.partitions as usize;
-            let mut sink = CallSink { write };
-            let mut out = RunWriter::new(&mut sink, partitions, settings.block_bytes, true)?;
-            let combined = record_groups::write(records, &mut out)?;
+            let out = RunWriter::new(CallSink { write }, partitions, settings.block_bytes, true)?;
+            let (out, combined) = record_groups::write(records, Box::new(out), combining)?;
             Ok((sealed(&out.finish(extra)?), combined))
         })
     }
 
-    /// Take no more records.
-    fn close(&self) -> PyResult<()> {
-        self.enter(|_| Ok(()))?;
-        self.owner.store(NOBODY, Ordering::Release);
+    /// Take no more records; it may be called twice.
+    fn close(&self) {
+        if self.owner.load(Ordering::Relaxed) == thread() {
+            self.owner.store(NOBODY, Ordering::Release);
+        }
+    }
+
+    /// Raise if another thread has emitted: whoever hid its error would lose records.
+    fn check(&self) -> PyResult<()> {
+        if self.misused.load(Ordering::Relaxed) {
+            return Err(other_thread());
+        }
         Ok(())
     }
 }
@@ -244,15 +258,13 @@ impl RecordBuffer {
         let (py, settings) = (key.py(), &self.settings);
         let mut data = self.enter(|inner| Ok(std::mem::take(&mut inner.scratch)))?;
         data.clear();
-        value_encode::encode(value, &mut data)?;
+        value_encode::encode(value, &mut data, settings.value_bytes_max)?;
         let value_size = data.len();
-        check_size("value", value_size, settings.value_bytes_max)?;
         let normal = match &settings.normalized {
             Some(normalized) => normalized.bind(py).call1((key,))?,
             None => key.clone(),
         };
-        keys::encode(&normal, &mut data, 1)?;
-        check_size("key", data.len() - value_size, settings.key_bytes_max)?;
+        keys::encode(&normal, &mut data, settings.key_bytes_max)?;
         let partition = match &settings.partition_of {
             Some(partition_of) => Some(partition_of.bind(py).call1((normal,))?.extract()?),
             None => None,
@@ -279,21 +291,22 @@ impl RecordBuffer {
         action(unsafe { &mut *self.inner.get() })
     }
 
-    /// Write the records with the GIL released and the buffer closed.
+    /// Write the records with the buffer closed, and the GIL released but for calls of Python.
     fn write_out<T: Send>(
         &self,
         py: Python<'_>,
-        write: impl FnOnce(&Settings, &mut Records) -> Result<(T, Combined), Trouble> + Send,
+        write: impl FnOnce(&Settings, &mut Records, Combining<'_>) -> Result<(T, Combined), Trouble>
+        + Send,
     ) -> PyResult<T> {
-        if self.misused.load(Ordering::Relaxed) {
-            return Err(other_thread());
-        }
+        self.check()?;
         self.enter(|_| Ok(()))?;
         let reopened = Reopened(&self.owner, self.owner.swap(NOBODY, Ordering::AcqRel));
         // SAFETY: nobody owns the buffer until `reopened` is dropped.
         let inner = unsafe { &mut *self.inner.get() };
         let (records, settings) = (&mut inner.records, &self.settings);
-        let written = py.detach(|| write(settings, records));
+        let written = settings
+            .combine
+            .run(py, |combining| write(settings, records, combining));
         let (result, combined) = written.map_err(|trouble| trouble.into_py(py))?;
         inner.emitted += inner.records.emitted;
         inner.combined.values_in += combined.values_in;
@@ -306,7 +319,6 @@ impl RecordBuffer {
     #[cold]
     fn misuse(&self) -> PyErr {
         if thread() != self.home {
-            // Whoever hid the error would lose records: the buffer is not written any more.
             self.misused.store(true, Ordering::Relaxed);
         }
         if self.owner.load(Ordering::Relaxed) == NOBODY {
@@ -383,17 +395,10 @@ struct Reopened<'a>(&'a AtomicUsize, usize);
 
 impl Drop for Reopened<'_> {
     fn drop(&mut self) {
-        self.0.store(self.1, Ordering::Release);
+        if !std::thread::panicking() {
+            self.0.store(self.1, Ordering::Release); // else records may be missing
+        }
     }
-}
-
-fn check_size(what: &str, size: usize, limit: usize) -> PyResult<()> {
-    if size <= limit {
-        return Ok(());
-    }
-    Err(PyValueError::new_err(format!(
-        "a {what} of {size} bytes is larger than the limit of {limit} bytes"
-    )))
 }
 
 /// The ident of the current thread, as `threading.get_ident` has it.

@@ -105,7 +105,7 @@ impl Merge {
     /// Write all groups, combined, as `partition` of `out`.
     pub fn write_into(
         &mut self,
-        out: &mut RunWriter<'_>,
+        out: &mut RunWriter,
         partition: usize,
         mode: Mode,
     ) -> Result<Combined, Trouble> {
@@ -122,7 +122,7 @@ impl Merge {
         Ok(combined)
     }
 
-    fn write_group(&mut self, out: &mut RunWriter<'_>, held: &mut Group) -> Result<(), Trouble> {
+    fn write_group(&mut self, out: &mut RunWriter, held: &mut Group) -> Result<(), Trouble> {
         held.clear();
         while self.is_open {
             let entry = self.entry();
@@ -140,7 +140,7 @@ impl Merge {
 
     fn write_combined(
         &mut self,
-        out: &mut RunWriter<'_>,
+        out: &mut RunWriter,
         group: &mut Group,
         combined: &mut Combined,
     ) -> Result<(), Trouble> {

@@ -1,7 +1,8 @@
 //! What `emit` does to Python objects, without a check that was made before.
+use crate::bounded::Bounded;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString};
 use std::ptr;
 
 /// The UTF-8 of an exact str, borrowed from it; None, with no error set, for lone surrogates.
@@ -53,6 +54,48 @@ pub unsafe fn raw_i64_of(object: *mut ffi::PyObject) -> Option<i64> {
 pub fn i64_of(int: &Bound<'_, PyInt>) -> Option<i64> {
     // SAFETY: it is an int, and `Bound` holds the GIL.
     unsafe { raw_i64_of(int.as_ptr()) }
+}
+
+/// Refuse a text that is surely larger than what is left of `out`, before it has a UTF-8 form.
+#[inline]
+pub fn check_text(text: &Bound<'_, PyString>, out: &mut Bounded<'_>) -> PyResult<()> {
+    let characters = text.len()?;
+    if characters <= out.left() || text.call_method0("isascii")?.is_truthy()? {
+        return Ok(()); // ASCII is its own UTF-8, which costs nothing: its size can be said
+    }
+    out.is_part = true;
+    Err(out.too_large(characters))
+}
+
+/// Call `each` with the UTF-8 of a text; a lone surrogate is encoded as any character of its size.
+#[inline]
+pub fn with_utf8(
+    text: &Bound<'_, PyString>,
+    each: impl FnOnce(&[u8]) -> PyResult<()>,
+) -> PyResult<()> {
+    if let Ok(text) = text.to_str() {
+        return each(text.as_bytes());
+    }
+    let data = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
+    each(data.cast::<PyBytes>()?.as_bytes())
+}
+
+/// The next key and value of a dict, which may change between calls; `place` is 0 at first.
+pub fn next_item<'py>(
+    dict: &Bound<'py, PyDict>,
+    place: &mut ffi::Py_ssize_t,
+) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: it is a dict, `Bound` holds the GIL, and what was lent is owned before any code runs.
+    unsafe {
+        if ffi::PyDict_Next(dict.as_ptr(), place, &raw mut key, &raw mut value) == 0 {
+            return None;
+        }
+        Some((
+            Bound::from_borrowed_ptr(dict.py(), key),
+            Bound::from_borrowed_ptr(dict.py(), value),
+        ))
+    }
 }
 
 /// The str whose UTF-8 is `data`; None for what is not, lone surrogates among it.

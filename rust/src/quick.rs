@@ -94,6 +94,8 @@ impl<'a> Quick<'a> {
                 let (data, length) = int_bytes(raw_i64_of(object)?);
                 self.put(&data.to_le_bytes()[..length])
             } else if ffi::PyUnicode_CheckExact(object) != 0 {
+                // What is surely too large is not worth its UTF-8, which would stay with it.
+                self.room(ffi::PyUnicode_GetLength(object) as usize)?;
                 self.put_sized(bytes::STR, utf8_of(object)?)
             } else if ffi::PyFloat_CheckExact(object) != 0 {
                 let mut data = [bytes::FLOAT; 9];

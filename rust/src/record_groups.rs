@@ -1,11 +1,15 @@
 //! From records in memory to groups in the order of (partition, key), combined.
 use crate::bytes;
 use crate::combine::{Group, Mode};
+use crate::combiner::{Combining, Groups};
+use crate::group_values::{OpenGroup, Shared};
 use crate::object::prefetch;
 use crate::records::{MANY, Records, folded_value};
 use crate::run_writer::RunWriter;
 use crate::sort_word::{AHEAD, is_whole, partition_in, sort_word, sort_words};
 use crate::trouble::Trouble;
+use std::ops::Range;
+use std::sync::Arc;
 
 const PLAIN: u32 = 1 << 31; // the id of a plain record: this and its offset; else a table entry
 
@@ -16,125 +20,187 @@ pub struct Combined {
     pub values_out: u64,
 }
 
-/// Sort the records and write them to `out`, combined; no Python runs.
-pub fn write(records: &mut Records, out: &mut RunWriter<'_>) -> Result<Combined, Trouble> {
-    let mut group = Group::new(records.mode);
-    let (mut singles, mut written) = (0, 0);
-    let is_combined = records.mode != Mode::Keep;
-    visit(records, |partition, key, is_single, count, values| {
-        out.start_group(partition, key)?;
-        if is_combined && count > 1 {
-            group.clear();
-            group.add(values).expect("the buffer's own values");
-            group.close();
-            written += group.count;
-            return out.add_values(group.count, &group.passed);
-        }
-        written += count;
-        singles += u64::from(is_single);
-        out.add_values(count, values)
-    })?;
-    Ok(Combined {
-        values_in: if is_combined {
-            records.emitted - singles
-        } else {
-            0
-        },
-        values_out: if is_combined { written - singles } else { 0 },
-    })
-}
-
-/// Call `each` with the partition, the key, whether it was emitted once, the number of values,
-/// and the values of each group, in order.
-pub fn visit(
+/// Sort the records and write them to `out`, combined.
+///
+/// A spill that fails leaves the records as they were: they may be written again.
+pub fn write(
     records: &mut Records,
-    each: impl FnMut(usize, &[u8], bool, u64, &[u8]) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
-    let mut words = std::mem::take(&mut records.words);
-    for word in &mut words {
-        *word |= u128::from(PLAIN);
-    }
-    let visited = visit_sorted(records, &mut words, each);
-    // A spill that fails leaves the records as they were: they may be written again.
-    words.retain(|&word| word as u32 & PLAIN != 0);
-    records.words = words;
-    visited
+    mut out: Box<RunWriter>,
+    combining: Combining<'_>,
+) -> Result<(Box<RunWriter>, Combined), Trouble> {
+    let mut groups = RecordGroups::new(records.take());
+    let (groups, written) = match combining {
+        Combining::Detached(_) => {
+            let written = groups.sort().and_then(|()| groups.write(&mut out));
+            (groups, written.map(|combined| (out, combined)))
+        }
+        Combining::Attached(py, function) => {
+            let sorted = py.detach(|| groups.sort());
+            let open = Arc::new(Shared::new(groups));
+            let written = sorted.and_then(|()| function.write(py, &open, out));
+            // Who kept the values of a group keeps no records.
+            let empty = RecordGroups::new(records.take());
+            let groups = std::mem::replace(&mut *open.wait(py), empty);
+            (groups, written)
+        }
+    };
+    *records = groups.into_records();
+    written
 }
 
-fn visit_sorted(
-    records: &Records,
-    words: &mut Vec<u128>,
-    mut each: impl FnMut(usize, &[u8], bool, u64, &[u8]) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
-    words.try_reserve_exact(records.table.keys)?;
-    for (at, key) in records.table.entries() {
-        words.push(sort_word(records.partition_of(key), key, at as u32));
-    }
-    let sorted = Sorted::new(records, words)?;
-    let mut values = Vec::new();
-    let (mut start, mut partition) = (0, 0);
-    while start < words.len() {
-        let (first, key) = (words[start], sorted.key(words[start]));
-        let mut end = start + 1;
-        sorted.prefetch_at(words, end + AHEAD);
-        while end < words.len()
-            && words[end] >> 32 == first >> 32
-            && (is_whole(first) || sorted.key(words[end]) == key)
-        {
-            end += 1;
-            sorted.prefetch_at(words, end + AHEAD);
-        }
-        partition = match &records.ranges {
-            Some(ranges) => ranges.advance(partition, key),
-            None => partition_in(first),
-        };
-        let mut count = sorted.count(first);
-        if end == start + 1 && !sorted.is_folded(first) {
-            each(partition, key, count == 1, count, sorted.values(first))?;
-        } else {
-            values.clear();
-            sorted.append(first, &mut values);
-            for &word in &words[start + 1..end] {
-                count += sorted.count(word);
-                sorted.append(word, &mut values);
-            }
-            let is_single = count == 1 && !sorted.is_many(first);
-            each(partition, key, is_single, count, &values)?;
-        }
-        start = end;
-    }
-    Ok(())
-}
-
-/// The records of a buffer, with the values of the log gathered by key.
-struct Sorted<'a> {
-    records: &'a Records,
+/// The records of a buffer, group by group, in the order of (partition, key).
+pub struct RecordGroups {
+    records: Records,
+    words: Vec<u128>,        // of the records, in order once they are sorted
     places: Vec<(u32, u32)>, // of each key of the table: its values in `gathered`
-    gathered: Vec<u8>,
+    gathered: Vec<u8>,       // the values of the log
+    group: Range<usize>,     // the words of the open group that were not gone through
+    first: u128,             // the first word of it
+    next: usize,             // the first word behind it
+    partition: usize,        // of the group
+    count: u64,              // its values so far
+    position: usize,         // in the values of the word at hand
 }
 
-impl<'a> Sorted<'a> {
-    /// Sort `words`, and gather the log in their order.
-    fn new(records: &'a Records, words: &mut [u128]) -> Result<Self, Trouble> {
-        let mut sorted = Sorted {
+impl RecordGroups {
+    /// Take the records, which are not yet sorted.
+    pub fn new(mut records: Records) -> Self {
+        let words = std::mem::take(&mut records.words);
+        RecordGroups {
             records,
+            words,
             places: Vec::new(),
             gathered: Vec::new(),
-        };
-        let key_of = |id| sorted.key(u128::from(id));
-        sort_words(words, key_of, |id| sorted.prefetch(id));
-        if records.mode == Mode::Keep {
-            sorted.gather(words)?;
+            group: 0..0,
+            first: 0,
+            next: 0,
+            partition: 0,
+            count: 0,
+            position: 0,
         }
-        Ok(sorted)
+    }
+
+    /// Return the records as they were.
+    pub fn into_records(mut self) -> Records {
+        self.words.retain(|&word| word as u32 & PLAIN != 0);
+        self.records.words = self.words;
+        self.records
+    }
+
+    /// Sort the words, and gather the log in their order.
+    pub fn sort(&mut self) -> Result<(), Trouble> {
+        for word in &mut self.words {
+            *word |= u128::from(PLAIN);
+        }
+        let records = &self.records;
+        self.words.try_reserve_exact(records.table.keys)?;
+        for (at, key) in records.table.entries() {
+            let word = sort_word(records.partition_of(key), key, at as u32);
+            self.words.push(word);
+        }
+        let mut words = std::mem::take(&mut self.words);
+        let key_of = |id| self.key(u128::from(id));
+        sort_words(&mut words, key_of, |id| self.prefetch(id));
+        self.words = words;
+        if self.records.mode == Mode::Keep {
+            self.gather()?;
+        }
+        Ok(())
+    }
+
+    /// Write the groups, combined by the mode of the records.
+    fn write(&mut self, out: &mut RunWriter) -> Result<Combined, Trouble> {
+        let mut group = Group::new(self.records.mode);
+        let (mut singles, mut written) = (0, 0);
+        let is_combined = self.records.mode != Mode::Keep;
+        self.visit(|partition, key, is_single, count, values| {
+            out.start_group(partition, key)?;
+            if is_combined && count > 1 {
+                group.clear();
+                group.add(values).expect("the buffer's own values");
+                group.close();
+                written += group.count;
+                return out.add_values(group.count, &group.passed);
+            }
+            written += count;
+            singles += u64::from(is_single);
+            out.add_values(count, values)
+        })?;
+        let emitted = self.records.emitted;
+        Ok(Combined {
+            values_in: if is_combined { emitted - singles } else { 0 },
+            values_out: if is_combined { written - singles } else { 0 },
+        })
+    }
+
+    /// Call `each` with the partition, the key, whether it was emitted once, the number of values,
+    /// and the values of each group, in order.
+    fn visit(
+        &mut self,
+        mut each: impl FnMut(usize, &[u8], bool, u64, &[u8]) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let mut values = Vec::new();
+        while self.next() {
+            let (first, partition, key) = (self.first, self.partition, self.key(self.first));
+            let mut count = self.count_of(first);
+            if self.group.len() == 1 && !self.is_folded(first) {
+                each(partition, key, count == 1, count, self.values_of(first))?;
+            } else {
+                values.clear();
+                self.append(first, &mut values);
+                for &word in &self.words[self.group.start + 1..self.group.end] {
+                    count += self.count_of(word);
+                    self.append(word, &mut values);
+                }
+                let is_single = count == 1 && !self.is_many(first);
+                each(partition, key, is_single, count, &values)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Go to the next group; false at the end.
+    #[inline]
+    fn next(&mut self) -> bool {
+        let Some(&first) = self.words.get(self.next) else {
+            self.group = self.next..self.next;
+            return false;
+        };
+        let key = self.key(first);
+        let start = self.next;
+        let mut end = start + 1;
+        self.prefetch_at(end + AHEAD);
+        while end < self.words.len()
+            && self.words[end] >> 32 == first >> 32
+            && (is_whole(first) || self.key(self.words[end]) == key)
+        {
+            end += 1;
+            self.prefetch_at(end + AHEAD);
+        }
+        self.partition = match &self.records.ranges {
+            Some(ranges) => ranges.advance(self.partition, key),
+            None => partition_in(first),
+        };
+        self.first = first;
+        self.group = start..end;
+        self.next = end;
+        true
+    }
+
+    /// Begin the word at hand as a part of the group, if there is one.
+    fn open_word(&mut self) {
+        self.position = 0;
+        if let Some(&word) = self.words[self.group.clone()].first() {
+            self.count += self.count_of(word);
+        }
     }
 
     /// A counting sort: each key's values follow each other in order of emission.
-    fn gather(&mut self, words: &[u128]) -> Result<(), Trouble> {
+    fn gather(&mut self) -> Result<(), Trouble> {
         self.places.try_reserve_exact(self.records.table.keys)?;
         self.places.resize(self.records.table.keys, (0, 0));
         let mut size = 0;
-        for &word in words.iter().filter(|&&word| word as u32 & PLAIN == 0) {
+        for &word in self.words.iter().filter(|&&word| word as u32 & PLAIN == 0) {
             let (counts, number) = self.records.table.owned(word as u32 as usize);
             self.places[number as usize] = (size, size);
             size += (counts >> 32) as u32;
@@ -167,15 +233,15 @@ impl<'a> Sorted<'a> {
     }
 
     #[inline]
-    fn prefetch_at(&self, words: &[u128], index: usize) {
-        if let Some(&word) = words.get(index) {
+    fn prefetch_at(&self, index: usize) {
+        if let Some(&word) = self.words.get(index) {
             self.prefetch(word as u32);
         }
     }
 
     /// The key of a word.
     #[inline]
-    fn key(&self, word: u128) -> &'a [u8] {
+    fn key(&self, word: u128) -> &[u8] {
         let id = word as u32;
         if id & PLAIN == 0 {
             return self.records.table.key(id as usize);
@@ -185,7 +251,7 @@ impl<'a> Sorted<'a> {
 
     /// How many values the record of a word has.
     #[inline]
-    fn count(&self, word: u128) -> u64 {
+    fn count_of(&self, word: u128) -> u64 {
         let id = word as u32;
         if id & PLAIN != 0 || self.records.mode != Mode::Keep {
             return 1;
@@ -207,7 +273,7 @@ impl<'a> Sorted<'a> {
 
     /// The values of the record of a word, which is not folded.
     #[inline]
-    fn values(&self, word: u128) -> &[u8] {
+    fn values_of(&self, word: u128) -> &[u8] {
         let id = word as u32;
         if id & PLAIN == 0 {
             let number = self.records.table.owned(id as usize).1;
@@ -224,15 +290,72 @@ impl<'a> Sorted<'a> {
             let (data, length) = folded_value(self.records.table.owned(word as u32 as usize).0);
             out.extend_from_slice(&data.to_le_bytes()[..length]);
         } else {
-            out.extend_from_slice(self.values(word));
+            out.extend_from_slice(self.values_of(word));
         }
     }
 
     /// A key or value of the arena, and the position behind it.
     #[inline]
-    fn field(&self, mut position: usize) -> (&'a [u8], usize) {
+    fn field(&self, mut position: usize) -> (&[u8], usize) {
         let arena = &self.records.arena[..];
         let length = bytes::varint(arena, &mut position).expect("the buffer's own records");
         (&arena[position..position + length], position + length)
+    }
+}
+
+impl OpenGroup for RecordGroups {
+    fn is_open(&self) -> bool {
+        !self.group.is_empty()
+    }
+
+    fn values(&self) -> &[u8] {
+        self.values_of(self.words[self.group.start])
+    }
+
+    fn count(&self) -> u64 {
+        self.count_of(self.words[self.group.start])
+    }
+
+    fn position(&self) -> usize {
+        self.position
+    }
+
+    fn set_position(&mut self, position: usize) {
+        self.position = position;
+    }
+
+    fn step(&mut self) -> Result<(), Trouble> {
+        self.group.start += 1;
+        self.open_word();
+        Ok(())
+    }
+
+    fn corrupt(&self) -> Trouble {
+        unreachable!("the buffer's own values")
+    }
+}
+
+impl Groups for RecordGroups {
+    fn next_group(&mut self) -> Result<bool, Trouble> {
+        let more = self.next();
+        self.count = 0;
+        self.open_word();
+        Ok(more)
+    }
+
+    fn is_single(&mut self) -> Result<bool, Trouble> {
+        Ok(self.group.len() == 1 && self.count == 1)
+    }
+
+    fn partition(&self) -> usize {
+        self.partition
+    }
+
+    fn key(&self) -> &[u8] {
+        RecordGroups::key(self, self.first)
+    }
+
+    fn total(&self) -> u64 {
+        self.count
     }
 }

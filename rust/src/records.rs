@@ -25,7 +25,9 @@ const KEYS_MAX: usize = 3 << 15;
 const TRIAL_KEYS: usize = 1 << 13;
 const TRIAL_HITS: u32 = 32;
 const WINDOW: u32 = 4096; // misses between looks at whether the table pays
-const BYTES_MAX: usize = 1 << 30; // offsets have 31 bits
+const OFFSET_MAX: usize = (1 << 31) - 1; // the last bit says which kind of record it is
+/// Of a buffer, and of one record more; so offsets fit.
+pub const BYTES_MAX: usize = 1 << 30;
 const SPARE_BYTES: usize = 32; // two lengths, and the bytes that `push` writes beyond the end
 pub const MANY: u32 = 1 << 31; // of a combined entry: it stands for two records or more
 
@@ -74,6 +76,18 @@ impl Records {
             misses: 0,
             hits: 0,
         }
+    }
+
+    /// Leave an empty buffer of the same kind, and return this one.
+    pub fn take(&mut self) -> Self {
+        let empty = Records::new(
+            self.mode,
+            self.partitions,
+            self.bytes_max,
+            self.partition_seed,
+            None,
+        );
+        std::mem::replace(self, empty)
     }
 
     /// Whether it is time to spill; also how long the log may get before that is asked again,
@@ -332,10 +346,17 @@ fn reserve(target: &mut Vec<u8>, length: usize) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Grow to twice the capacity. Only a buffer whose spills fail, while user code goes on, ever gets
+/// near the largest offset.
 #[cold]
 #[inline(never)]
 fn grow(target: &mut Vec<u8>, length: usize) -> Result<(), Trouble> {
-    Ok(target.try_reserve(length.max(1 << 12))?)
+    let left = OFFSET_MAX - target.len();
+    if length > left {
+        return Err(Trouble::Memory);
+    }
+    let more = length.max(1 << 12).max(target.capacity()).min(left);
+    Ok(target.try_reserve_exact(more)?)
 }
 
 /// Append the low `length` bytes, at most 16, with one store; `reserve` made room.
@@ -347,5 +368,18 @@ fn push(target: &mut Vec<u8>, data: u128, length: usize) {
         let end = target.as_mut_ptr().add(target.len());
         ptr::write_unaligned(end.cast::<u128>(), data.to_le());
         target.set_len(target.len() + length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_list_grows_beyond_the_last_offset() {
+        let mut list = vec![0; 100];
+        assert!(grow(&mut list, OFFSET_MAX - 99).is_err());
+        assert!(grow(&mut list, 5000).is_ok());
+        assert!((5100..10_000).contains(&list.capacity()));
     }
 }

@@ -1,13 +1,14 @@
 //! Sorted runs as Python holds them: written, merged into others, and opened for a merge.
-use crate::combine::Mode;
+use crate::combiner::{Combine, Combining};
 use crate::cursor::{Cursor, Source};
 use crate::fingerprint::Sum;
+use crate::group_values::Shared;
 use crate::merge::Merge;
+use crate::merged_groups::MergedGroups;
 use crate::record_groups::Combined;
-use crate::run_writer::{Block, RunWriter, Sink, Written};
+use crate::run_writer::{Block, RunWriter, Written};
 use crate::sink::{CallSink, SpillFile};
 use crate::trouble::Trouble;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,11 +126,6 @@ pub fn sealed(written: &Written) -> Sealed {
     )
 }
 
-/// Return the mode of a built-in's name.
-pub fn mode_of(name: Option<&str>) -> PyResult<Mode> {
-    Mode::named(name).ok_or_else(|| PyValueError::new_err(format!("no built-in: {name:?}")))
-}
-
 /// Merge `runs`, in order, into a spill in `folder`; the runs are left as they are.
 #[pyfunction]
 #[pyo3(signature = (runs, partitions, block_bytes, combine, folder, /))]
@@ -138,17 +134,15 @@ pub fn merge_to_spill(
     runs: Vec<Py<Run>>,
     partitions: usize,
     block_bytes: usize,
-    combine: Option<&str>,
+    combine: Combine,
     folder: &str,
 ) -> PyResult<(Run, Moved)> {
-    let mode = mode_of(combine)?;
-    let merged = py.detach(|| {
-        let mut file = SpillFile::create(folder)?;
-        let out = RunWriter::new(&mut file, partitions, block_bytes, false)?;
-        let (written, moved) = merge_all(&runs, partitions, mode, out, b"")?;
-        Ok((Run::spilled(file, folder, written), moved))
+    let merged = combine.run(py, |combining| {
+        spill(folder, partitions, block_bytes, combining, |out| {
+            merge_all(&runs, partitions, combining, out)
+        })
     });
-    merged.map_err(|trouble: Trouble| trouble.into_py(py))
+    merged.map_err(|trouble| trouble.into_py(py))
 }
 
 /// Merge `runs`, in order, into the run that `write` is given, with `extra` in its footer.
@@ -159,34 +153,31 @@ pub fn merge_to_run(
     runs: Vec<Py<Run>>,
     partitions: usize,
     block_bytes: usize,
-    combine: Option<&str>,
+    combine: Combine,
     write: Py<PyAny>,
     extra: &[u8],
 ) -> PyResult<(Sealed, Moved)> {
-    let mode = mode_of(combine)?;
-    let merged = py.detach(|| {
-        let mut sink = CallSink { write };
-        let out = RunWriter::new(&mut sink, partitions, block_bytes, true)?;
-        let (written, moved) = merge_all(&runs, partitions, mode, out, extra)?;
-        Ok((sealed(&written), moved))
+    let merged = combine.run(py, |combining| {
+        let out = RunWriter::new(CallSink { write }, partitions, block_bytes, true)?;
+        let (out, moved) = merge_all(&runs, partitions, combining, Box::new(out))?;
+        Ok((sealed(&out.finish(extra)?), moved))
     });
-    merged.map_err(|trouble: Trouble| trouble.into_py(py))
+    merged.map_err(|trouble| trouble.into_py(py))
 }
 
 fn merge_all(
     runs: &[Py<Run>],
     partitions: usize,
-    mode: Mode,
-    mut out: RunWriter<'_>,
-    extra: &[u8],
-) -> Result<(Written, Moved), Trouble> {
+    combining: Combining<'_>,
+    mut out: Box<RunWriter>,
+) -> Result<(Box<RunWriter>, Moved), Trouble> {
     let (mut read, mut combined) = (Sum::default(), Combined::default());
     for partition in 0..partitions {
-        let mut merge = open_merge(runs, partition, false)?;
-        let more = merge.write_into(&mut out, partition, mode)?;
+        let merge = open_merge(runs, partition, combining.is_attached())?;
+        let more;
+        (out, more) = merge_one(merge, partition, combining, out, &mut read)?;
         combined.values_in += more.values_in;
         combined.values_out += more.values_out;
-        read.add(&merge.read());
     }
     let moved = (
         read.records,
@@ -195,20 +186,46 @@ fn merge_all(
         combined.values_in,
         combined.values_out,
     );
-    Ok((out.finish(extra)?, moved))
+    Ok((out, moved))
 }
 
-/// Write into a spill in `folder` with `fill`, and return it as a run.
-pub fn spill(
+/// Write all groups of `merge`, combined, as `partition` of `out`; what was read goes to `read`.
+fn merge_one(
+    mut merge: Merge,
+    partition: usize,
+    combining: Combining<'_>,
+    mut out: Box<RunWriter>,
+    read: &mut Sum,
+) -> Result<(Box<RunWriter>, Combined), Trouble> {
+    let (merge, written) = match combining {
+        Combining::Detached(mode) => {
+            let combined = merge.write_into(&mut out, partition, mode)?;
+            (merge, (out, combined))
+        }
+        Combining::Attached(py, function) => {
+            let open = Arc::new(Shared::new(MergedGroups::new(merge, partition)));
+            let written = function.write(py, &open, out)?;
+            // Who kept the values of a group keeps no files open.
+            let empty = MergedGroups::new(Merge::new(Vec::new()), partition);
+            let groups = std::mem::replace(&mut *open.wait(py), empty);
+            (groups.merge, written)
+        }
+    };
+    read.add(&merge.read());
+    Ok(written)
+}
+
+/// Write into a spill in `folder` with `fill`, and return it as a run, with what `fill` returns.
+pub fn spill<T>(
     folder: &str,
     partitions: usize,
     block_bytes: usize,
-    fill: impl FnOnce(&mut RunWriter<'_>) -> Result<(), Trouble>,
-) -> Result<Run, Trouble> {
-    let mut file = SpillFile::create(folder)?;
-    let sink: &mut dyn Sink = &mut file;
-    let mut out = RunWriter::new(sink, partitions, block_bytes, false)?;
-    fill(&mut out)?;
+    combining: Combining<'_>,
+    fill: impl FnOnce(Box<RunWriter>) -> Result<(Box<RunWriter>, T), Trouble>,
+) -> Result<(Run, T), Trouble> {
+    let (file, sink) = SpillFile::create(folder, combining.is_attached())?;
+    let out = RunWriter::new(sink, partitions, block_bytes, false)?;
+    let (out, result) = fill(Box::new(out))?;
     let written = out.finish(b"")?;
-    Ok(Run::spilled(file, folder, written))
+    Ok((Run::spilled(file, folder, written), result))
 }

@@ -15,7 +15,7 @@ const VARINTS_BYTES_MAX: usize = 30; // of the three numbers before an entry's v
 const RETRY_BLOCKS: u32 = 16; // data that does not compress is tried again this often
 
 /// Where the bytes of a run go.
-pub trait Sink {
+pub trait Sink: Send {
     /// Append `data`.
     fn write(&mut self, data: &[u8]) -> Result<(), Trouble>;
 }
@@ -38,8 +38,8 @@ pub struct Written {
 }
 
 /// Writes one run; keeps one block and one piece of output in memory.
-pub struct RunWriter<'a> {
-    sink: &'a mut dyn Sink,
+pub struct RunWriter {
+    sink: Box<dyn Sink>,
     partitions: usize,
     block_bytes: usize,
     with_sums: bool,
@@ -58,16 +58,16 @@ pub struct RunWriter<'a> {
     footer: Vec<u8>,
 }
 
-impl<'a> RunWriter<'a> {
+impl RunWriter {
     /// Start a run. A spill is written without sums, which nobody reads.
     pub fn new(
-        sink: &'a mut dyn Sink,
+        sink: impl Sink + 'static,
         partitions: usize,
         block_bytes: usize,
         with_sums: bool,
     ) -> Result<Self, Trouble> {
         let mut writer = RunWriter {
-            sink,
+            sink: Box::new(sink),
             partitions,
             block_bytes,
             with_sums,

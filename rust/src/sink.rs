@@ -25,17 +25,16 @@ impl Sink for CallSink {
 
 /// A spill that is being written; it is removed unless `keep` is called.
 pub struct SpillFile {
-    folder: String,
     path: PathBuf,
-    file: File,
     kept: bool,
 }
 
 static SPILLS: AtomicU64 = AtomicU64::new(0);
 
 impl SpillFile {
-    /// Create a spill in `folder`, which is made if it is not there.
-    pub fn create(folder: &str) -> Result<Self, Trouble> {
+    /// Create a spill in `folder`, which is made if it is not there. `attached`: who writes to it
+    /// holds the GIL.
+    pub fn create(folder: &str, attached: bool) -> Result<(Self, SpillSink), Trouble> {
         let failure = |error| Trouble::Spill {
             action: "write",
             folder: folder.to_owned(),
@@ -56,12 +55,12 @@ impl SpillFile {
             Ok((path, file))
         };
         let (path, file) = make().map_err(failure)?;
-        Ok(SpillFile {
+        let sink = SpillSink {
             folder: folder.to_owned(),
-            path,
             file,
-            kept: false,
-        })
+            attached,
+        };
+        Ok((SpillFile { path, kept: false }, sink))
     }
 
     /// Leave the file where it is, and return its path.
@@ -71,21 +70,34 @@ impl SpillFile {
     }
 }
 
-impl Sink for SpillFile {
-    fn write(&mut self, data: &[u8]) -> Result<(), Trouble> {
-        self.file.write_all(data).map_err(|error| Trouble::Spill {
-            action: "write",
-            folder: self.folder.clone(),
-            error,
-        })
-    }
-}
-
 impl Drop for SpillFile {
     fn drop(&mut self) {
         if !self.kept {
             let _ = std::fs::remove_file(&self.path); // Who gave the folder removes it, too.
         }
+    }
+}
+
+/// The open file of a spill.
+pub struct SpillSink {
+    folder: String,
+    file: File,
+    attached: bool,
+}
+
+impl Sink for SpillSink {
+    fn write(&mut self, data: &[u8]) -> Result<(), Trouble> {
+        let file = &mut self.file;
+        let written = if self.attached {
+            Python::attach(|py| py.detach(|| file.write_all(data)))
+        } else {
+            file.write_all(data)
+        };
+        written.map_err(|error| Trouble::Spill {
+            action: "write",
+            folder: self.folder.clone(),
+            error,
+        })
     }
 }
 

@@ -2,13 +2,14 @@
 use crate::bytes::{self, BIG_INT, BYTES, FALSE, FLOAT, INT, NONE, STR, TRUE, TUPLE};
 use crate::keys;
 
-/// Append the key that `value`, one whole encoded value, is; None if it is no key.
+/// Append the key that `value`, one whole encoded value, is; None if it is no key, or memory ends.
 pub fn key_of(value: &[u8], out: &mut Vec<u8>) -> Option<()> {
     append(value, out, 1)
 }
 
 fn append(value: &[u8], out: &mut Vec<u8>, depth: usize) -> Option<()> {
     let tag = *value.first()?;
+    out.try_reserve(9).ok()?; // for all but what may be long
     match tag {
         NONE => out.push(keys::NONE),
         FALSE => out.push(keys::FALSE),
@@ -22,8 +23,8 @@ fn append(value: &[u8], out: &mut Vec<u8>, depth: usize) -> Option<()> {
             bytes::varint(value, &mut start)?;
             let body = value.get(start..)?;
             match tag {
-                STR => keys::put_raw(keys::STR, body, out, depth),
-                BYTES => keys::put_raw(keys::BYTES, body, out, depth),
+                STR => append_raw(keys::STR, body, out, depth)?,
+                BYTES => append_raw(keys::BYTES, body, out, depth)?,
                 _ => append_int(body, out)?,
             }
         }
@@ -35,6 +36,7 @@ fn append(value: &[u8], out: &mut Vec<u8>, depth: usize) -> Option<()> {
                 append(&value[position..end], out, depth + 1)?;
                 position = end;
             }
+            out.try_reserve(1).ok()?;
             out.push(keys::END);
         }
         0..=bytes::SMALL_LAST => {
@@ -47,10 +49,18 @@ fn append(value: &[u8], out: &mut Vec<u8>, depth: usize) -> Option<()> {
     Some(())
 }
 
+fn append_raw(tag: u8, body: &[u8], out: &mut Vec<u8>, depth: usize) -> Option<()> {
+    out.try_reserve(keys::raw_size(body, depth)).ok()?;
+    keys::put_raw(tag, body, out, depth);
+    Some(())
+}
+
 /// Append an int given in two's complement, little endian.
 fn append_int(body: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let negative = body.last()? & 0x80 != 0;
-    let mut magnitude: Vec<u8> = body.to_vec();
+    let mut magnitude = Vec::new();
+    magnitude.try_reserve_exact(body.len() + 1).ok()?;
+    magnitude.extend_from_slice(body);
     if negative {
         let mut carry = true;
         for byte in &mut magnitude {
@@ -62,5 +72,7 @@ fn append_int(body: &[u8], out: &mut Vec<u8>) -> Option<()> {
         }
     }
     magnitude.reverse();
+    out.try_reserve(keys::magnitude_size(magnitude.len()))
+        .ok()?;
     keys::put_magnitude(negative, &magnitude, out).ok()
 }

@@ -1,7 +1,7 @@
 """The compiled part of PyMR (rust/src)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, TypeAlias, final
+from typing import Any, NoReturn, Self, TypeAlias, final
 
 # Records, bytes, fingerprint, digest and size of a run that was written.
 _Sealed: TypeAlias = tuple[int, int, int, int, int]
@@ -71,13 +71,46 @@ class Emitter:
     def emit(self, key: Any, value: Any) -> None:
         """Send one pair on."""
 
+@final
+class CombinerOutput:
+    """Takes what a combiner emits while it is called."""
+
+    def __new__(cls, *, key_bytes_max: int, value_bytes_max: int) -> CombinerOutput:
+        """Return an output for keys and values of at most so many encoded bytes."""
+
+    def emit(self, key: Any, value: Any) -> None:
+        """Take one pair.
+
+        Raises:
+            TypeError: `key` is no key, or `value` cannot be pickled.
+            ValueError: `key` is not that of the group, or `value` is larger than its limit.
+            RuntimeError: no combiner is called.
+            ResourceError: no space is left where the groups go.
+        """
+
+@final
+class FunctionCombiner:
+    """A function of the user as combiner; `pymr.shuffle.combine.UserCombiner` has its parts."""
+
+    def __new__(
+        cls,
+        *,
+        output: CombinerOutput,
+        function: Callable[[Any, Any, Any], Any],
+        context: Any,
+        emit_all: Callable[[Any], None],
+        settle: Callable[[], None],
+        blame: Callable[[BaseException, Any], NoReturn],
+    ) -> FunctionCombiner:
+        """Return a combiner that emits into `output`."""
+
 class RecordBuffer:
     """Buffers the records of one thread; `pymr.shuffle.native_buffer` is its whole story.
 
     `emit` calls the method `_make_room` of a subclass when the buffer is full. `combine` is
-    None, sum, count, min or max. `partition_of(key)` returns a partition that is one;
-    `normalized(key)` what is grouped. With `boundaries`, encoded keys that ascend, partitions are
-    the ranges between them, and there is no `partition_of`.
+    None, a function, or sum, count, min or max. `partition_of(key)` returns a partition that is
+    one; `normalized(key)` what is grouped. With `boundaries`, encoded keys that ascend, partitions
+    are the ranges between them, and there is no `partition_of`.
     """
 
     def __new__(
@@ -89,7 +122,7 @@ class RecordBuffer:
         key_bytes_max: int,
         value_bytes_max: int,
         spill_folder: str,
-        combine: str | None,
+        combine: str | FunctionCombiner | None,
         partition_of: Callable[[Any], int] | None,
         normalized: Callable[[Any], Any] | None,
         count_only: bool,
@@ -123,7 +156,10 @@ class RecordBuffer:
         """
 
     def close(self) -> None:
-        """Take no more records."""
+        """Take no more records; it may be called twice."""
+
+    def check(self) -> None:
+        """Raise the RuntimeError of another thread that has emitted, if one has."""
 
 @final
 class Run:
@@ -145,9 +181,14 @@ class Run:
         """Remove the file, if this is a spill; it may be called twice."""
 
 def merge_to_spill(
-    runs: list[Run], partitions: int, block_bytes: int, combine: str | None, folder: str, /
+    runs: list[Run],
+    partitions: int,
+    block_bytes: int,
+    combine: str | FunctionCombiner | None,
+    folder: str,
+    /,
 ) -> tuple[Run, _Moved]:
-    """Merge `runs`, in order, into a spill in `folder`; the GIL is released.
+    """Merge `runs`, in order, into a spill in `folder`; the GIL is released but for a function.
 
     Raises:
         ResourceError: no space is left.
@@ -158,7 +199,7 @@ def merge_to_run(
     runs: list[Run],
     partitions: int,
     block_bytes: int,
-    combine: str | None,
+    combine: str | FunctionCombiner | None,
     write: Callable[[bytes], object],
     extra: bytes,
     /,

@@ -53,6 +53,23 @@ def test_a_forked_child_that_comes_back_from_the_mapper_changes_nothing(leave, c
     assert cli.run("verify", "out").code == 0
 
 
+@pytest.mark.parametrize("leave", ["return", "raise SystemExit", "ctx.emit(key, 7)"])
+@pytest.mark.parametrize("spill", ["64M", "1"])
+def test_a_forked_child_that_comes_back_from_the_combiner_changes_nothing(leave, spill, cli):
+    """It would write beside its parent, into the same run."""
+    head = (
+        "def combiner(ctx, key, values):\n"
+        f"    if os.fork() == 0:\n        {leave}\n    else:\n        ctx.emit(key, sum(values))\n"
+        "def reducer(ctx, key, values):\n    ctx.emit(key, sum(values))\n"
+    )
+    rough = worker("ctx.emit('k', int(line))", job="reducer=reducer, combiner=combiner", head=head)
+
+    outcome = cli.start("--input=in.txt", f"--spill={spill}", worker=rough)
+
+    assert outcome.succeeded() == ["k\t15"]
+    assert cli.run("verify", "out").code == 0
+
+
 def test_multiprocessing_in_a_mapper_finds_the_functions_of_the_worker(cli):
     """Processes that user code spawns import the worker by its own name."""
     head = "import multiprocessing\n\ndef double(number):\n    return 2 * number\n"

@@ -109,7 +109,7 @@ WAYS = {
 MATRIX = [
     *(("join", way) for way in WAYS),
     *((work, "both") for work in ("join and combine", "sum", "count")),
-    *((work, "plain Python") for work in ("sum", "count")),
+    *((work, "plain Python") for work in ("join and combine", "sum", "count")),
     *((work, "killed in map") for work in ("join and combine", "sum")),
 ]
 

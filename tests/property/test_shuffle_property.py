@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from memory_runs import Pairs, Shuffled, oracle, order, reader_of, records_of, run_of, shuffle
+from memory_runs import (
+    Pairs,
+    Shuffled,
+    combine_by,
+    oracle,
+    order,
+    reader_of,
+    records_of,
+    run_of,
+    shuffle,
+)
 from pymr.core.spec import EdgeSum, Limits
 from pymr.errors import CorruptDataError
 from pymr.shuffle.builtin import combine_for, reduce_for
-from pymr.shuffle.codec import decode_value, encode_value
+from pymr.shuffle.codec import encode_value
 from pymr.shuffle.combine import Combine
 
 # Few keys, so that groups grow; all types, and those that are equal in Python.
@@ -61,13 +70,30 @@ def test_the_shuffle_equals_sorted_and_groupby(
     event(f"reduce spills: {any(merge.spills for merge in result.merges)}")
 
 
+def halve(ctx: Any, key: Any, values: Any) -> None:
+    """Emit every second value, and read one more: no law but that of the books."""
+    for value in values:
+        ctx.emit(key, value)
+        next(values, None)
+
+
 @unhurried
-@given(TASKS, PARTITIONS, LIMITS, st.sampled_from([None, combine_for("sum")]))
+@given(
+    TASKS,
+    PARTITIONS,
+    LIMITS,
+    st.sampled_from([None, combine_for("sum"), combine_by(halve)]),
+    st.booleans(),
+)
 def test_the_books_balance(
-    tasks: list[Pairs], partitions: int, limits: Limits, combine: Combine | None
+    tasks: list[Pairs],
+    partitions: int,
+    limits: Limits,
+    combine: Combine | None,
+    native: bool,  # noqa: FBT001 - drawn
 ) -> None:
-    """Emitted, written, read and reduced, with a combiner and without."""
-    result = run(tasks, partitions=partitions, limits=limits, combine=combine)
+    """Emitted, written, read and reduced, with any combiner and without, in both shuffles."""
+    result = run(tasks, partitions=partitions, limits=limits, combine=combine, native=native)
 
     for pairs, totals in zip(tasks, result.totals, strict=True):
         assert totals.emitted == len(pairs)
@@ -125,18 +151,21 @@ def test_count_is_the_number_of_values(tasks: list[Pairs], limits: Limits) -> No
     ]
 
 
+@pytest.mark.parametrize("native", [False, True], ids=["plain", "native"])
 @unhurried
 @given(TASKS, LIMITS)
 def test_a_combiner_that_only_joins_keeps_the_order_of_values(
-    tasks: list[Pairs], limits: Limits
+    native: bool,  # noqa: FBT001 - a parameter
+    tasks: list[Pairs],
+    limits: Limits,
 ) -> None:
     """Combining neighbours into one list shows the order, and that nothing is lost or doubled."""
 
-    def join(_: bytes, values: Iterator[bytes]) -> list[bytes]:
-        return [encode_value([item for data in values for item in decode_value(data)])]
+    def join(ctx: Any, key: Any, values: Any) -> None:
+        ctx.emit(key, [item for box in values for item in box])
 
     boxed = [[(key, [value]) for key, value in pairs] for pairs in tasks]
-    result = run(boxed, limits=limits, combine=join)
+    result = run(boxed, limits=limits, combine=combine_by(join, limits), native=native)
 
     joined = [(key, [item for box in values for item in box]) for key, values in ordered(result)]
     assert joined == oracle(tasks)

@@ -173,3 +173,14 @@ def test_a_combiner_forgets_what_it_emitted_before() -> None:
     results = [combine(encode_key(key), iter([encode_value(1)])) for key in "abc"]
 
     assert results == [[encode_value(1)]] * 3
+
+
+def test_a_combiner_s_context_is_good_for_its_call() -> None:
+    """What it emits later would be lost."""
+    kept: list[Any] = []
+
+    assert combined([1], combiner=lambda ctx, key, _values: kept.append((ctx, key))) == []
+
+    ctx, key = kept[0]
+    with pytest.raises(RuntimeError, match="emit was called while its combiner does not run"):
+        ctx.emit(key, 1)

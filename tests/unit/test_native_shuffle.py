@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from memory_runs import MemoryObject, reader_of, records_of
+from memory_runs import MemoryObject, combine_by, reader_of, records_of
 from pymr.core.spec import EdgeSum, Limits
 from pymr.errors import CorruptDataError, ResourceError
 from pymr.records.part import PartWriter
@@ -504,24 +504,20 @@ def test_a_file_that_is_shorter_than_its_run_is_corrupt(tmp_path: Path) -> None:
         assert caught.value.fields == {"path": "the run", "offset": 12}
 
 
-def test_the_plain_shuffle_runs_where_it_is_asked_for_or_needed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Function combiners are the plain one's; so is what exceeds 31-bit offsets."""
+def test_the_plain_shuffle_runs_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nowhere else, whatever combines."""
 
-    def made(**changes: Any) -> type:
-        options: dict[str, Any] = {"partitions": 1, "limits": Limits(), "spill_folder": "/x"}
-        return type(map_buffer(**(options | changes)))
+    def made(combine: Any) -> tuple[type, type]:
+        options: dict[str, Any] = {"limits": Limits(), "spill_folder": "/x", "combine": combine}
+        merge = reduce_merge([], 0, on_tick=print, **options)
+        return type(map_buffer(partitions=1, **options)), type(merge)
 
-    assert made() is NativeMapBuffer
-    assert made(combine=combine_for("sum")) is NativeMapBuffer
-    assert made(combine=lambda _, values: values) is MapBuffer
-    assert made(partitions=1 << 17) is MapBuffer
-    assert made(limits=Limits(value_bytes_max=1 << 31)) is MapBuffer
+    combines = (None, combine_for("sum"), combine_by(print))
+    for combine in combines:
+        assert made(combine) == (NativeMapBuffer, NativeReduceMerge)
     monkeypatch.setenv(REFERENCE, "1")
-    assert made() is MapBuffer
-    merge = reduce_merge([], 0, limits=Limits(), spill_folder="/x", combine=None, on_tick=print)
-    assert type(merge) is ReduceMerge
+    for combine in combines:
+        assert made(combine) == (MapBuffer, ReduceMerge)
 
 
 def test_buffers_and_what_they_hold_are_freed(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from pymr.shuffle.partition import partition_of, range_of
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
 from pymr.shuffle.spill import SpillFolder
 from pymr.shuffle.value_codec import encode_value
-from pymr.shuffle.values import short_repr
+from pymr.shuffle.values import short_repr, too_large
 from pymr.store.base import ObjectWriter
 
 # What a record and a group cost beside their encoded bytes, so that the limit holds for
@@ -126,8 +126,7 @@ class MapBuffer:
             ResourceError: no space is left.
             CorruptDataError: a spill is not what was written.
         """
-        if self._misused is not None:
-            raise self._misused
+        self._check()
         if get_ident() != self._thread:
             raise self._misuse()
         self._thread = _NOBODY
@@ -141,6 +140,7 @@ class MapBuffer:
             else:
                 self._write_groups(run)
             digest = run.finish(extra)
+            self._check()  # A combiner may have had threads.
         finally:
             self.discard()
         return MapTotals(
@@ -167,14 +167,14 @@ class MapBuffer:
     def _encode(self, value: Any) -> bytes:
         data = _ONE if self._count_only else encode_value(value)
         if len(data) > self._limits.value_bytes_max:
-            raise _too_large("value", len(data), self._limits.value_bytes_max)
+            raise too_large("value", len(data), self._limits.value_bytes_max)
         return data
 
     def _group_of(self, key: Any) -> list[bytes]:
         normal = key if self._normalize is None else normalized(self._normalize, key)
         data = encode_key(normal)
         if len(data) > self._limits.key_bytes_max:
-            raise _too_large("key", len(data), self._limits.key_bytes_max)
+            raise too_large("key", len(data), self._limits.key_bytes_max)
         partition = self._partition_of(normal, data)
         group = self._groups[partition].get(data)
         if group is None:
@@ -243,6 +243,10 @@ class MapBuffer:
             sources = [run.entries(partition) for run in runs]
             merge_into(writer, partition, sources, self._combiner)
 
+    def _check(self) -> None:
+        if self._misused is not None:
+            raise self._misused
+
     def _misuse(self) -> RuntimeError:
         if self._thread == _NOBODY:
             error = RuntimeError(
@@ -261,7 +265,3 @@ class MapBuffer:
 
 def _memory(values: list[bytes]) -> int:
     return sum(map(len, values)) + RECORD_BYTES * len(values)
-
-
-def _too_large(what: str, size: int, limit: int) -> ValueError:
-    return ValueError(f"a {what} of {size} bytes is larger than the limit of {limit} bytes")

@@ -8,10 +8,81 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
+
+from pymr.shuffle.codec import decode_key, encode_key, encode_value
+from pymr.shuffle.values import GroupValues, too_large
 
 # From an encoded key and two or more of its encoded values, in order, to what replaces them.
 Combine: TypeAlias = Callable[[bytes, Iterator[bytes]], Iterable[bytes]]
+Emit: TypeAlias = Callable[[Any, Any], None]
+
+
+class UserCombiner(NamedTuple):
+    """A function of the user, bound to what its `ctx` emits into."""
+
+    function: Callable[[Any, Any, Any], Any]  # called with `context`, a key and its values
+    context: Any
+    emit_all: Callable[[Any], None]  # emits what it returned, if that is not None
+    settle: Callable[[], None]  # called behind each call of it
+    blame: Callable[[BaseException, Any], NoReturn]  # raises what it raised for a key
+
+
+class FunctionCombine:
+    """The combiner of a user as a `Combine`; the compiled shuffle needs `bind` alone.
+
+    What is emitted has the key of the group, and values of at most `value_bytes_max`.
+    """
+
+    def __init__(self, bind: Callable[[Emit], UserCombiner], value_bytes_max: int) -> None:
+        self.bind = bind
+        self._value_bytes_max = value_bytes_max
+        self._user: UserCombiner | None = None
+        self._key = b""
+        self._emitted: list[bytes] | None = None  # while it is called
+
+    def __call__(self, key: bytes, values: Iterator[bytes]) -> list[bytes]:
+        """Return what the function emits.
+
+        Raises:
+            UserCodeError: it raised.
+        """
+        if self._user is None:
+            self._user = self.bind(self._emit)
+        self._key, self._emitted = key, []
+        emitted, group = self._emitted, GroupValues(values)
+        self._call(self._user, decode_key(key), group)
+        group.close()
+        return emitted
+
+    def _call(self, user: UserCombiner, key: Any, group: GroupValues) -> None:
+        try:
+            pairs = user.function(user.context, key, group)
+            if pairs is not None:
+                user.emit_all(pairs)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            user.settle()
+            user.blame(error, key)
+        finally:
+            self._emitted = None
+        user.settle()
+
+    def _emit(self, key: Any, value: Any) -> None:
+        emitted = self._emitted
+        if emitted is None:
+            raise RuntimeError(
+                "emit was called while its combiner does not run, expected calls from within it"
+                " only"
+            )
+        if encode_key(key) != self._key:
+            raise ValueError(
+                f"a combiner may emit its own key only: called with {decode_key(self._key)!r:.80},"
+                f" emitted {key!r:.80}"
+            )
+        data = encode_value(value)
+        if len(data) > self._value_bytes_max:
+            raise too_large("value", len(data), self._value_bytes_max)
+        emitted.append(data)
 
 
 class Combiner:

@@ -14,21 +14,21 @@ from typing import Any, Self
 from pymr._native import RecordBuffer, Run, merge_to_run, merge_to_spill
 from pymr.core.spec import EdgeSum, Limits
 from pymr.shuffle.buffer import MapTotals
-from pymr.shuffle.builtin import name_of
 from pymr.shuffle.combine import Combine
 from pymr.shuffle.merge import narrow
+from pymr.shuffle.native_combine import NativeCombine, native_combine
 from pymr.shuffle.normal_form import normalized
 from pymr.shuffle.values import short_repr
 from pymr.store.base import ObjectWriter
 
 
 class NativeMapBuffer(RecordBuffer):
-    """`MapBuffer`, compiled; `combine` is None or a built-in."""
+    """`MapBuffer`, compiled; `combine` is None, a built-in or a `FunctionCombine`."""
 
     _partitions: int
     _limits: Limits
     _spill_folder: str
-    _combine: str | None
+    _combine: NativeCombine
     _spills: list[Run]
     _spill_count: int
     _merged_in: int
@@ -48,7 +48,7 @@ class NativeMapBuffer(RecordBuffer):
         count_only: bool = False,
     ) -> Self:
         """Make a buffer for the calling thread."""
-        name = name_of(combine)
+        native = native_combine(combine, limits)
         self = super().__new__(
             cls,
             partitions=partitions,
@@ -57,7 +57,7 @@ class NativeMapBuffer(RecordBuffer):
             key_bytes_max=limits.key_bytes_max,
             value_bytes_max=limits.value_bytes_max,
             spill_folder=spill_folder,
-            combine=name,
+            combine=native,
             partition_of=partial(_partition, partitioner, partitions) if partitioner else None,
             normalized=partial(normalized, normalize) if normalize else None,
             count_only=count_only,
@@ -65,7 +65,7 @@ class NativeMapBuffer(RecordBuffer):
             boundaries=None if boundaries is None else list(boundaries),
         )
         self._partitions, self._limits = partitions, limits
-        self._spill_folder, self._combine = spill_folder, name
+        self._spill_folder, self._combine = spill_folder, native
         self._spills = []
         self._spill_count = 0
         self._merged_in = self._merged_out = 0
@@ -82,21 +82,8 @@ class NativeMapBuffer(RecordBuffer):
         """
         emitted = self.emitted
         try:
-            if self._spills:
-                self._make_room()
-                runs = narrow(self._spills, self._limits.merge_fan_in_max, self._merge)
-                whole, moved = merge_to_run(
-                    runs,
-                    self._partitions,
-                    self._limits.block_bytes,
-                    self._combine,
-                    writer.write,
-                    extra,
-                )
-                self._count_merged(moved)
-            else:
-                whole = self.write(writer.write, extra)
-            values_in, values_out = self.combined
+            whole, (values_in, values_out) = self._write_all(writer, extra)
+            self.check()  # A combiner may have had threads.
         finally:
             self.close()
             self.discard()
@@ -110,6 +97,23 @@ class NativeMapBuffer(RecordBuffer):
             size=bytes_written,
             spills=self._spill_count,
         )
+
+    def _write_all(self, writer: ObjectWriter, extra: bytes) -> tuple[Any, tuple[int, int]]:
+        if not self._spills:
+            return self.write(writer.write, extra), self.combined
+        self._make_room()
+        combined = self.combined
+        self.close()  # or what a combiner emitted here would be lost
+        whole, moved = merge_to_run(
+            narrow(self._spills, self._limits.merge_fan_in_max, self._merge),
+            self._partitions,
+            self._limits.block_bytes,
+            self._combine,
+            writer.write,
+            extra,
+        )
+        self._count_merged(moved)
+        return whole, combined
 
     def discard(self) -> None:
         """Remove the spills; may be called at any time, also twice."""

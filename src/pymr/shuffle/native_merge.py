@@ -9,15 +9,15 @@ from typing import Any
 
 from pymr._native import GroupMerge, RowWriter, Run, decode_key, merge_to_spill
 from pymr.core.spec import EdgeSum, Limits
-from pymr.shuffle.builtin import name_of
 from pymr.shuffle.combine import Combine
 from pymr.shuffle.merge import narrow
+from pymr.shuffle.native_combine import native_combine
 from pymr.shuffle.sorted_run import SortedRunReader
 from pymr.shuffle.values import short_repr
 
 
 class NativeReduceMerge:
-    """`ReduceMerge`, compiled; `combine` is None or a built-in, or the sources are few.
+    """`ReduceMerge`, compiled; `combine` is None, a built-in or a `FunctionCombine`.
 
     `paths` are local files with the bytes of the sources, where there are such. `on_tick` is
     called every few groups.
@@ -37,7 +37,7 @@ class NativeReduceMerge:
         self.combined_in = self.combined_out = self.spills = 0
         self._limits = limits
         self._spill_folder = spill_folder
-        self._combine = name_of(combine) if len(sources) > limits.merge_fan_in_max else None
+        self._combine = native_combine(combine, limits)
         self._on_tick = on_tick
         self._runs = [
             Run(source.name, [source.footer.index[partition].blocks], source.read_at, path)

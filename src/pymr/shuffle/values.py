@@ -61,3 +61,8 @@ def short_repr(value: Any) -> str:
     except Exception:  # noqa: BLE001 - a class of the user, or more digits than Python prints
         return f"<{type(value).__name__}>"
     return text if len(text) <= _REPR_CHARACTERS_MAX else text[: _REPR_CHARACTERS_MAX - 1] + "…"
+
+
+def too_large(what: str, size: int, limit: int) -> ValueError:
+    """Return the error of a key or value of `size` encoded bytes."""
+    return ValueError(f"a {what} of {size} bytes is larger than the limit of {limit} bytes")

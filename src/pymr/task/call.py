@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from pymr.api import Builtin, Job
 from pymr.core.spec import JobSpec
 from pymr.shuffle.builtin import combine_for
-from pymr.shuffle.codec import decode_key, encode_key, encode_value
-from pymr.shuffle.combine import Combine
-from pymr.shuffle.values import GroupValues
+from pymr.shuffle.combine import Combine, Emit, FunctionCombine, UserCombiner
+from pymr.task import forked
 from pymr.task.blame import user_error
 from pymr.task.context import CombinerContext
 
@@ -56,33 +56,20 @@ def combine_of(job: Job, spec: JobSpec) -> Combine | None:
         return combine_for(job.combiner.value)
     if job.combiner is None:
         return None
-    return _FunctionCombiner(job.combiner, spec.params)
+    bind = partial(_bound, job.combiner, spec.params)
+    return FunctionCombine(bind, spec.limits.value_bytes_max)
 
 
-class _FunctionCombiner:
-    """The user's combiner, on encoded data."""
+def _bound(
+    function: Callable[[Any, Any, Any], Any], params: dict[str, str], emit: Emit
+) -> UserCombiner:
+    """Return the user's combiner, emitting by `emit`."""
 
-    def __init__(self, function: Callable[[Any, Any, Any], Any], params: dict[str, str]) -> None:
-        self._function = function
-        self._context = CombinerContext(self._emit, params)
-        self._key = b""
-        self._emitted: list[bytes] = []
+    def emit_returned(pairs: object) -> None:
+        emit_all(emit, pairs, "combiner")
 
-    def __call__(self, key: bytes, values: Iterator[bytes]) -> list[bytes]:
-        self._key, self._emitted = key, []
-        decoded = decode_key(key)
-        try:
-            pairs = self._function(self._context, decoded, GroupValues(values))
-            if pairs is not None:
-                emit_all(self._emit, pairs, "combiner")
-        except BaseException as error:
-            raise user_error(error, "combiner", self._function, key=f"{decoded!r:.80}") from error
-        return self._emitted
+    def blame(error: BaseException, key: Any) -> NoReturn:
+        raise user_error(error, "combiner", function, key=f"{key!r:.80}") from error
 
-    def _emit(self, key: Any, value: Any) -> None:
-        if encode_key(key) != self._key:
-            raise ValueError(
-                f"a combiner may emit its own key only: called with {decode_key(self._key)!r:.80},"
-                f" emitted {key!r:.80}"
-            )
-        self._emitted.append(encode_value(value))
+    context = CombinerContext(emit, params)
+    return UserCombiner(function, context, emit_returned, forked.leave, blame)

@@ -15,9 +15,10 @@ export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 export UV_SYSTEM_CERTS := true
 
 bin := .venv/bin
-rust_sources := rust/Cargo.toml $(wildcard rust/build.rs rust/src/*.rs rust/src/*/*.rs)
+dist := dist
+rust_sources := $(wildcard .cargo/* rust/Cargo.toml rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test bench bench-quick clean
+.PHONY: help setup demo check test wheel bench bench-quick clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -73,6 +74,9 @@ test: setup ## All tests, of Rust and of Python
 	$(bin)/pytest -n 2 tests/unit tests/property --cov
 	$(bin)/pytest -n 2 --ignore=tests/unit --ignore=tests/property
 
+wheel: setup ## Build the wheel for every CPython from 3.11 on, in dist
+	@env -u RUSTC_WRAPPER $(bin)/maturin build --release --out '$(dist)' # .cargo/ has a wrapper of its own
+
 bench: setup ## All measures beside other tools, installed into .bench; takes an hour or more
 	@$(bin)/python benchmarks/run.py --full
 
@@ -80,4 +84,4 @@ bench-quick: setup ## The measures that change first, on small inputs: two minut
 	@$(bin)/python benchmarks/run.py --no-peers word_count emit group_sum start_up
 
 clean: ## Remove what the other targets made
-	@rm -rf .bench .venv rust/target pymr-out src/pymr/_native.*.so
+	@rm -rf .bench .venv dist rust/target pymr-out src/pymr/_native.*.so

@@ -256,6 +256,8 @@ class RowWriter:
     def finish(self) -> tuple[int, list[str], list[str]]:
         """Write what is left; return the number of rows and the types of the plain cells.
 
+        No row is taken afterwards.
+
         Raises:
-            RuntimeError: another thread is still emitting.
+            RuntimeError: another thread is still emitting, or it was called before.
         """

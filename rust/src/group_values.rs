@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const PORTION_VALUES: usize = 4096;
 const PORTION_BYTES: usize = 256 << 10; // encoded; a value that is larger comes alone
@@ -20,13 +20,15 @@ static CHAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// What groups refer to; not the merge's object, or they would keep each other alive.
 pub struct Shared {
     merge: Mutex<Merge>,
-    pub group: AtomicU64, // the number of the open group
+    unread: Mutex<Option<Trouble>>, // why values of the open group could not be read
+    pub group: AtomicU64,           // the number of the open group
 }
 
 impl Shared {
     pub fn new(merge: Merge) -> Self {
         Shared {
             merge: Mutex::new(merge),
+            unread: Mutex::new(None),
             group: AtomicU64::new(0),
         }
     }
@@ -34,6 +36,16 @@ impl Shared {
     /// The merge, for one at a time.
     pub fn enter(&self) -> PyResult<MutexGuard<'_, Merge>> {
         self.merge.try_lock().map_err(|_| busy())
+    }
+
+    pub fn unread(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fail if values of the group could not be read, now and whenever it is asked.
+    pub fn check_read(&self, py: Python<'_>) -> PyResult<()> {
+        let again = self.unread().as_ref().map(|trouble| trouble.again(py));
+        again.map_or(Ok(()), |trouble| Err(trouble.into_py(py)))
     }
 }
 
@@ -197,12 +209,13 @@ impl Portions {
             return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
         }
         let mut merge = self.shared.enter()?;
-        let portion = next_portion(py, &mut merge)?;
-        match portion.failed {
-            Some(error) if portion.values.is_empty() => Err(error),
-            _ if portion.values.is_empty() => Ok(None),
-            _ => Ok(Some(PyList::new(py, portion.values)?)),
+        self.shared.check_read(py)?;
+        let portion = next_portion(py, &self.shared, &mut merge)?;
+        if !portion.values.is_empty() {
+            return Ok(Some(PyList::new(py, portion.values)?));
         }
+        self.shared.check_read(py)?;
+        portion.failed.map_or(Ok(None), Err)
     }
 }
 
@@ -238,7 +251,7 @@ fn many<'py>(
     merge: &mut Merge,
     first: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Items<'py>> {
-    let mut portion = next_portion(py, merge)?;
+    let mut portion = next_portion(py, shared, merge)?;
     portion.values.splice(..0, first);
     let tuple = PyTuple::new(py, portion.values)?;
     let iterator = if merge.is_open {
@@ -256,8 +269,13 @@ fn many<'py>(
     Ok(Items::Many(iterator))
 }
 
-/// Decode some more values of the group; at one that fails, the merge stays where it is.
-fn next_portion<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Portion<'py>> {
+/// Decode some more values of the group; at one that fails, the merge stays where it is. Where
+/// they cannot be read on, what was decoded before is given first, and `unread` says why.
+fn next_portion<'py>(
+    py: Python<'py>,
+    shared: &Shared,
+    merge: &mut Merge,
+) -> PyResult<Portion<'py>> {
     let mut values = Vec::new();
     let mut size = 0;
     while merge.is_open {
@@ -291,7 +309,11 @@ fn next_portion<'py>(py: Python<'py>, merge: &mut Merge) -> PyResult<Portion<'py
             size += length;
             position = end;
         }
-        step(py, merge)?;
+        merge.position = position;
+        if let Err(trouble) = merge.step() {
+            *shared.unread() = Some(trouble);
+            break;
+        }
     }
     Ok(Portion {
         values,

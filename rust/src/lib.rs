@@ -5,6 +5,8 @@ mod cursor;
 mod emit;
 mod emitter;
 mod fingerprint;
+#[cfg(test)]
+mod fuzz;
 mod group_merge;
 mod group_reduce;
 mod group_values;
@@ -14,6 +16,7 @@ mod map_buffer;
 mod merge;
 mod object;
 mod output;
+mod owner;
 mod process;
 mod quick;
 mod ranges;

@@ -26,6 +26,7 @@ const TRIAL_KEYS: usize = 1 << 13;
 const TRIAL_HITS: u32 = 32;
 const WINDOW: u32 = 4096; // misses between looks at whether the table pays
 const BYTES_MAX: usize = 1 << 30; // offsets have 31 bits
+const LIST_BYTES_MAX: usize = 1 << 31; // where offsets end: reached if spills fail, and who emits goes on
 const SPARE_BYTES: usize = 32; // two lengths, and the bytes that `push` writes beyond the end
 pub const MANY: u32 = 1 << 31; // of a combined entry: it stands for two records or more
 
@@ -335,7 +336,12 @@ fn reserve(target: &mut Vec<u8>, length: usize) -> Result<(), Trouble> {
 #[cold]
 #[inline(never)]
 fn grow(target: &mut Vec<u8>, length: usize) -> Result<(), Trouble> {
-    Ok(target.try_reserve(length.max(1 << 12))?)
+    let room = LIST_BYTES_MAX - target.len();
+    if length > room {
+        return Err(Trouble::Memory);
+    }
+    let more = length.max(target.len()).max(1 << 12).min(room);
+    Ok(target.try_reserve_exact(more)?)
 }
 
 /// Append the low `length` bytes, at most 16, with one store; `reserve` made room.
@@ -347,5 +353,22 @@ fn push(target: &mut Vec<u8>, data: u128, length: usize) {
         let end = target.as_mut_ptr().add(target.len());
         ptr::write_unaligned(end.cast::<u128>(), data.to_le());
         target.set_len(target.len() + length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_ends_where_its_offsets_do() {
+        let mut list = Vec::new();
+        assert!(grow(&mut list, LIST_BYTES_MAX + 1).is_err());
+        assert!(grow(&mut list, 1).is_ok());
+        list.resize(list.capacity(), 0);
+        let size = list.len();
+        assert!(grow(&mut list, LIST_BYTES_MAX - size + 1).is_err());
+        assert!(grow(&mut list, 1).is_ok());
+        assert!(list.capacity() >= 2 * size);
     }
 }

@@ -197,7 +197,15 @@ class GroupMerge:
         """Return itself."""
 
     def __next__(self) -> tuple[Any, Any]:
-        """Return the next group; the values of the last one can no longer be read."""
+        """Return the next group; the values of the last one can no longer be read.
+
+        Raises:
+            CorruptDataError: a run is not what was written.
+            Exception: what reading values of the last group raised, if somebody hid that.
+        """
+
+    def close(self) -> None:
+        """Let go of an error that somebody hid."""
 
     @property
     def read(self) -> tuple[int, int, int]:

@@ -15,9 +15,11 @@ export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 export UV_SYSTEM_CERTS := true
 
 bin := .venv/bin
-rust_sources := rust/Cargo.toml $(wildcard rust/build.rs rust/src/*.rs rust/src/*/*.rs)
+dist := dist
+MINUTES := 10
+rust_sources := $(wildcard .cargo/* rust/Cargo.toml rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test bench bench-quick clean
+.PHONY: help setup demo check test fuzz wheel bench bench-quick clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -73,6 +75,20 @@ test: setup ## All tests, of Rust and of Python
 	$(bin)/pytest -n 2 tests/unit tests/property --cov
 	$(bin)/pytest -n 2 --ignore=tests/unit --ignore=tests/property
 
+fuzz: setup ## Mutated runs, keys and values for MINUTES=10, with overflow checks
+	@read -r folder < <($(bin)/python -c 'import sysconfig as s; print(s.get_config_var("LIBDIR"))')
+	export LD_LIBRARY_PATH="$$folder" PYMR_FUZZ_MINUTES="$(MINUTES)" PYMR_FUZZ_SEED="$${SEED:-$$RANDOM}"
+	cargo build --quiet --profile fuzz --features pyo3/extension-module --manifest-path rust/Cargo.toml
+	cp rust/target/fuzz/lib_native.so rust/target/fuzz/_native.abi3.so
+	cargo test --quiet --profile fuzz --no-run --manifest-path rust/Cargo.toml
+	$(bin)/python tests/fuzz_codecs.py --minutes "$$PYMR_FUZZ_MINUTES" --seed "$$PYMR_FUZZ_SEED" \
+	    --native rust/target/fuzz/_native.abi3.so &
+	cargo test --quiet --profile fuzz --manifest-path rust/Cargo.toml fuzz -- --nocapture
+	wait $$!
+
+wheel: setup ## Build the wheel for every CPython from 3.11 on, in dist
+	@env -u RUSTC_WRAPPER $(bin)/maturin build --release --out '$(dist)' # .cargo/ has a wrapper of its own
+
 bench: setup ## All measures beside other tools, installed into .bench; takes an hour or more
 	@$(bin)/python benchmarks/run.py --full
 
@@ -80,4 +96,4 @@ bench-quick: setup ## The measures that change first, on small inputs: two minut
 	@$(bin)/python benchmarks/run.py --no-peers word_count emit group_sum start_up
 
 clean: ## Remove what the other targets made
-	@rm -rf .bench .venv rust/target pymr-out src/pymr/_native.*.so
+	@rm -rf .bench .venv dist rust/target pymr-out src/pymr/_native.*.so

@@ -5,7 +5,7 @@
 //! runs under it. (The store of a run may be Python, and a signal handler may emit from there: the
 //! thread that has the lock is refused, others wait.)
 use crate::keys;
-use crate::quick::Quick;
+use crate::quick;
 use crate::run_writer::RunWriter;
 use crate::trouble::Trouble;
 use crate::value_encode;
@@ -70,8 +70,8 @@ impl CombinerOutput {
         // SAFETY: it is an object, and `Bound` holds the GIL.
         let is_quick = is_own
             && unsafe {
-                let mut quick = Quick::new(&mut state.values, self.value_bytes_max);
-                quick.value(value.as_ptr()).is_some()
+                let sizes_max = (self.value_bytes_max, 0);
+                quick::append(&mut state.values, Some(value.as_ptr()), None, sizes_max).is_some()
             };
         if is_quick {
             return state.added(py);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 const LZ4_RATIO_MAX: usize = 255; // no lz4 block grows more
+const READ_BYTES_MAX: usize = 4 << 20; // at once; more is doubled, as it turns out to be there
 
 /// The bytes of a run: a local file, or whatever `read_at(offset, length)` reads.
 pub struct Source {
@@ -41,19 +42,20 @@ impl Source {
         })
     }
 
-    /// Read `data.len()` bytes.
+    /// Append `length` bytes at `offset` to `out`, which grows as they are found to be there.
     fn read(
         &self,
         file: Option<&File>,
-        data: &mut [u8],
+        out: &mut Vec<u8>,
         offset: u64,
+        length: usize,
         attached: bool,
     ) -> Result<(), Trouble> {
         if let Some(file) = file {
             let read = if attached {
-                Python::attach(|py| py.detach(|| file.read_exact_at(data, offset)))
+                Python::attach(|py| py.detach(|| read_file(file, out, offset, length)))
             } else {
-                file.read_exact_at(data, offset)
+                read_file(file, out, offset, length)
             };
             let Err(error) = read else { return Ok(()) };
             if error.kind() != io::ErrorKind::UnexpectedEof
@@ -63,16 +65,18 @@ impl Source {
             }
         }
         let Some(read_at) = &self.read_at else {
-            return Err(self.short(offset, 0, data.len()));
+            return Err(self.short(offset, 0, length));
         };
         Python::attach(|py| {
-            let found = read_at.call1(py, (offset, data.len()))?;
+            let found = read_at.call1(py, (offset, length))?;
             let found = found.bind(py).cast::<PyBytes>().map_err(PyErr::from)?;
             let found = found.as_bytes();
-            if found.len() != data.len() {
-                return Err(self.short(offset, found.len(), data.len()));
+            if found.len() != length {
+                return Err(self.short(offset, found.len(), length));
             }
-            data.copy_from_slice(found);
+            out.clear();
+            out.try_reserve(length)?;
+            out.extend_from_slice(found);
             Ok(())
         })
     }
@@ -170,10 +174,11 @@ impl Cursor {
             }
             self.load()?;
         }
-        match self.parse() {
-            Some(()) => Ok(()),
-            None => Err(self.corrupt()),
+        if self.parse().is_none() {
+            (self.key, self.values) = ((0, 0), (0, 0)); // Whoever asks again gets the error again.
+            return Err(self.corrupt());
         }
+        Ok(())
     }
 
     /// The error of an entry that cannot be, although its block is what was written.
@@ -193,15 +198,21 @@ impl Cursor {
         self.key = (at, key_end);
         self.prefix = prefix(data, at, key_end);
         at = key_end;
-        self.count = bytes::varint(data, &mut at)? as u64;
+        let count = bytes::varint(data, &mut at)?;
         let length = bytes::varint(data, &mut at)?;
         let end = at.checked_add(length).filter(|&end| end <= data.len())?;
+        if count == 0 || count > length {
+            return None; // a value has a byte at least
+        }
+        self.count = count as u64;
         self.values = (at, end);
-        self.position = end;
         if let Some((sum, hasher)) = &mut self.sums {
             let (key, values) = (&data[self.key.0..self.key.1], &data[at..end]);
-            return (hasher.add(sum, key, values)? == self.count).then_some(());
+            if hasher.add(sum, key, values)? != self.count {
+                return None;
+            }
         }
+        self.position = end;
         Some(())
     }
 
@@ -209,50 +220,74 @@ impl Cursor {
     #[inline(never)]
     fn load(&mut self) -> Result<(), Trouble> {
         let block = self.blocks[self.next];
-        let end = block.offset + u64::from(block.size);
-        if self.next == 0 || end > self.ahead_at + self.ahead.len() as u64 {
-            self.read_ahead(block)?;
-        }
-        let start = (block.offset - self.ahead_at) as usize;
+        let start = match self.place_ahead(block) {
+            Some(start) => start,
+            None => {
+                self.read_ahead(block)?;
+                0
+            }
+        };
         let data = &self.ahead[start..start + block.size as usize];
         if xxh3_64(data) != block.checksum {
             let problem = "the checksum of a block differs".to_owned();
             return Err(self.source.corrupt(block.offset, problem));
         }
-        self.next += 1;
-        self.position = 0;
         self.raw.clear();
+        self.position = 0;
+        (self.key, self.values) = ((0, 0), (0, 0));
         if block.codec != LZ4 {
             self.raw.try_reserve(data.len())?;
             self.raw.extend_from_slice(data);
-            return Ok(());
-        }
-        unpack(data, &mut self.raw)?.ok_or_else(|| {
+        } else if unpack(data, &mut self.raw)?.is_none() {
             let problem = "a block cannot be decompressed".to_owned();
-            self.source.corrupt(block.offset, problem)
-        })
+            return Err(self.source.corrupt(block.offset, problem));
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Where a block begins in what was read ahead, if it is there.
+    fn place_ahead(&self, block: Block) -> Option<usize> {
+        let start = usize::try_from(block.offset.checked_sub(self.ahead_at)?).ok()?;
+        let end = start.checked_add(block.size as usize)?;
+        (end <= self.ahead.len()).then_some(start)
     }
 
     /// Read the block at `next`, and those behind it that fit.
     fn read_ahead(&mut self, block: Block) -> Result<(), Trouble> {
         let mut size = block.size as usize;
         for more in &self.blocks[self.next + 1..] {
-            if size + more.size as usize > self.ahead_bytes {
+            let follows = block.offset.checked_add(size as u64) == Some(more.offset);
+            if !follows || size + more.size as usize > self.ahead_bytes {
                 break;
             }
             size += more.size as usize;
         }
         self.ahead.clear();
-        self.ahead.try_reserve(size)?;
-        self.ahead.resize(size, 0);
         self.ahead_at = block.offset;
-        let (file, offset) = (self.file.as_ref(), block.offset);
+        let file = self.file.as_ref();
+        let out = &mut self.ahead;
         self.source
-            .read(file, &mut self.ahead, offset, self.attached)
+            .read(file, out, block.offset, size, self.attached)
     }
 }
 
-/// Decompress a block to `raw`, which is empty; Ok(None) if it is no such block.
+/// Append `length` bytes of `file`. A length that is no length costs no memory: it is asked for
+/// as far as there are bytes.
+fn read_file(file: &File, out: &mut Vec<u8>, offset: u64, length: usize) -> io::Result<()> {
+    out.clear();
+    while out.len() < length {
+        let (start, at) = (out.len(), offset.checked_add(out.len() as u64));
+        let part = (length - start).min(READ_BYTES_MAX.max(start));
+        out.try_reserve(part)?;
+        out.resize(start + part, 0);
+        let at = at.ok_or(io::ErrorKind::UnexpectedEof)?;
+        file.read_exact_at(&mut out[start..], at)?;
+    }
+    Ok(())
+}
+
+/// Decompress a block to `raw`, which is empty, and stays so with Ok(None): it is no such block.
 pub fn unpack(data: &[u8], raw: &mut Vec<u8>) -> Result<Option<()>, Trouble> {
     let Some((head, packed)) = data.split_first_chunk::<4>() else {
         return Ok(None);
@@ -263,8 +298,13 @@ pub fn unpack(data: &[u8], raw: &mut Vec<u8>) -> Result<Option<()>, Trouble> {
     }
     raw.try_reserve(size)?;
     raw.resize(size, 0);
-    let written = lz4_flex::block::decompress_into(packed, raw);
-    Ok(written.is_ok_and(|written| written == size).then_some(()))
+    match lz4_flex::block::decompress_into(packed, raw) {
+        Ok(written) if written == size => Ok(Some(())),
+        _ => {
+            raw.clear();
+            Ok(None)
+        }
+    }
 }
 
 #[inline]

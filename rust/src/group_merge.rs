@@ -65,6 +65,7 @@ impl GroupMerge {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let mut merge = self.shared.enter()?;
+        self.shared.check_read(py)?; // The reducer has hidden it: a result without them is none.
         if !self.next_group(py, &mut merge)? {
             drop(merge);
             self.at_end.call0(py)?;
@@ -124,6 +125,12 @@ impl GroupMerge {
                 }
             }
         }
+    }
+
+    /// Forget why values could not be read: what Python raised holds frames, and these us.
+    fn close(&self) {
+        let hidden = self.shared.unread().take();
+        drop(hidden); // may run code of the user, and does so out of the lock
     }
 
     /// What was read of counted runs: records, bytes, fingerprint.

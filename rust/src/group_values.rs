@@ -42,7 +42,8 @@ pub trait OpenGroup: Send {
 
 /// What the values of groups refer to; not the merge's object, or they would keep each other alive.
 pub struct Shared<G: ?Sized> {
-    pub group: AtomicU64, // the number of the open group
+    pub group: AtomicU64,           // the number of the open group
+    unread: Mutex<Option<Trouble>>, // why values of the open group could not be read
     groups: Mutex<G>,
 }
 
@@ -50,6 +51,7 @@ impl<G> Shared<G> {
     pub fn new(groups: G) -> Self {
         Shared {
             group: AtomicU64::new(0),
+            unread: Mutex::new(None),
             groups: Mutex::new(groups),
         }
     }
@@ -70,6 +72,16 @@ impl<G: ?Sized> Shared<G> {
 
     fn number(&self) -> u64 {
         self.group.load(Ordering::Relaxed)
+    }
+
+    pub fn unread(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fail if values of the group could not be read, now and whenever it is asked.
+    pub fn check_read(&self, py: Python<'_>) -> PyResult<()> {
+        let again = self.unread().as_ref().map(|trouble| trouble.again(py));
+        again.map_or(Ok(()), |trouble| Err(trouble.into_py(py)))
     }
 }
 
@@ -238,12 +250,13 @@ impl Portions {
         if self.shared.number() != self.group {
             return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
         }
-        let portion = next_portion(py, &mut *group)?;
-        match portion.failed {
-            Some(error) if portion.values.is_empty() => Err(error),
-            _ if portion.values.is_empty() => Ok(None),
-            _ => Ok(Some(PyList::new(py, portion.values)?)),
+        self.shared.check_read(py)?;
+        let portion = next_portion(py, &self.shared, &mut *group)?;
+        if !portion.values.is_empty() {
+            return Ok(Some(PyList::new(py, portion.values)?));
         }
+        self.shared.check_read(py)?;
+        portion.failed.map_or(Ok(None), Err)
     }
 }
 
@@ -279,7 +292,7 @@ fn many<'py, G: OpenGroup + 'static>(
     group: &mut G,
     first: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Items<'py>> {
-    let mut portion = next_portion(py, group)?;
+    let mut portion = next_portion(py, shared, group)?;
     portion.values.splice(..0, first);
     let tuple = PyTuple::new(py, portion.values)?;
     let iterator = if group.is_open() {
@@ -297,9 +310,11 @@ fn many<'py, G: OpenGroup + 'static>(
     Ok(Items::Many(iterator))
 }
 
-/// Decode some more values of the group; at one that fails, the group stays where it is.
+/// Decode some more values of the group; at one that fails, the group stays where it is. Where
+/// they cannot be read on, what was decoded before is given first, and `unread` says why.
 fn next_portion<'py, G: OpenGroup + ?Sized>(
     py: Python<'py>,
+    shared: &Shared<G>,
     group: &mut G,
 ) -> PyResult<Portion<'py>> {
     let mut values = Vec::new();
@@ -334,7 +349,11 @@ fn next_portion<'py, G: OpenGroup + ?Sized>(
             size += length;
             position = end;
         }
-        step(py, group)?;
+        group.set_position(position);
+        if let Err(trouble) = group.step() {
+            *shared.unread() = Some(trouble);
+            break;
+        }
     }
     Ok(Portion {
         values,

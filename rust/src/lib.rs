@@ -8,6 +8,8 @@ mod cursor;
 mod emit;
 mod emitter;
 mod fingerprint;
+#[cfg(test)]
+mod fuzz;
 mod group_merge;
 mod group_reduce;
 mod group_values;
@@ -18,6 +20,7 @@ mod merge;
 mod merged_groups;
 mod object;
 mod output;
+mod owner;
 mod process;
 mod quick;
 mod ranges;

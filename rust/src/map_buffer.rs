@@ -3,12 +3,13 @@
 //! It belongs to the thread that made it, and is closed to all while it spills, so the records
 //! behind it need no lock. Laws of this file, which `unsafe` rests on:
 //! - the records are borrowed only by the owner thread, and only while no code of the user can
-//!   run: pickling, normalizing and the partitioner are done with before;
-//! - while the GIL is released, or a combiner of the user runs, `owner` is `NOBODY`.
+//!   run: keys are encoded, and pickling, normalizing and the partitioner are done with before;
+//! - while the GIL is released, or a combiner of the user runs, nobody is the owner.
 use crate::combiner::{Combine, Combining};
 use crate::emit::{Last, key_of};
 use crate::keys;
-use crate::quick::Quick;
+use crate::owner::Owner;
+use crate::quick;
 use crate::ranges::Ranges;
 use crate::record_groups::{self, Combined};
 use crate::records::{BYTES_MAX, Records};
@@ -19,22 +20,19 @@ use crate::sort_word::PARTITIONS_MAX;
 use crate::table::Key;
 use crate::trouble::Trouble;
 use crate::value_encode;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const SCRATCH_BYTES_MAX: usize = 1 << 20; // kept from one record to the next
 const SHORT_BYTES: usize = 15; // no short key and no int of 64 bits is larger
-const NOBODY: usize = 0; // no thread has this ident
 
 /// Buffers records, and writes them as sorted runs.
 #[pyclass(frozen, subclass, module = "pymr._native")]
 pub struct RecordBuffer {
-    owner: AtomicUsize,
-    home: usize,         // the thread that made it
-    misused: AtomicBool, // another thread has emitted
+    owner: Owner,
     inner: UnsafeCell<Inner>,
     settings: Settings,
 }
@@ -114,9 +112,7 @@ impl RecordBuffer {
             boundaries.map(Ranges),
         );
         Ok(RecordBuffer {
-            owner: AtomicUsize::new(thread()),
-            home: thread(),
-            misused: AtomicBool::new(false),
+            owner: Owner::new(),
             inner: UnsafeCell::new(Inner {
                 records,
                 last: Last::default(),
@@ -188,17 +184,19 @@ impl RecordBuffer {
 
     /// Take no more records; it may be called twice.
     fn close(&self) {
-        if self.owner.load(Ordering::Relaxed) == thread() {
-            self.owner.store(NOBODY, Ordering::Release);
-        }
+        self.owner.close();
     }
 
     /// Raise if another thread has emitted: whoever hid its error would lose records.
     fn check(&self) -> PyResult<()> {
-        if self.misused.load(Ordering::Relaxed) {
-            return Err(other_thread());
-        }
-        Ok(())
+        self.owner.check_unshared()
+    }
+
+    /// A partitioner may be a closure of the worker file, whose module may keep its `ctx`.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let settings = &self.settings;
+        visit.call(&settings.partition_of)?;
+        visit.call(&settings.normalized)
     }
 }
 
@@ -211,45 +209,95 @@ impl RecordBuffer {
     #[inline(always)]
     pub unsafe fn emit_known(&self, key: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
         let settings = &self.settings;
-        if self.owner.load(Ordering::Relaxed) != thread() || !settings.is_plain {
+        if !self.owner.is_here() || !settings.is_plain {
             return false;
         }
         let value = settings.one.as_ref().map_or(value, pyo3::Py::as_ptr);
-        // SAFETY: we are the owner, and no code of the user runs: all types are exact.
+        // SAFETY: it is an object, as the caller says. The key comes first, while nothing is
+        // borrowed: see `take_quick`.
+        let Some(Key::Short(block)) = (unsafe { key_of(key) }) else {
+            return false;
+        };
+        // SAFETY: we are the owner, and no code of the user runs: the value is an exact int.
         let inner = unsafe { &mut *self.inner.get() };
-        // SAFETY: they are objects, as the caller says.
-        unsafe {
-            if !inner.last.take(value) {
-                return false;
-            }
-            let Some(Key::Short(block)) = key_of(key) else {
-                return false;
-            };
-            let (value, encoded) = (inner.last.value, inner.last.encoded);
-            inner.records.add_known(block, value, encoded)
+        // SAFETY: it is an object, as the caller says.
+        if !unsafe { inner.last.take(value) } {
+            return false;
         }
+        let (value, encoded) = (inner.last.value, inner.last.encoded);
+        inner.records.add_known(block, value, encoded)
     }
 
     /// Take one record; true if the buffer is full now.
     #[inline]
     fn take(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        if self.owner.load(Ordering::Relaxed) != thread() {
-            return Err(self.misuse());
-        }
+        self.owner.check()?;
         let (py, settings) = (key.py(), &self.settings);
         let value = settings.one.as_ref().map_or(value, |one| one.bind(py));
         if settings.is_plain {
-            // SAFETY: we are the owner, and no code of the user runs: all types are exact. They
-            // are objects, and `Bound` holds the GIL.
-            let taken = unsafe {
-                let inner = &mut *self.inner.get();
-                inner.take_quick(key.as_ptr(), value.as_ptr(), settings)
-            };
+            // SAFETY: we are the owner; they are objects, and `Bound` holds the GIL.
+            let taken = unsafe { self.take_quick(key.as_ptr(), value.as_ptr()) };
             if let Some(full) = taken.map_err(|trouble| trouble.into_py(py))? {
                 return Ok(full);
             }
         }
         self.emit_any(key, value)
+    }
+
+    /// Take a record of exact types; None if it is not one. Returns whether the buffer is full.
+    ///
+    /// Nothing is borrowed while texts are encoded: the error of a lone surrogate, although it is
+    /// dropped, may run the garbage collector, and that a finalizer which emits.
+    ///
+    /// # Safety
+    /// `key` and `value` are objects; the GIL is held, by the owner.
+    #[inline]
+    unsafe fn take_quick(
+        &self,
+        key: *mut ffi::PyObject,
+        value: *mut ffi::PyObject,
+    ) -> Result<Option<bool>, Trouble> {
+        let settings = &self.settings;
+        // SAFETY: it is an object, as the caller says.
+        let plain_key = unsafe { key_of(key) };
+        // SAFETY: we are the owner, and no code of the user runs until the scratch space is out.
+        let inner = unsafe { &mut *self.inner.get() };
+        // SAFETY: it is an object, as the caller says; an int runs no code when it is freed.
+        let int =
+            unsafe { inner.last.take(value) }.then_some((inner.last.value, inner.last.encoded));
+        if let (Some(key), Some((value, encoded))) = (plain_key, int)
+            && key.len() <= settings.key_bytes_max
+        {
+            inner.records.add_int(key, value, encoded)?;
+            return Ok(Some(inner.records.is_full()));
+        }
+        let mut data = std::mem::take(&mut inner.scratch);
+        data.clear();
+        let (key, value) = (
+            plain_key.is_none().then_some(key),
+            int.is_none().then_some(value),
+        );
+        let sizes_max = (settings.value_bytes_max, settings.key_bytes_max);
+        // SAFETY: they are objects, as the caller says.
+        let value_size = unsafe { quick::append(&mut data, value, key, sizes_max) };
+        // SAFETY: we are the owner, and all is encoded.
+        let inner = unsafe { &mut *self.inner.get() };
+        let taken = value_size.map_or(Ok(None), |value_size| {
+            let (value, key) = data.split_at(value_size);
+            let key = plain_key.unwrap_or_else(|| Key::new(key[0], &key[1..]));
+            if key.len() > settings.key_bytes_max {
+                return Ok(None);
+            }
+            match int {
+                Some((value, encoded)) => inner.records.add_int(key, value, encoded)?,
+                None => inner.records.add(key, value, None)?,
+            }
+            Ok(Some(inner.records.is_full()))
+        });
+        if data.capacity() <= SCRATCH_BYTES_MAX {
+            inner.scratch = data;
+        }
+        taken
     }
 
     /// Any key and value: encoded first, which may run code of the user, which may emit.
@@ -284,9 +332,7 @@ impl RecordBuffer {
 
     /// Run `action` with what the owner may change; it runs no code of the user.
     fn enter<T>(&self, action: impl FnOnce(&mut Inner) -> PyResult<T>) -> PyResult<T> {
-        if self.owner.load(Ordering::Relaxed) != thread() {
-            return Err(self.misuse());
-        }
+        self.owner.check()?;
         // SAFETY: we are the owner, see the laws above.
         action(unsafe { &mut *self.inner.get() })
     }
@@ -298,9 +344,7 @@ impl RecordBuffer {
         write: impl FnOnce(&Settings, &mut Records, Combining<'_>) -> Result<(T, Combined), Trouble>
         + Send,
     ) -> PyResult<T> {
-        self.check()?;
-        self.enter(|_| Ok(()))?;
-        let reopened = Reopened(&self.owner, self.owner.swap(NOBODY, Ordering::AcqRel));
+        let reopened = self.owner.leave()?;
         // SAFETY: nobody owns the buffer until `reopened` is dropped.
         let inner = unsafe { &mut *self.inner.get() };
         let (records, settings) = (&mut inner.records, &self.settings);
@@ -315,95 +359,4 @@ impl RecordBuffer {
         drop(reopened);
         Ok(result)
     }
-
-    #[cold]
-    fn misuse(&self) -> PyErr {
-        if thread() != self.home {
-            self.misused.store(true, Ordering::Relaxed);
-        }
-        if self.owner.load(Ordering::Relaxed) == NOBODY {
-            return PyRuntimeError::new_err(
-                "emit was called while the buffer combines, spills or is finished, expected calls \
-                 from the mapper only",
-            );
-        }
-        other_thread()
-    }
-}
-
-fn other_thread() -> PyErr {
-    PyRuntimeError::new_err(
-        "emit was called by another thread than the one that runs the mapper, expected all calls \
-         from that one",
-    )
-}
-
-impl Inner {
-    /// Take a record of exact types; None if it is not one. Returns whether the buffer is full.
-    ///
-    /// # Safety
-    /// `key` and `value` are objects; the GIL is held.
-    #[inline]
-    unsafe fn take_quick(
-        &mut self,
-        key: *mut ffi::PyObject,
-        value: *mut ffi::PyObject,
-        settings: &Settings,
-    ) -> Result<Option<bool>, Trouble> {
-        let data = &mut self.scratch;
-        data.clear();
-        // SAFETY: as the caller says.
-        unsafe {
-            let is_int = self.last.take(value);
-            if !is_int
-                && Quick::new(data, settings.value_bytes_max)
-                    .value(value)
-                    .is_none()
-            {
-                return Ok(None);
-            }
-            let value_size = data.len();
-            let key = match key_of(key) {
-                Some(key) => key,
-                None => {
-                    let mut quick = Quick::new(data, settings.key_bytes_max);
-                    if quick.tuple_key(key).is_none() {
-                        return Ok(None);
-                    }
-                    Key::new(data[value_size], &data[value_size + 1..])
-                }
-            };
-            if key.len() > settings.key_bytes_max {
-                return Ok(None);
-            }
-            if is_int {
-                self.records
-                    .add_int(key, self.last.value, self.last.encoded)?;
-            } else {
-                self.records.add(key, &data[..value_size], None)?;
-            }
-        }
-        if self.scratch.capacity() > SCRATCH_BYTES_MAX {
-            self.scratch = Vec::new();
-        }
-        Ok(Some(self.records.is_full()))
-    }
-}
-
-/// Gives the buffer back to its owner, whatever happened.
-struct Reopened<'a>(&'a AtomicUsize, usize);
-
-impl Drop for Reopened<'_> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.0.store(self.1, Ordering::Release); // else records may be missing
-        }
-    }
-}
-
-/// The ident of the current thread, as `threading.get_ident` has it.
-#[inline(always)]
-fn thread() -> usize {
-    // SAFETY: it has no conditions.
-    unsafe { libc::pthread_self() as usize }
 }

@@ -1,7 +1,9 @@
 //! Encodes the keys and values that come most often, by bare calls of Python's C functions.
 //!
 //! Only exact types are taken, so no code of the user runs; whatever is out of the ordinary is left
-//! to `keys` and `value_encode`, whose bytes these are: `None`, and nothing was done.
+//! to `keys` and `value_encode`, whose bytes these are: `None`, and nothing was done. (The error of
+//! a lone surrogate, although it is dropped, may run the garbage collector, and that a finalizer:
+//! it is `None`, and no object is looked at afterwards.)
 use crate::bytes::{self, int_bytes, put_varint};
 use crate::keys;
 use crate::object::{bytes_of, raw_i64_of, utf8_of};
@@ -10,15 +12,40 @@ use pyo3::ffi;
 const DEPTH_MAX: usize = 4; // containers within containers
 const VARINT_BYTES_MAX: usize = 10;
 
+/// Append the value and then the key, what of them is given and of at most these sizes; return the
+/// size of the value.
+///
+/// # Safety
+/// They are objects; the GIL is held.
+#[inline]
+pub unsafe fn append(
+    out: &mut Vec<u8>,
+    value: Option<*mut ffi::PyObject>,
+    key: Option<*mut ffi::PyObject>,
+    sizes_max: (usize, usize),
+) -> Option<usize> {
+    // SAFETY: as the caller says.
+    unsafe {
+        if let Some(value) = value {
+            Quick::new(out, sizes_max.0).value(value)?;
+        }
+        let value_size = out.len();
+        if let Some(key) = key {
+            Quick::new(out, sizes_max.1).tuple_key(key)?;
+        }
+        Some(value_size)
+    }
+}
+
 /// Appends one key or value to `out`, of at most `size_max` bytes.
-pub struct Quick<'a> {
+struct Quick<'a> {
     out: &'a mut Vec<u8>,
     end: usize,
     is_shared: bool, // a list or dict has come: if another does, they may be the same
 }
 
 impl<'a> Quick<'a> {
-    pub fn new(out: &'a mut Vec<u8>, size_max: usize) -> Self {
+    fn new(out: &'a mut Vec<u8>, size_max: usize) -> Self {
         Quick {
             end: out.len().saturating_add(size_max),
             out,
@@ -31,7 +58,7 @@ impl<'a> Quick<'a> {
     /// # Safety
     /// `object` is one; the GIL is held.
     #[inline]
-    pub unsafe fn value(&mut self, object: *mut ffi::PyObject) -> Option<()> {
+    unsafe fn value(&mut self, object: *mut ffi::PyObject) -> Option<()> {
         let start = self.out.len();
         // SAFETY: as the caller says.
         let done = unsafe { self.put_value(object, 0) };
@@ -46,7 +73,7 @@ impl<'a> Quick<'a> {
     /// # Safety
     /// `object` is one; the GIL is held.
     #[inline]
-    pub unsafe fn tuple_key(&mut self, object: *mut ffi::PyObject) -> Option<()> {
+    unsafe fn tuple_key(&mut self, object: *mut ffi::PyObject) -> Option<()> {
         let start = self.out.len();
         // SAFETY: as the caller says; the type is checked first.
         let done = unsafe {
@@ -122,8 +149,8 @@ impl<'a> Quick<'a> {
     unsafe fn put_container(&mut self, object: *mut ffi::PyObject, depth: usize) -> Option<()> {
         let start = self.out.len();
         self.put(&[0; 5])?;
-        // SAFETY: types are checked first; nothing runs that could change a list or dict, and what
-        // is borrowed from them is used at once.
+        // SAFETY: types are checked first; nothing runs that could change a list or dict before
+        // the last look at it, and what is borrowed from them is used at once.
         let tag = unsafe {
             if ffi::PyTuple_CheckExact(object) != 0 {
                 for index in 0..ffi::PyTuple_Size(object) {

@@ -193,7 +193,7 @@ impl RunWriter {
         let stored: &[u8] = if packed { &data } else { &block };
         self.blocks.push(Block {
             offset: self.size,
-            size: stored.len() as u32,
+            size: stored.len() as u32, // a record has at most 1 GiB (`shuffle/engine.py`)
             codec,
             checksum: xxh3_64(stored),
         });

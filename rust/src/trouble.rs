@@ -25,6 +25,35 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// The same trouble once more: an exception of its own, unless Python raised it.
+    pub fn again(&self, py: Python<'_>) -> Self {
+        match self {
+            Trouble::Raised(error) => Trouble::Raised(error.clone_ref(py)),
+            Trouble::Memory => Trouble::Memory,
+            Trouble::Corrupt {
+                name,
+                offset,
+                problem,
+            } => Trouble::Corrupt {
+                name: name.clone(),
+                offset: *offset,
+                problem: problem.clone(),
+            },
+            Trouble::Spill {
+                action,
+                folder,
+                error,
+            } => Trouble::Spill {
+                action,
+                folder: folder.clone(),
+                error: match error.raw_os_error() {
+                    Some(code) => io::Error::from_raw_os_error(code),
+                    None => error.kind().into(),
+                },
+            },
+        }
+    }
+
     /// Return the exception.
     pub fn into_py(self, py: Python<'_>) -> PyErr {
         match self {

@@ -19,6 +19,7 @@ A worker file needs nothing but this façade:
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from pymr.api import (
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     from pymr import errors
     from pymr.runner.library import run
     from pymr.runner.result import Result
+
+if "t" in sys.abiflags:  # The build tells: setting PYTHON_GIL does not make it another.
+    raise ImportError(
+        f"PyMR needs a Python with the GIL, `{sys.executable}` is a free-threaded build;"
+        " choose another, such as python3.13 in place of python3.13t"
+    )
 
 __version__ = "0.1.0"
 

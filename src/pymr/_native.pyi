@@ -238,7 +238,15 @@ class GroupMerge:
         """Return itself."""
 
     def __next__(self) -> tuple[Any, Any]:
-        """Return the next group; the values of the last one can no longer be read."""
+        """Return the next group; the values of the last one can no longer be read.
+
+        Raises:
+            CorruptDataError: a run is not what was written.
+            Exception: what reading values of the last group raised, if somebody hid that.
+        """
+
+    def close(self) -> None:
+        """Let go of an error that somebody hid."""
 
     @property
     def read(self) -> tuple[int, int, int]:
@@ -297,6 +305,8 @@ class RowWriter:
     def finish(self) -> tuple[int, list[str], list[str]]:
         """Write what is left; return the number of rows and the types of the plain cells.
 
+        No row is taken afterwards.
+
         Raises:
-            RuntimeError: another thread is still emitting.
+            RuntimeError: another thread is still emitting, or it was called before.
         """

@@ -42,6 +42,31 @@ def test_emits_of_another_thread_fail_the_job_even_if_their_error_is_hidden(cli)
     outcome.refused(1, "emit was called by another thread")
 
 
+THREADS = (
+    "from concurrent.futures import ThreadPoolExecutor\n"
+    "with ThreadPoolExecutor(4) as pool:\n"
+    "    for number in range(200):\n"
+    "        pool.submit(ctx.emit, (line, number), 'x' * 2000)\n"
+)
+
+
+@pytest.mark.parametrize("place", ["mapper", "reducer"])
+def test_threads_that_emit_rows_of_output_lose_none_and_mix_none(place, cli):
+    """Nothing is shuffled any more, so only the order of rows is that of the calls."""
+    if place == "mapper":
+        written = worker(THREADS, job="reducer=None")
+    else:
+        body = "".join(f"    {text}\n" for text in THREADS.splitlines())
+        head = f"\ndef reducer(ctx, line, values):\n{body}\n"
+        written = worker("ctx.emit(line, 1)\n", job="reducer=reducer", head=head)
+
+    outcome = cli.start("--input=in.txt", worker=written)
+
+    keys = [f'["{line}",{number}]' for line in range(1, 6) for number in range(200)]
+    assert sorted(outcome.succeeded()) == sorted(f"{key}\t{'x' * 2000}" for key in keys)
+    assert cli.run("verify", "out").code == 0
+
+
 @pytest.mark.parametrize("leave", ["return", "raise SystemExit", "ctx.emit(line, 1)"])
 def test_a_forked_child_that_comes_back_from_the_mapper_changes_nothing(leave, cli):
     """The child ends where the mapper returns; its parent's records are all there, once."""

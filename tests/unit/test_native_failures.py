@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import random
 import resource
 import weakref
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from memory_runs import MemoryObject, reader_of, records_of
 from pymr.core.spec import Limits
-from pymr.errors import ResourceError
+from pymr.errors import CorruptDataError, PymrError, ResourceError, StoreUnavailableError
 from pymr.shuffle.codec import decode_key, decode_value
 from pymr.shuffle.native_buffer import NativeMapBuffer
 from pymr.shuffle.native_merge import NativeReduceMerge
 
 
-def buffer(folder: Path, limits: Limits) -> NativeMapBuffer:
+def buffer(folder: Path, limits: Limits, **options: Any) -> NativeMapBuffer:
     """Return a buffer with one partition."""
-    return NativeMapBuffer(partitions=1, limits=limits, spill_folder=str(folder))
+    return NativeMapBuffer(partitions=1, limits=limits, spill_folder=str(folder), **options)
 
 
 def written(filled: NativeMapBuffer) -> bytes:
@@ -44,6 +49,99 @@ def test_a_merge_is_gone_with_its_last_user(tmp_path: Path) -> None:
     del merge
 
     assert gone() is None
+
+
+@pytest.mark.parametrize("error", [CorruptDataError, StoreUnavailableError])
+def test_a_merge_whose_error_was_hidden_is_gone_with_its_last_user(
+    error: type[PymrError], tmp_path: Path
+) -> None:
+    """It keeps the error, which holds the frames of the reducer, and these the values."""
+    dice = random.Random(1)
+    records = buffer(tmp_path, Limits())
+    for _ in range(40):
+        records.emit("a", dice.randbytes(100_000))  # all of them are more than is read ahead
+    data = bytearray(written(records))
+    reader = reader_of(bytes(data))
+    last = reader.footer.index[0].blocks[-1].offset
+    data[last] ^= 1
+
+    def read_at(offset: int, length: int) -> bytes:
+        if error is StoreUnavailableError and offset + length > last:
+            raise error("no answer")
+        return bytes(data[offset : offset + length])
+
+    reader.read_at = read_at
+    merge = NativeReduceMerge(
+        [reader], 0, limits=Limits(), spill_folder=str(tmp_path), combine=None
+    )
+
+    def reduce(values: Any) -> None:
+        with pytest.raises(error):
+            list(values)
+
+    _, values = next(iter(merge))
+    reduce(values)
+    gone = weakref.ref(read_at)
+    merge.discard()
+    del merge, values, reader, read_at
+
+    assert gone() is None
+
+
+def test_a_buffer_that_its_partitioner_knows_is_collected(tmp_path: Path) -> None:
+    """A worker file may keep its `ctx`, and so the buffer, where its functions are."""
+
+    def partitioner(_key: object, _partitions: int) -> int:
+        return 0
+
+    records = buffer(tmp_path, Limits(), partitioner=partitioner)
+    partitioner.known = records  # type: ignore[attr-defined]
+    records.emit("k", 1)
+    gone = weakref.ref(records)
+
+    del records, partitioner
+    gc.collect()
+
+    assert gone() is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("\ud800", 1), (("z", "\ud800"), 1), ("z", ["\ud800"]), ("z", {"\ud800": 1})]
+)
+def test_what_the_collector_emits_between_texts_without_utf_8_is_there_too(
+    key: Any, value: Any, tmp_path: Path
+) -> None:
+    """Making the error of a lone surrogate may run it, in the middle of a call of `emit`."""
+    records = buffer(tmp_path, Limits())
+    late = 0
+
+    class Late:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            nonlocal late
+            late += 1
+            records.emit(("late", 0.5), {"late": [late]})
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(100):
+            Late()
+            records.emit(key, value)
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+
+    rows = [
+        (decode_key(key), decode_value(value)) for _, key, value in records_of(written(records))
+    ]
+
+    assert sorted(row[1]["late"] for row in rows if row[0] == ("late", 0.5)) == [
+        [number] for number in range(1, 101)
+    ]
+    assert [row for row in rows if row[0] != ("late", 0.5)] == [(key, value)] * 100
 
 
 def test_a_spill_that_fails_loses_no_record(tmp_path: Path) -> None:

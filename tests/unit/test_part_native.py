@@ -153,6 +153,23 @@ def test_finishing_while_a_block_is_written_is_an_error():
     ]
 
 
+def test_a_finished_part_takes_no_row_of_a_thread_that_lives_on():
+    """It would be missing in the part, or in its number of rows."""
+    blocks = []
+    writer = PartWriter(blocks.append, "tsv")
+    writer.emit("k", 1)
+    totals = writer.finish()
+
+    for value in ("v", ["not plain"], (1, 2), "v" * (300 << 10)):
+        with pytest.raises(RuntimeError, match="when the part was finished"):
+            writer.emit("late", value)
+    with pytest.raises(RuntimeError, match="when the part was finished"):
+        writer.finish()
+
+    assert b"".join(blocks) == b"k\t1\n"
+    assert totals.records == 1
+
+
 def test_a_column_of_more_types_of_tuples_than_are_kept_is_left_to_python():
     """The name of the column stays right."""
     cells = [(1,) * size + ("a",) * (8 - size) for size in range(9)]

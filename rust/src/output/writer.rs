@@ -27,8 +27,8 @@ struct RowSlot {
 }
 
 // SAFETY: the slots are used by methods of `RowWriter` alone, which hold a token of the GIL, each
-// time for one move in or out that runs no Python code. (A build without the GIL cannot load
-// this library: abi3.)
+// time for one move in or out that runs no Python code. (`build.rs` refuses a Python without the
+// GIL.)
 unsafe impl Sync for RowSlot {}
 
 type Columns = (u64, Vec<String>, Vec<String>);
@@ -75,14 +75,14 @@ impl RowWriter {
         Ok(pushed == Pushed::Row)
     }
 
-    /// Write what is left; return the number of rows and the types of the plain cells.
+    /// Write what is left; return the number of rows and the types of the plain cells. No row is
+    /// taken afterwards: it would be missing in the part, or in the number.
     fn finish(&self, py: Python<'_>) -> PyResult<Columns> {
         self.drain(py)?;
         let rows = self.take(py)?;
         let columns = (rows.records, rows.keys.names(), rows.values.names());
-        let is_left = self.slot.draining.get() || !rows.out.is_empty();
-        self.put(py, rows);
-        if is_left {
+        if self.slot.draining.get() || !rows.out.is_empty() {
+            self.put(py, rows);
             return Err(PyRuntimeError::new_err(
                 "rows were emitted while the part was finished: a thread still emits, expected \
                  that it was joined",
@@ -211,7 +211,10 @@ impl RowWriter {
 }
 
 fn in_use() -> PyErr {
-    PyRuntimeError::new_err("a native reduction is writing rows, expected no emit beside it")
+    PyRuntimeError::new_err(
+        "emit was called when the part was finished or taken, expected calls within the mapper or \
+         reducer only",
+    )
 }
 
 fn out_of_memory(error: &TryReserveError) -> PyErr {

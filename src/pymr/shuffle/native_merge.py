@@ -101,6 +101,8 @@ class NativeReduceMerge:
         """Remove the spills; the end of the iteration does so too."""
         _remove(self._spilled)
         self._runs = []
+        if self._groups is not None:
+            self._groups.close()
 
     def _merge(self, runs: Sequence[Run]) -> Run:
         run, moved = merge_to_spill(

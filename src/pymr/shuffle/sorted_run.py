@@ -230,7 +230,7 @@ def _entries_of(data: bytes) -> Iterator[Entry]:
         size, position = decode_varint(data, position)
         values = _values_of(data[position : position + size])
         position += size
-        if position > len(data) or len(values) != count:
+        if position > len(data) or len(values) != count or not values:
             raise CorruptDataError("an entry has other values than it says")
         yield key, values
 

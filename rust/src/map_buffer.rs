@@ -8,6 +8,7 @@
 use crate::combiner::{Combine, Combining};
 use crate::emit::{Last, key_of};
 use crate::keys;
+use crate::process::thread;
 use crate::quick::Quick;
 use crate::ranges::Ranges;
 use crate::record_groups::{self, Combined};
@@ -393,11 +394,4 @@ impl Drop for Reopened<'_> {
             self.0.store(self.1, Ordering::Release); // else records may be missing
         }
     }
-}
-
-/// The ident of the current thread, as `threading.get_ident` has it.
-#[inline(always)]
-fn thread() -> usize {
-    // SAFETY: it has no conditions.
-    unsafe { libc::pthread_self() as usize }
 }

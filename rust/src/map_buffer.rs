@@ -91,12 +91,6 @@ impl RecordBuffer {
                 "{partitions} partitions, expected 1 to {PARTITIONS_MAX}"
             )));
         }
-        if boundaries
-            .as_ref()
-            .is_some_and(|list| list.len() >= partitions)
-        {
-            return Err(PyValueError::new_err("as many boundaries as partitions"));
-        }
         if key_bytes_max.saturating_add(value_bytes_max) > BYTES_MAX {
             return Err(PyValueError::new_err(format!(
                 "a record may have {key_bytes_max} + {value_bytes_max} bytes, expected at most \
@@ -109,7 +103,7 @@ impl RecordBuffer {
             partitions as u32,
             spill_bytes_max,
             partition_seed,
-            boundaries.map(Ranges),
+            Ranges::of(boundaries, partitions)?,
         );
         Ok(RecordBuffer {
             owner: Owner::new(),

@@ -1,6 +1,7 @@
 //! The thread that a buffer belongs to, while it is open.
 //!
 //! Who is the owner may use what the buffer holds without a lock: nobody else is, until it closes.
+use crate::process::thread;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -91,11 +92,4 @@ fn other_thread() -> PyErr {
         "emit was called by another thread than the one that runs the mapper, expected all calls \
          from that one",
     )
-}
-
-/// The ident of the current thread, as `threading.get_ident` has it.
-#[inline(always)]
-fn thread() -> usize {
-    // SAFETY: it has no conditions.
-    unsafe { libc::pthread_self() as usize }
 }

@@ -1,4 +1,4 @@
-//! The tie between a task process and the process that started it.
+//! What the system knows of a task process: its threads, and the tie to what started it.
 
 /// Ask the system to kill this process when the thread that started it ends.
 ///
@@ -22,4 +22,11 @@ pub fn die_with_parent() -> bool {
 #[cfg(not(target_os = "linux"))]
 pub fn die_with_parent() -> bool {
     false
+}
+
+/// The ident of the current thread, as `threading.get_ident` has it.
+#[inline(always)]
+pub fn thread() -> usize {
+    // SAFETY: it has no conditions.
+    unsafe { libc::pthread_self() as usize }
 }

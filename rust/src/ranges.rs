@@ -1,9 +1,21 @@
 //! The partitions of a run with `--sort`: ranges of keys, so that the parts are in order, too.
+use pyo3::PyResult;
+use pyo3::exceptions::PyValueError;
 
 /// The first encoded key of each partition but the first, ascending.
-pub struct Ranges(pub Vec<Vec<u8>>);
+pub struct Ranges(Vec<Vec<u8>>);
 
 impl Ranges {
+    /// The ranges between `boundaries`, if there are any to speak of.
+    pub fn of(boundaries: Option<Vec<Vec<u8>>>, partitions: usize) -> PyResult<Option<Self>> {
+        match boundaries {
+            Some(list) if list.len() >= partitions => {
+                Err(PyValueError::new_err("as many boundaries as partitions"))
+            }
+            boundaries => Ok(boundaries.map(Ranges)),
+        }
+    }
+
     /// The partition of `key`, which is no less than a key of partition `from`.
     ///
     /// Records that are sorted by key need no partition before: it only ever goes up.

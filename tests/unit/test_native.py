@@ -96,13 +96,13 @@ def test_the_native_sum_refuses_what_is_no_bytes() -> None:
 
 
 @pytest.mark.parametrize("combine", [None, "sum"])
-@pytest.mark.parametrize("repeated", [0, 31, 32, 20_000])
+@pytest.mark.parametrize("repeated", [0, 31, 32])
 def test_keys_that_hardly_repeat_are_not_looked_up_and_come_out_the_same(
     repeated: int, combine: str | None, tmp_path: Path
 ) -> None:
     """The table is left alone after 8192 of them; what comes again later is grouped as ever."""
-    keys = [f"k{number}" for number in range(20_000)]
-    pairs = [(key, number) for number, key in enumerate([*keys[:repeated], *keys, *keys[::7]])]
+    keys = [f"k{number}" for number in range(9000)]
+    pairs = [(key, number) for number, key in enumerate([*keys[:repeated], *keys, *keys[::9]])]
     options: dict[str, Any] = {"combine": combine_for(combine) if combine else None}
 
     plain = shuffle([pairs], tmp_path / "plain", **options)

@@ -1,18 +1,21 @@
 //! Reads one partition of a sorted run, entry by entry, each byte checked before it is used.
 use crate::bytes;
 use crate::fingerprint::{Hasher, Sum};
-use crate::run_writer::{Block, LZ4};
+use crate::footer::{Block, Index, LZ4};
 use crate::trouble::Trouble;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::fs::File;
 use std::io;
+use std::mem;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 const LZ4_RATIO_MAX: usize = 255; // no lz4 block grows more
+const KEPT_BYTES_MAX: usize = 1 << 20; // of a block that was read, kept for the next one
 
 /// The bytes of a run: a local file, or whatever `read_at(offset, length)` reads.
 pub struct Source {
@@ -95,9 +98,10 @@ impl Source {
 pub struct Cursor {
     source: Arc<Source>,
     file: Option<File>,
-    blocks: Vec<Block>,
-    next: usize,
-    ahead: Vec<u8>, // blocks that were read, from `ahead_at` on
+    index: Arc<Index>,
+    blocks: Range<usize>, // in `index`: those of the partition that were not loaded
+    loaded: u64,          // where the last one that was lies
+    ahead: Vec<u8>,       // blocks that were read, from `ahead_at` on
     ahead_at: u64,
     ahead_bytes: usize, // at most read at once
     attached: bool,
@@ -116,7 +120,8 @@ impl Cursor {
     /// caller holds the GIL.
     pub fn open(
         source: Arc<Source>,
-        blocks: Vec<Block>,
+        index: Arc<Index>,
+        partition: usize,
         ahead_bytes: usize,
         counted: bool,
         attached: bool,
@@ -124,8 +129,9 @@ impl Cursor {
         let mut cursor = Cursor {
             file: source.open()?,
             source,
-            blocks,
-            next: 0,
+            blocks: index.range(partition),
+            index,
+            loaded: 0,
             ahead: Vec::new(),
             ahead_at: 0,
             ahead_bytes,
@@ -164,11 +170,11 @@ impl Cursor {
     #[inline]
     pub fn advance(&mut self) -> Result<(), Trouble> {
         while self.position == self.raw.len() {
-            if self.next == self.blocks.len() {
+            let Some(at) = self.blocks.next() else {
                 self.done = true;
                 return Ok(());
-            }
-            self.load()?;
+            };
+            self.load(at)?;
         }
         match self.parse() {
             Some(()) => Ok(()),
@@ -179,9 +185,8 @@ impl Cursor {
     /// The error of an entry that cannot be, although its block is what was written.
     #[cold]
     pub fn corrupt(&self) -> Trouble {
-        let block = self.blocks[self.next - 1];
         let problem = "an entry has other values than it says".to_owned();
-        self.source.corrupt(block.offset, problem)
+        self.source.corrupt(self.loaded, problem)
     }
 
     #[inline]
@@ -207,11 +212,11 @@ impl Cursor {
 
     #[cold]
     #[inline(never)]
-    fn load(&mut self) -> Result<(), Trouble> {
-        let block = self.blocks[self.next];
+    fn load(&mut self, at: usize) -> Result<(), Trouble> {
+        let block = self.index.block(at);
         let end = block.offset + u64::from(block.size);
-        if self.next == 0 || end > self.ahead_at + self.ahead.len() as u64 {
-            self.read_ahead(block)?;
+        if block.offset < self.ahead_at || end > self.ahead_at + self.ahead.len() as u64 {
+            self.read_ahead(at, block)?;
         }
         let start = (block.offset - self.ahead_at) as usize;
         let data = &self.ahead[start..start + block.size as usize];
@@ -219,29 +224,42 @@ impl Cursor {
             let problem = "the checksum of a block differs".to_owned();
             return Err(self.source.corrupt(block.offset, problem));
         }
-        self.next += 1;
+        self.loaded = block.offset;
         self.position = 0;
         self.raw.clear();
+        if self.raw.capacity() > KEPT_BYTES_MAX {
+            self.raw = Vec::new();
+        }
         if block.codec != LZ4 {
+            if data.len() == self.ahead.len() {
+                self.raw = mem::take(&mut self.ahead); // alone: it need not be there twice
+                return Ok(());
+            }
             self.raw.try_reserve(data.len())?;
             self.raw.extend_from_slice(data);
             return Ok(());
         }
-        unpack(data, &mut self.raw)?.ok_or_else(|| {
+        let unpacked = unpack(data, &mut self.raw)?;
+        if self.ahead.len() > KEPT_BYTES_MAX {
+            self.ahead = Vec::new();
+        }
+        unpacked.ok_or_else(|| {
             let problem = "a block cannot be decompressed".to_owned();
             self.source.corrupt(block.offset, problem)
         })
     }
 
-    /// Read the block at `next`, and those behind it that fit.
-    fn read_ahead(&mut self, block: Block) -> Result<(), Trouble> {
+    /// Read the block at `at`, and those behind it that fit.
+    fn read_ahead(&mut self, at: usize, block: Block) -> Result<(), Trouble> {
         let mut size = block.size as usize;
-        for more in &self.blocks[self.next + 1..] {
-            if size + more.size as usize > self.ahead_bytes {
+        for more in self.blocks.clone() {
+            let more = self.index.block(more).size as usize;
+            if size + more > self.ahead_bytes {
                 break;
             }
-            size += more.size as usize;
+            size += more;
         }
+        debug_assert_eq!(at + 1, self.blocks.start);
         self.ahead.clear();
         self.ahead.try_reserve(size)?;
         self.ahead.resize(size, 0);

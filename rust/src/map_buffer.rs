@@ -5,10 +5,11 @@
 //! - the records are borrowed only by the owner thread, and only while no code of the user can
 //!   run: pickling, normalizing and the partitioner are done with before;
 //! - while the GIL is released, or a combiner of the user runs, `owner` is `NOBODY`.
+mod take;
+
 use crate::combiner::{Combine, Combining};
 use crate::emit::{Last, key_of};
 use crate::keys;
-use crate::quick::Quick;
 use crate::ranges::Ranges;
 use crate::record_groups::{self, Combined};
 use crate::records::{BYTES_MAX, Records};
@@ -25,7 +26,7 @@ use pyo3::prelude::*;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-const SCRATCH_BYTES_MAX: usize = 1 << 20; // kept from one record to the next
+const LARGE_BYTES: usize = 1 << 20; // of a record for which others make room
 const SHORT_BYTES: usize = 15; // no short key and no int of 64 bits is larger
 const NOBODY: usize = 0; // no thread has this ident
 
@@ -147,7 +148,7 @@ impl RecordBuffer {
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if slf.get().take(key, value)? {
+        if Self::take(slf, key, value)? {
             slf.call_method0("_make_room")?;
         }
         Ok(())
@@ -186,9 +187,11 @@ impl RecordBuffer {
         })
     }
 
-    /// Take no more records; it may be called twice.
+    /// Take no more records, and give the memory back; it may be called twice.
     fn close(&self) {
         if self.owner.load(Ordering::Relaxed) == thread() {
+            // SAFETY: we are the owner, see the laws above.
+            unsafe { &mut *self.inner.get() }.records.release();
             self.owner.store(NOBODY, Ordering::Release);
         }
     }
@@ -232,31 +235,41 @@ impl RecordBuffer {
 
     /// Take one record; true if the buffer is full now.
     #[inline]
-    fn take(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        if self.owner.load(Ordering::Relaxed) != thread() {
-            return Err(self.misuse());
+    fn take(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let this = slf.get();
+        if this.owner.load(Ordering::Relaxed) != thread() {
+            return Err(this.misuse());
         }
-        let (py, settings) = (key.py(), &self.settings);
+        let (py, settings) = (key.py(), &this.settings);
         let value = settings.one.as_ref().map_or(value, |one| one.bind(py));
         if settings.is_plain {
             // SAFETY: we are the owner, and no code of the user runs: all types are exact. They
             // are objects, and `Bound` holds the GIL.
             let taken = unsafe {
-                let inner = &mut *self.inner.get();
+                let inner = &mut *this.inner.get();
                 inner.take_quick(key.as_ptr(), value.as_ptr(), settings)
             };
             if let Some(full) = taken.map_err(|trouble| trouble.into_py(py))? {
                 return Ok(full);
             }
         }
-        self.emit_any(key, value)
+        Self::emit_any(slf, key, value)
     }
 
     /// Any key and value: encoded first, which may run code of the user, which may emit.
     #[inline(never)]
-    fn emit_any(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let (py, settings) = (key.py(), &self.settings);
-        let mut data = self.enter(|inner| Ok(std::mem::take(&mut inner.scratch)))?;
+    fn emit_any(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let this = slf.get();
+        let (py, settings) = (key.py(), &this.settings);
+        let mut data = this.enter(|inner| Ok(std::mem::take(&mut inner.scratch)))?;
         data.clear();
         value_encode::encode(value, &mut data, settings.value_bytes_max)?;
         let value_size = data.len();
@@ -269,13 +282,18 @@ impl RecordBuffer {
             Some(partition_of) => Some(partition_of.bind(py).call1((normal,))?.extract()?),
             None => None,
         };
-        self.enter(|inner| {
+        if data.len() > LARGE_BYTES
+            && this.enter(|inner| Ok(inner.records.is_small_for(data.len())))?
+        {
+            slf.call_method0("_make_room")?; // or both were in memory
+        }
+        this.enter(|inner| {
             let (value, key) = data.split_at(value_size);
             let key = Key::new(key[0], &key[1..]);
             let added = inner.records.add(key, value, partition);
             added.map_err(|trouble| trouble.into_py(py))?;
             let full = inner.records.is_full();
-            if data.capacity() <= SCRATCH_BYTES_MAX {
+            if data.capacity() <= LARGE_BYTES {
                 inner.scratch = data;
             }
             Ok(full)
@@ -336,58 +354,6 @@ fn other_thread() -> PyErr {
         "emit was called by another thread than the one that runs the mapper, expected all calls \
          from that one",
     )
-}
-
-impl Inner {
-    /// Take a record of exact types; None if it is not one. Returns whether the buffer is full.
-    ///
-    /// # Safety
-    /// `key` and `value` are objects; the GIL is held.
-    #[inline]
-    unsafe fn take_quick(
-        &mut self,
-        key: *mut ffi::PyObject,
-        value: *mut ffi::PyObject,
-        settings: &Settings,
-    ) -> Result<Option<bool>, Trouble> {
-        let data = &mut self.scratch;
-        data.clear();
-        // SAFETY: as the caller says.
-        unsafe {
-            let is_int = self.last.take(value);
-            if !is_int
-                && Quick::new(data, settings.value_bytes_max)
-                    .value(value)
-                    .is_none()
-            {
-                return Ok(None);
-            }
-            let value_size = data.len();
-            let key = match key_of(key) {
-                Some(key) => key,
-                None => {
-                    let mut quick = Quick::new(data, settings.key_bytes_max);
-                    if quick.tuple_key(key).is_none() {
-                        return Ok(None);
-                    }
-                    Key::new(data[value_size], &data[value_size + 1..])
-                }
-            };
-            if key.len() > settings.key_bytes_max {
-                return Ok(None);
-            }
-            if is_int {
-                self.records
-                    .add_int(key, self.last.value, self.last.encoded)?;
-            } else {
-                self.records.add(key, &data[..value_size], None)?;
-            }
-        }
-        if self.scratch.capacity() > SCRATCH_BYTES_MAX {
-            self.scratch = Vec::new();
-        }
-        Ok(Some(self.records.is_full()))
-    }
 }
 
 /// Gives the buffer back to its owner, whatever happened.

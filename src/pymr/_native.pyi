@@ -1,6 +1,6 @@
 """The compiled part of PyMR (rust/src)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Self, TypeAlias, final
 
 # Records, bytes, fingerprint, digest and size of a run that was written.

@@ -48,7 +48,8 @@ def natively(data: bytes, end: int) -> Any:
     try:
         sums, extra = _native.footer_sums("run", data, end)
     except CorruptDataError as error:
-        assert error.fields == {"path": "run", "offset": end}
+        if error.fields != {"path": "run", "offset": end}:
+            return error.fields
         return error.message.removeprefix(f"sorted run `run` is corrupt at byte {end}: ")
     return tuple(EdgeSum(*each) for each in sums), extra
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,9 +69,9 @@ def test_attempts_leave_nothing_open(tmp_path: Path, reducer: Any) -> None:
     run = inline(tmp_path, reducer=reducer, mapper=lambda ctx, line: ctx.emit(line, 1))
     gc.disable()
     try:
-        before = os.listdir("/proc/self/fd")
+        before = sorted(Path("/proc/self/fd").iterdir())
         run.run()
-        after = os.listdir("/proc/self/fd")
+        after = sorted(Path("/proc/self/fd").iterdir())
     finally:
         gc.enable()
 

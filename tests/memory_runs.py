@@ -53,9 +53,11 @@ def fingerprint_of(key: bytes, value: bytes) -> int:
 
 def reader_of(data: bytes, digest: str | None = None) -> SortedRunReader:
     """Open the sorted run whose bytes are `data`."""
-    return SortedRunReader(
+    reader = SortedRunReader(
         lambda offset, length: data[offset : offset + length], len(data), "memory", digest
     )
+    assert reader.footer
+    return reader
 
 
 def run_of(

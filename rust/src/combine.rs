@@ -4,8 +4,12 @@
 //! what was combined comes last. SUM adds ints; a sum beyond 128 bits goes on as several values,
 //! which the reducer adds. MIN and MAX compare by key order, and the first of equals wins.
 use crate::bytes::{self, int_of, put_int};
+use crate::run_writer::RunWriter;
+use crate::trouble::Trouble;
 use crate::value_key::key_of;
 use std::mem;
+
+const PENDING_BYTES: usize = 64 << 10; // values of one key that are written as one entry
 
 /// What is done to the values of one key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,7 @@ pub struct Group {
     key: Vec<u8>,
     pub passed: Vec<u8>, // what cannot be combined, back to back
     pub count: u64,      // of values in `passed`
+    written: u64,        // by `put`, of the group that is open
 }
 
 impl Group {
@@ -48,7 +53,50 @@ impl Group {
             key: Vec::new(),
             passed: Vec::new(),
             count: 0,
+            written: 0,
         }
+    }
+
+    /// Take `count` values of the group that `out` has open, back to back, and write what cannot be
+    /// combined in pieces, so that no group has to fit in memory. None if a value does not end.
+    pub fn put(
+        &mut self,
+        count: u64,
+        values: &[u8],
+        out: &mut RunWriter,
+    ) -> Result<Option<()>, Trouble> {
+        if self.mode != Mode::Keep {
+            let taken = self.add(values);
+            if self.passed.len() > PENDING_BYTES {
+                self.write(out)?;
+            }
+            return Ok(taken);
+        }
+        if self.passed.len() + values.len() > PENDING_BYTES {
+            self.write(out)?;
+        }
+        if values.len() > PENDING_BYTES {
+            out.add_values(count, values)?;
+            self.written += count;
+        } else {
+            self.passed.extend_from_slice(values);
+            self.count += count;
+        }
+        Ok(Some(()))
+    }
+
+    /// Write what is left of the group, and return how many values were written of it.
+    pub fn end(&mut self, out: &mut RunWriter) -> Result<u64, Trouble> {
+        self.close();
+        self.write(out)?;
+        Ok(mem::take(&mut self.written))
+    }
+
+    fn write(&mut self, out: &mut RunWriter) -> Result<(), Trouble> {
+        out.add_values(self.count, &self.passed)?;
+        self.written += self.count;
+        self.clear();
+        Ok(())
     }
 
     /// Take some encoded values, back to back; None if one does not end.

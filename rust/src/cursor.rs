@@ -1,12 +1,14 @@
 //! Reads one partition of a sorted run, entry by entry, each byte checked before it is used.
 use crate::bytes;
 use crate::fingerprint::{Hasher, Sum};
-use crate::run_writer::{Block, LZ4};
+use crate::footer::{Block, Index, LZ4};
 use crate::trouble::Trouble;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::fs::File;
 use std::io;
+use std::mem;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const LZ4_RATIO_MAX: usize = 255; // no lz4 block grows more
 const READ_BYTES_MAX: usize = 4 << 20; // at once; more is doubled, as it turns out to be there
+const KEPT_BYTES_MAX: usize = 1 << 20; // of a block that was read, kept for the next one
 
 /// The bytes of a run: a local file, or whatever `read_at(offset, length)` reads.
 pub struct Source {
@@ -99,9 +102,10 @@ impl Source {
 pub struct Cursor {
     source: Arc<Source>,
     file: Option<File>,
-    blocks: Vec<Block>,
-    next: usize,
-    ahead: Vec<u8>, // blocks that were read, from `ahead_at` on
+    index: Arc<Index>,
+    blocks: Range<usize>, // in `index`: those of the partition that were not loaded
+    loaded: u64,          // where the last one that was lies
+    ahead: Vec<u8>,       // blocks that were read, from `ahead_at` on
     ahead_at: u64,
     ahead_bytes: usize, // at most read at once
     attached: bool,
@@ -120,7 +124,8 @@ impl Cursor {
     /// caller holds the GIL.
     pub fn open(
         source: Arc<Source>,
-        blocks: Vec<Block>,
+        index: Arc<Index>,
+        partition: usize,
         ahead_bytes: usize,
         counted: bool,
         attached: bool,
@@ -128,8 +133,9 @@ impl Cursor {
         let mut cursor = Cursor {
             file: source.open()?,
             source,
-            blocks,
-            next: 0,
+            blocks: index.range(partition),
+            index,
+            loaded: 0,
             ahead: Vec::new(),
             ahead_at: 0,
             ahead_bytes,
@@ -168,11 +174,12 @@ impl Cursor {
     #[inline]
     pub fn advance(&mut self) -> Result<(), Trouble> {
         while self.position == self.raw.len() {
-            if self.next == self.blocks.len() {
+            let at = self.blocks.start;
+            if at == self.blocks.end {
                 self.done = true;
                 return Ok(());
             }
-            self.load()?;
+            self.load(at)?;
         }
         if self.parse().is_none() {
             (self.key, self.values) = ((0, 0), (0, 0)); // Whoever asks again gets the error again.
@@ -184,9 +191,8 @@ impl Cursor {
     /// The error of an entry that cannot be, although its block is what was written.
     #[cold]
     pub fn corrupt(&self) -> Trouble {
-        let block = self.blocks[self.next - 1];
         let problem = "an entry has other values than it says".to_owned();
-        self.source.corrupt(block.offset, problem)
+        self.source.corrupt(self.loaded, problem)
     }
 
     #[inline]
@@ -218,12 +224,12 @@ impl Cursor {
 
     #[cold]
     #[inline(never)]
-    fn load(&mut self) -> Result<(), Trouble> {
-        let block = self.blocks[self.next];
+    fn load(&mut self, at: usize) -> Result<(), Trouble> {
+        let block = self.index.block(at);
         let start = match self.place_ahead(block) {
             Some(start) => start,
             None => {
-                self.read_ahead(block)?;
+                self.read_ahead(at, block)?;
                 0
             }
         };
@@ -235,14 +241,26 @@ impl Cursor {
         self.raw.clear();
         self.position = 0;
         (self.key, self.values) = ((0, 0), (0, 0));
-        if block.codec != LZ4 {
+        if self.raw.capacity() > KEPT_BYTES_MAX {
+            self.raw = Vec::new();
+        }
+        if block.codec == LZ4 {
+            let is_packed = unpack(data, &mut self.raw)?.is_some();
+            if self.ahead.len() > KEPT_BYTES_MAX {
+                self.ahead = Vec::new();
+            }
+            if !is_packed {
+                let problem = "a block cannot be decompressed".to_owned();
+                return Err(self.source.corrupt(block.offset, problem));
+            }
+        } else if data.len() == self.ahead.len() {
+            self.raw = mem::take(&mut self.ahead); // alone: it need not be there twice
+        } else {
             self.raw.try_reserve(data.len())?;
             self.raw.extend_from_slice(data);
-        } else if unpack(data, &mut self.raw)?.is_none() {
-            let problem = "a block cannot be decompressed".to_owned();
-            return Err(self.source.corrupt(block.offset, problem));
         }
-        self.next += 1;
+        self.loaded = block.offset;
+        self.blocks.start = at + 1;
         Ok(())
     }
 
@@ -253,10 +271,11 @@ impl Cursor {
         (end <= self.ahead.len()).then_some(start)
     }
 
-    /// Read the block at `next`, and those behind it that fit.
-    fn read_ahead(&mut self, block: Block) -> Result<(), Trouble> {
+    /// Read the block at `at`, and those behind it that fit.
+    fn read_ahead(&mut self, at: usize, block: Block) -> Result<(), Trouble> {
         let mut size = block.size as usize;
-        for more in &self.blocks[self.next + 1..] {
+        for more in at + 1..self.blocks.end {
+            let more = self.index.block(more);
             let follows = block.offset.checked_add(size as u64) == Some(more.offset);
             if !follows || size + more.size as usize > self.ahead_bytes {
                 break;

@@ -10,9 +10,10 @@ mod sample;
 use crate::bytes;
 use crate::combine::{Group, Mode};
 use crate::cursor::{Cursor, Source};
+use crate::footer::{Block, Index};
 use crate::merge::Merge;
 use crate::output;
-use crate::run_writer::{Block, RunWriter};
+use crate::run_writer::RunWriter;
 use crate::trouble::Trouble;
 use crate::value_key::key_of;
 use sample::{Memory, Random, Stored, done, mutated, sample, text};
@@ -94,7 +95,12 @@ impl Place {
             read_at: None,
             folder: None,
         };
-        Cursor::open(Arc::new(source), blocks.to_vec(), ahead, counted, false)
+        let mut index = Index::default();
+        for &block in blocks {
+            index.push(block, 0)?;
+        }
+        index.end_partition()?;
+        Cursor::open(Arc::new(source), Arc::new(index), 0, ahead, counted, false)
     }
 }
 
@@ -154,7 +160,9 @@ fn written_again(place: &Place, entries: &[Entry]) -> Vec<Entry> {
         .set_len(0)
         .and_then(|()| place.file.write_all_at(&memory.bytes(), 0))
         .expect("TMPDIR");
-    let cursor = done(place.open(&written.index[0], 1 << 20, true));
+    let index = &written.index;
+    let blocks: Vec<Block> = index.range(0).map(|at| index.block(at)).collect();
+    let cursor = done(place.open(&blocks, 1 << 20, true));
     done(read(cursor, true, usize::MAX))
 }
 

@@ -18,7 +18,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 const TICK_GROUPS: u64 = 64; // a look at the clock costs about what a small group does
 
@@ -40,17 +40,19 @@ struct Spare {
 
 #[pymethods]
 impl GroupMerge {
-    /// Merge `partition` of `runs`, in order; call `on_tick` now and then, and `at_end` behind the
-    /// last group.
+    /// Merge `partition` of `runs`, in order; call `on_tick` now and then with the bytes and records
+    /// that were read, and `at_end` behind the last group.
     #[new]
     fn new(
         py: Python<'_>,
         runs: Vec<Py<Run>>,
         partition: usize,
+        bytes_max: usize,
         on_tick: Py<PyAny>,
         at_end: Py<PyAny>,
     ) -> PyResult<Self> {
-        let merge = open_merge(&runs, partition, true).map_err(|trouble| trouble.into_py(py))?;
+        let merge = open_merge(&runs, partition, bytes_max, true);
+        let merge = merge.map_err(|trouble| trouble.into_py(py))?;
         Ok(GroupMerge {
             shared: Arc::new(Shared::new(merge)),
             spare: Mutex::default(),
@@ -72,8 +74,7 @@ impl GroupMerge {
             return Ok(None);
         }
         if merge.groups.is_multiple_of(TICK_GROUPS) {
-            drop(merge);
-            self.on_tick.call0(py)?;
+            self.tick(py, merge)?;
             merge = self.shared.enter()?;
         }
         let key = keys::decode(py, &merge.key)?;
@@ -101,8 +102,7 @@ impl GroupMerge {
             match reduced.map_err(|trouble| trouble.into_py(py))? {
                 group_reduce::Stop::Tick => {
                     ticked = merge.groups;
-                    drop(merge);
-                    self.on_tick.call0(py)?;
+                    self.tick(py, merge)?;
                 }
                 group_reduce::Stop::Rows => {
                     drop(merge);
@@ -156,6 +156,13 @@ impl GroupMerge {
 }
 
 impl GroupMerge {
+    /// Say how much was read.
+    fn tick(&self, py: Python<'_>, merge: MutexGuard<'_, Merge>) -> PyResult<()> {
+        let sum = merge.read();
+        drop(merge); // It may be asked for the next group.
+        self.on_tick.call1(py, (sum.bytes, sum.records)).map(drop)
+    }
+
     /// Go to the next group, and end the last one for those that hold its values.
     #[inline]
     fn next_group(&self, py: Python<'_>, merge: &mut Merge) -> PyResult<bool> {

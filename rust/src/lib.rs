@@ -8,6 +8,7 @@ mod cursor;
 mod emit;
 mod emitter;
 mod fingerprint;
+mod footer;
 #[cfg(test)]
 mod fuzz;
 mod group_merge;
@@ -53,6 +54,8 @@ mod _native {
     use super::combiner_output::CombinerOutput;
     #[pymodule_export]
     use super::emitter::Emitter;
+    #[pymodule_export]
+    use super::footer::footer_sums;
     #[pymodule_export]
     use super::group_merge::GroupMerge;
     #[pymodule_export]
@@ -165,5 +168,17 @@ mod _native {
     #[pyfunction]
     fn die_with_parent() -> bool {
         process::die_with_parent()
+    }
+
+    /// Have memory that is freed given back to the system soon; call it once, early.
+    #[pyfunction]
+    fn keep_little_memory() {
+        process::keep_little_memory();
+    }
+
+    /// Give memory that is free back to the system.
+    #[pyfunction]
+    fn trim_memory() {
+        process::trim_memory();
     }
 }

@@ -5,11 +5,12 @@
 //! - the records are borrowed only by the owner thread, and only while no code of the user can
 //!   run: keys are encoded, and pickling, normalizing and the partitioner are done with before;
 //! - while the GIL is released, or a combiner of the user runs, nobody is the owner.
+mod take;
+
 use crate::combiner::{Combine, Combining};
 use crate::emit::{Last, key_of};
 use crate::keys;
 use crate::owner::Owner;
-use crate::quick;
 use crate::ranges::Ranges;
 use crate::record_groups::{self, Combined};
 use crate::records::{BYTES_MAX, Records};
@@ -26,7 +27,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 use std::cell::UnsafeCell;
 
-const SCRATCH_BYTES_MAX: usize = 1 << 20; // kept from one record to the next
+const LARGE_BYTES: usize = 1 << 20; // of a record for which others make room
 const SHORT_BYTES: usize = 15; // no short key and no int of 64 bits is larger
 
 /// Buffers records, and writes them as sorted runs.
@@ -137,7 +138,7 @@ impl RecordBuffer {
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if slf.get().take(key, value)? {
+        if Self::take(slf, key, value)? {
             slf.call_method0("_make_room")?;
         }
         Ok(())
@@ -176,9 +177,13 @@ impl RecordBuffer {
         })
     }
 
-    /// Take no more records; it may be called twice.
+    /// Take no more records, and give the memory back; it may be called twice.
     fn close(&self) {
-        self.owner.close();
+        if self.owner.is_here() {
+            // SAFETY: we are the owner, see the laws above.
+            unsafe { &mut *self.inner.get() }.records.release();
+            self.owner.close();
+        }
     }
 
     /// Raise if another thread has emitted: whoever hid its error would lose records.
@@ -224,81 +229,35 @@ impl RecordBuffer {
 
     /// Take one record; true if the buffer is full now.
     #[inline]
-    fn take(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.owner.check()?;
-        let (py, settings) = (key.py(), &self.settings);
+    fn take(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let this = slf.get();
+        this.owner.check()?;
+        let (py, settings) = (key.py(), &this.settings);
         let value = settings.one.as_ref().map_or(value, |one| one.bind(py));
         if settings.is_plain {
             // SAFETY: we are the owner; they are objects, and `Bound` holds the GIL.
-            let taken = unsafe { self.take_quick(key.as_ptr(), value.as_ptr()) };
+            let taken = unsafe { this.take_quick(key.as_ptr(), value.as_ptr()) };
             if let Some(full) = taken.map_err(|trouble| trouble.into_py(py))? {
                 return Ok(full);
             }
         }
-        self.emit_any(key, value)
-    }
-
-    /// Take a record of exact types; None if it is not one. Returns whether the buffer is full.
-    ///
-    /// Nothing is borrowed while texts are encoded: the error of a lone surrogate, although it is
-    /// dropped, may run the garbage collector, and that a finalizer which emits.
-    ///
-    /// # Safety
-    /// `key` and `value` are objects; the GIL is held, by the owner.
-    #[inline]
-    unsafe fn take_quick(
-        &self,
-        key: *mut ffi::PyObject,
-        value: *mut ffi::PyObject,
-    ) -> Result<Option<bool>, Trouble> {
-        let settings = &self.settings;
-        // SAFETY: it is an object, as the caller says.
-        let plain_key = unsafe { key_of(key) };
-        // SAFETY: we are the owner, and no code of the user runs until the scratch space is out.
-        let inner = unsafe { &mut *self.inner.get() };
-        // SAFETY: it is an object, as the caller says; an int runs no code when it is freed.
-        let int =
-            unsafe { inner.last.take(value) }.then_some((inner.last.value, inner.last.encoded));
-        if let (Some(key), Some((value, encoded))) = (plain_key, int)
-            && key.len() <= settings.key_bytes_max
-        {
-            inner.records.add_int(key, value, encoded)?;
-            return Ok(Some(inner.records.is_full()));
-        }
-        let mut data = std::mem::take(&mut inner.scratch);
-        data.clear();
-        let (key, value) = (
-            plain_key.is_none().then_some(key),
-            int.is_none().then_some(value),
-        );
-        let sizes_max = (settings.value_bytes_max, settings.key_bytes_max);
-        // SAFETY: they are objects, as the caller says.
-        let value_size = unsafe { quick::append(&mut data, value, key, sizes_max) };
-        // SAFETY: we are the owner, and all is encoded.
-        let inner = unsafe { &mut *self.inner.get() };
-        let taken = value_size.map_or(Ok(None), |value_size| {
-            let (value, key) = data.split_at(value_size);
-            let key = plain_key.unwrap_or_else(|| Key::new(key[0], &key[1..]));
-            if key.len() > settings.key_bytes_max {
-                return Ok(None);
-            }
-            match int {
-                Some((value, encoded)) => inner.records.add_int(key, value, encoded)?,
-                None => inner.records.add(key, value, None)?,
-            }
-            Ok(Some(inner.records.is_full()))
-        });
-        if data.capacity() <= SCRATCH_BYTES_MAX {
-            inner.scratch = data;
-        }
-        taken
+        Self::emit_any(slf, key, value)
     }
 
     /// Any key and value: encoded first, which may run code of the user, which may emit.
     #[inline(never)]
-    fn emit_any(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let (py, settings) = (key.py(), &self.settings);
-        let mut data = self.enter(|inner| Ok(std::mem::take(&mut inner.scratch)))?;
+    fn emit_any(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let this = slf.get();
+        let (py, settings) = (key.py(), &this.settings);
+        let mut data = this.enter(|inner| Ok(std::mem::take(&mut inner.scratch)))?;
         data.clear();
         value_encode::encode(value, &mut data, settings.value_bytes_max)?;
         let value_size = data.len();
@@ -311,13 +270,18 @@ impl RecordBuffer {
             Some(partition_of) => Some(partition_of.bind(py).call1((normal,))?.extract()?),
             None => None,
         };
-        self.enter(|inner| {
+        if data.len() > LARGE_BYTES
+            && this.enter(|inner| Ok(inner.records.is_small_for(data.len())))?
+        {
+            slf.call_method0("_make_room")?; // or both were in memory
+        }
+        this.enter(|inner| {
             let (value, key) = data.split_at(value_size);
             let key = Key::new(key[0], &key[1..]);
             let added = inner.records.add(key, value, partition);
             added.map_err(|trouble| trouble.into_py(py))?;
             let full = inner.records.is_full();
-            if data.capacity() <= SCRATCH_BYTES_MAX {
+            if data.capacity() <= LARGE_BYTES {
                 inner.scratch = data;
             }
             Ok(full)

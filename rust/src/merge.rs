@@ -11,7 +11,6 @@ use crate::trouble::Trouble;
 use std::cmp::Ordering;
 
 const NOBODY: u32 = u32::MAX;
-const PENDING_BYTES: usize = 64 << 10; // values of one key that are written as one entry
 
 /// The merge of some cursors, group by group.
 pub struct Merge {
@@ -113,58 +112,20 @@ impl Merge {
         let mut group = Group::new(mode);
         while self.next_group()? {
             out.start_group(partition, &self.key)?;
-            if mode == Mode::Keep {
-                self.write_group(out, &mut group)?;
-            } else {
-                self.write_combined(out, &mut group, &mut combined)?;
+            while self.is_open {
+                let entry = self.entry();
+                if group.put(entry.count, entry.values(), out)?.is_none() {
+                    return Err(entry.corrupt());
+                }
+                self.step()?;
+            }
+            let written = group.end(out)?;
+            if mode != Mode::Keep && self.count > 1 {
+                combined.values_in += self.count;
+                combined.values_out += written;
             }
         }
         Ok(combined)
-    }
-
-    fn write_group(&mut self, out: &mut RunWriter, held: &mut Group) -> Result<(), Trouble> {
-        held.clear();
-        while self.is_open {
-            let entry = self.entry();
-            held.passed.try_reserve(entry.values().len())?;
-            held.passed.extend_from_slice(entry.values());
-            held.count += entry.count;
-            if held.passed.len() > PENDING_BYTES {
-                out.add_values(held.count, &held.passed)?;
-                held.clear();
-            }
-            self.step()?;
-        }
-        out.add_values(held.count, &held.passed)
-    }
-
-    fn write_combined(
-        &mut self,
-        out: &mut RunWriter,
-        group: &mut Group,
-        combined: &mut Combined,
-    ) -> Result<(), Trouble> {
-        let mut written = 0;
-        group.clear();
-        while self.is_open {
-            let entry = self.entry();
-            if group.add(entry.values()).is_none() {
-                return Err(entry.corrupt());
-            }
-            if group.passed.len() > PENDING_BYTES {
-                written += group.count;
-                out.add_values(group.count, &group.passed)?;
-                group.clear();
-            }
-            self.step()?;
-        }
-        group.close();
-        written += group.count;
-        if self.count > 1 {
-            combined.values_in += self.count;
-            combined.values_out += written;
-        }
-        out.add_values(group.count, &group.passed)
     }
 
     /// Begin the entry of `winner` as a part of the group.

@@ -108,55 +108,43 @@ impl RecordGroups {
         Ok(())
     }
 
-    /// Write the groups, combined by the mode of the records.
+    /// Write the groups, combined by the mode of the records, each in pieces.
     fn write(&mut self, out: &mut RunWriter) -> Result<Combined, Trouble> {
         let mut group = Group::new(self.records.mode);
         let (mut singles, mut written) = (0, 0);
-        let is_combined = self.records.mode != Mode::Keep;
-        self.visit(|partition, key, is_single, count, values| {
-            out.start_group(partition, key)?;
-            if is_combined && count > 1 {
-                group.clear();
-                group.add(values).expect("the buffer's own values");
-                group.close();
-                written += group.count;
-                return out.add_values(group.count, &group.passed);
+        while self.next() {
+            out.start_group(self.partition, self.key(self.first))?;
+            if self.group.len() == 1 {
+                let count = self.count_of(self.first);
+                written += count;
+                singles += u64::from(count == 1 && !self.is_many(self.first));
+                self.give(self.first, |values| out.add_values(count, values))?;
+                continue;
             }
-            written += count;
-            singles += u64::from(is_single);
-            out.add_values(count, values)
-        })?;
-        let emitted = self.records.emitted;
+            for &word in &self.words[self.group.clone()] {
+                let count = self.count_of(word);
+                let taken = self.give(word, |values| group.put(count, values, out))?;
+                taken.expect("the buffer's own values");
+            }
+            written += group.end(out)?;
+        }
+        if self.records.mode == Mode::Keep {
+            return Ok(Combined::default());
+        }
         Ok(Combined {
-            values_in: if is_combined { emitted - singles } else { 0 },
-            values_out: if is_combined { written - singles } else { 0 },
+            values_in: self.records.emitted - singles,
+            values_out: written - singles,
         })
     }
 
-    /// Call `each` with the partition, the key, whether it was emitted once, the number of values,
-    /// and the values of each group, in order.
-    fn visit(
-        &mut self,
-        mut each: impl FnMut(usize, &[u8], bool, u64, &[u8]) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
-        let mut values = Vec::new();
-        while self.next() {
-            let (first, partition, key) = (self.first, self.partition, self.key(self.first));
-            let mut count = self.count_of(first);
-            if self.group.len() == 1 && !self.is_folded(first) {
-                each(partition, key, count == 1, count, self.values_of(first))?;
-            } else {
-                values.clear();
-                self.append(first, &mut values);
-                for &word in &self.words[self.group.start + 1..self.group.end] {
-                    count += self.count_of(word);
-                    self.append(word, &mut values);
-                }
-                let is_single = count == 1 && !self.is_many(first);
-                each(partition, key, is_single, count, &values)?;
-            }
+    /// Give the values of a word to `take`.
+    #[inline]
+    fn give<T>(&self, word: u128, take: impl FnOnce(&[u8]) -> T) -> T {
+        if self.is_folded(word) {
+            let (data, length) = folded_value(self.records.table.owned(word as u32 as usize).0);
+            return take(&data.to_le_bytes()[..length]);
         }
-        Ok(())
+        take(self.values_of(word))
     }
 
     /// Go to the next group; false at the end.
@@ -282,16 +270,6 @@ impl RecordGroups {
         }
         let start = self.field((id ^ PLAIN) as usize).1;
         self.field(start).0
-    }
-
-    #[inline]
-    fn append(&self, word: u128, out: &mut Vec<u8>) {
-        if self.is_folded(word) {
-            let (data, length) = folded_value(self.records.table.owned(word as u32 as usize).0);
-            out.extend_from_slice(&data.to_le_bytes()[..length]);
-        } else {
-            out.extend_from_slice(self.values_of(word));
-        }
     }
 
     /// A key or value of the arena, and the position behind it.

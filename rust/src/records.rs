@@ -7,6 +7,8 @@
 //! The table takes the first `KEYS_MAX` keys, as many as stay in the cache, and no more; when few
 //! records hit it, it is left alone until the next spill. All grouped values of a key are older
 //! than its plain ones, so the order of emission holds.
+mod room;
+
 use crate::bytes::{int_bytes, put_varint};
 use crate::combine::Mode;
 use crate::ranges::Ranges;
@@ -44,7 +46,7 @@ pub struct Records {
     pub words: Vec<u128>, // of the plain records; the id is the offset in the arena
     log_end: usize,       // up to here the log grows without a look at anything else
     bytes_max: usize,
-    kept: [usize; 3], // bytes of log, arena and words that were used before and not given back
+    kept: room::Kept,
     is_skipped: bool, // the table is left alone
     misses: u32,
     hits: u32,
@@ -71,7 +73,7 @@ impl Records {
             words: Vec::new(),
             log_end: 0,
             bytes_max: bytes_max.min(BYTES_MAX),
-            kept: [0; 3],
+            kept: room::Kept::default(),
             is_skipped: false,
             misses: 0,
             hits: 0,
@@ -88,42 +90,6 @@ impl Records {
             None,
         );
         std::mem::replace(self, empty)
-    }
-
-    /// Whether it is time to spill; also how long the log may get before that is asked again,
-    /// while it alone grows.
-    ///
-    /// Counts memory that an earlier buffer has used and what a spill will need: the sort words
-    /// of the table's keys, their positions, and the values of the log in order.
-    #[inline]
-    pub fn is_full(&mut self) -> bool {
-        let [log, arena, words] = self.kept;
-        let held = self.table.bytes()
-            + self.table.keys * 40
-            + (self.log.len() * 2).max(log)
-            + self.arena.len().max(arena)
-            + (self.words.len() * 16).max(words);
-        let room = self
-            .log
-            .capacity()
-            .saturating_sub(self.log.len() + SPARE_BYTES);
-        let spare = self.bytes_max.saturating_sub(held) / 2;
-        self.log_end = self.log.len() + spare.min(room);
-        held > self.bytes_max
-    }
-
-    /// Forget all records; memory is kept where they used most of it.
-    pub fn clear(&mut self) {
-        self.kept = [
-            emptied(&mut self.log, self.kept[0]),
-            emptied(&mut self.arena, self.kept[1]),
-            emptied(&mut self.words, self.kept[2]),
-        ];
-        self.table.clear();
-        self.log_end = 0;
-        self.emitted = 0;
-        self.is_skipped = false;
-        (self.misses, self.hits) = (0, 0);
     }
 
     /// Take a record whose short key is in the table; false if that is not so, or there is
@@ -318,18 +284,6 @@ impl Records {
             (self.misses, self.hits) = (0, 0);
         }
     }
-}
-
-/// Empty `list`, of which `kept` bytes had been used before, and return how many count now.
-fn emptied<T>(list: &mut Vec<T>, kept: usize) -> usize {
-    let used = size_of_val(&list[..]);
-    if used < kept / 2 {
-        *list = Vec::new(); // The records have changed their nature.
-        return 0;
-    }
-    list.clear();
-    // Counted short, so that buffers of much the same records do not get smaller and smaller.
-    kept.max(used / 4 * 3)
 }
 
 /// The one value of a combined entry of the table.

@@ -2,66 +2,66 @@
 use crate::combiner::{Combine, Combining};
 use crate::cursor::{Cursor, Source};
 use crate::fingerprint::Sum;
+use crate::footer::Index;
 use crate::group_values::Shared;
 use crate::merge::Merge;
 use crate::merged_groups::MergedGroups;
 use crate::record_groups::Combined;
-use crate::run_writer::{Block, RunWriter, Written};
+use crate::run_writer::{RunWriter, Written};
 use crate::sink::{CallSink, SpillFile};
 use crate::trouble::Trouble;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-// Read-ahead of all cursors of a merge together, and of one at most.
+// Read ahead, of all runs of a merge together and of one: more makes no merge faster.
 const AHEAD_BYTES: usize = 16 << 20;
 const AHEAD_BYTES_MAX: usize = 1 << 20;
-
-/// One block for Python: offset, size, codec, checksum.
-type BlockRow = (u64, u32, u8, u64);
 
 /// A sorted run that can be merged; removes its file if it is a spill.
 #[pyclass(frozen, module = "pymr._native")]
 pub struct Run {
     source: Arc<Source>,
-    index: Vec<Vec<Block>>,
+    index: Arc<Index>,
     counted: bool,
     spill: Option<PathBuf>,
 }
 
 #[pymethods]
 impl Run {
-    /// A run whose `partitions` have blocks of (offset, size, codec, checksum). `path` is a local
-    /// file with its bytes, if there is one; what it does not give is asked of `read_at`. What is
+    /// `partition` of a run, with the bytes of its footer, where its blocks end. `path` is a local
+    /// file with the run, if there is one; what it does not give is asked of `read_at`. What is
     /// read of it is counted.
     #[new]
-    #[pyo3(signature = (name, partitions, read_at, path=None))]
+    #[pyo3(signature = (name, footer, end, partition, read_at, path=None))]
     fn new(
+        py: Python<'_>,
         name: String,
-        partitions: Vec<Vec<BlockRow>>,
+        footer: &[u8],
+        end: u64,
+        partition: usize,
         read_at: Py<PyAny>,
         path: Option<PathBuf>,
-    ) -> Self {
-        let block = |(offset, size, codec, checksum)| Block {
-            offset,
-            size,
-            codec,
-            checksum,
-        };
-        let index = partitions
-            .into_iter()
-            .map(|rows| rows.into_iter().map(block).collect());
-        Run {
+    ) -> PyResult<Self> {
+        let index = Index::of_partition(footer, end, partition)
+            .map_err(|problem| problem.of(&name, end).into_py(py))?;
+        Ok(Run {
             source: Arc::new(Source {
                 name,
                 path,
                 read_at: Some(read_at),
                 folder: None,
             }),
-            index: index.collect(),
+            index: Arc::new(index),
             counted: true,
             spill: None,
-        }
+        })
+    }
+
+    /// The memory that a merge needs of it: a block as it is stored, and as it was.
+    #[getter]
+    fn merge_bytes(&self) -> usize {
+        2 * self.index.longest
     }
 
     /// Remove the file, if this is a spill; it may be called twice.
@@ -83,15 +83,15 @@ impl Run {
                 read_at: None,
                 folder: Some(folder.to_owned()),
             }),
-            index: written.index,
+            index: Arc::new(written.index),
             counted: false,
             spill: Some(path),
         }
     }
 
     fn open(&self, partition: usize, ahead: usize, attached: bool) -> Result<Cursor, Trouble> {
-        let blocks = self.index.get(partition).cloned().unwrap_or_default();
-        Cursor::open(self.source.clone(), blocks, ahead, self.counted, attached)
+        let (source, index) = (self.source.clone(), self.index.clone());
+        Cursor::open(source, index, partition, ahead, self.counted, attached)
     }
 }
 
@@ -101,10 +101,20 @@ impl Drop for Run {
     }
 }
 
-/// Open `partition` of each run for a merge.
-pub fn open_merge(runs: &[Py<Run>], partition: usize, attached: bool) -> Result<Merge, Trouble> {
-    let ahead = (AHEAD_BYTES / runs.len().max(1)).min(AHEAD_BYTES_MAX);
-    let open = |run: &Py<Run>| run.get().open(partition, ahead, attached);
+/// Open `partition` of each run for a merge that holds at most `bytes_max` of them in memory, but
+/// a block of each.
+pub fn open_merge(
+    runs: &[Py<Run>],
+    partition: usize,
+    bytes_max: usize,
+    attached: bool,
+) -> Result<Merge, Trouble> {
+    let blocks = runs.iter().map(|run| run.get().index.longest).sum();
+    let ahead = bytes_max.saturating_sub(blocks).min(AHEAD_BYTES) / runs.len().max(1);
+    let open = |run: &Py<Run>| {
+        let ahead = ahead.min(AHEAD_BYTES_MAX);
+        run.get().open(partition, ahead, attached)
+    };
     Ok(Merge::new(runs.iter().map(open).collect::<Result<_, _>>()?))
 }
 
@@ -128,18 +138,19 @@ pub fn sealed(written: &Written) -> Sealed {
 
 /// Merge `runs`, in order, into a spill in `folder`; the runs are left as they are.
 #[pyfunction]
-#[pyo3(signature = (runs, partitions, block_bytes, combine, folder, /))]
+#[pyo3(signature = (runs, partitions, block_bytes, bytes_max, combine, folder, /))]
 pub fn merge_to_spill(
     py: Python<'_>,
     runs: Vec<Py<Run>>,
     partitions: usize,
     block_bytes: usize,
+    bytes_max: usize,
     combine: Combine,
     folder: &str,
 ) -> PyResult<(Run, Moved)> {
     let merged = combine.run(py, |combining| {
         spill(folder, partitions, block_bytes, combining, |out| {
-            merge_all(&runs, partitions, combining, out)
+            merge_all(&runs, partitions, bytes_max, combining, out)
         })
     });
     merged.map_err(|trouble| trouble.into_py(py))
@@ -147,19 +158,21 @@ pub fn merge_to_spill(
 
 /// Merge `runs`, in order, into the run that `write` is given, with `extra` in its footer.
 #[pyfunction]
-#[pyo3(signature = (runs, partitions, block_bytes, combine, write, extra, /))]
+#[pyo3(signature = (runs, partitions, block_bytes, bytes_max, combine, write, extra, /))]
+#[allow(clippy::too_many_arguments)] // Each is a part of the merge.
 pub fn merge_to_run(
     py: Python<'_>,
     runs: Vec<Py<Run>>,
     partitions: usize,
     block_bytes: usize,
+    bytes_max: usize,
     combine: Combine,
     write: Py<PyAny>,
     extra: &[u8],
 ) -> PyResult<(Sealed, Moved)> {
     let merged = combine.run(py, |combining| {
         let out = RunWriter::new(CallSink { write }, partitions, block_bytes, true)?;
-        let (out, moved) = merge_all(&runs, partitions, combining, Box::new(out))?;
+        let (out, moved) = merge_all(&runs, partitions, bytes_max, combining, Box::new(out))?;
         Ok((sealed(&out.finish(extra)?), moved))
     });
     merged.map_err(|trouble| trouble.into_py(py))
@@ -168,12 +181,13 @@ pub fn merge_to_run(
 fn merge_all(
     runs: &[Py<Run>],
     partitions: usize,
+    bytes_max: usize,
     combining: Combining<'_>,
     mut out: Box<RunWriter>,
 ) -> Result<(Box<RunWriter>, Moved), Trouble> {
     let (mut read, mut combined) = (Sum::default(), Combined::default());
     for partition in 0..partitions {
-        let merge = open_merge(runs, partition, combining.is_attached())?;
+        let merge = open_merge(runs, partition, bytes_max, combining.is_attached())?;
         let more;
         (out, more) = merge_one(merge, partition, combining, out, &mut read)?;
         combined.values_in += more.values_in;

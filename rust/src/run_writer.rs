@@ -3,15 +3,14 @@
 //! The format is that of `docs/reference/sorted-run-format.md`.
 use crate::bytes::{self, put_varint};
 use crate::fingerprint::{Hasher, Sum};
+use crate::footer::{Block, Index, LZ4, STORED, VERSION};
 use crate::trouble::Trouble;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-pub const VERSION: u8 = 2;
-pub const STORED: u8 = 0;
-pub const LZ4: u8 = 1;
 const MAGIC: &[u8; 8] = b"PyMRrun\n";
 const PIECE_BYTES: usize = 1 << 20; // one call of the sink for each MiB
 const VARINTS_BYTES_MAX: usize = 30; // of the three numbers before an entry's values
+const KEPT_BYTES_MAX: usize = 1 << 20; // of a block that is written, kept for the next one
 const RETRY_BLOCKS: u32 = 16; // data that does not compress is tried again this often
 
 /// Where the bytes of a run go.
@@ -20,18 +19,9 @@ pub trait Sink: Send {
     fn write(&mut self, data: &[u8]) -> Result<(), Trouble>;
 }
 
-/// Where a block lies, and what its bytes must be.
-#[derive(Clone, Copy)]
-pub struct Block {
-    pub offset: u64,
-    pub size: u32,
-    pub codec: u8,
-    pub checksum: u64,
-}
-
 /// What is known of a run that was written.
 pub struct Written {
-    pub index: Vec<Vec<Block>>, // of each partition
+    pub index: Index,
     pub sum: Sum,
     pub digest: u128,
     pub size: u64,
@@ -52,8 +42,8 @@ pub struct RunWriter {
     hasher: Hasher,
     sum: Sum, // of the partition, as is all below
     groups: u64,
-    blocks: Vec<Block>,
-    index: Vec<Vec<Block>>,
+    longest: usize, // bytes of a block, before it was compressed
+    index: Index,
     total: Sum,
     footer: Vec<u8>,
 }
@@ -80,8 +70,8 @@ impl RunWriter {
             hasher: Hasher::default(),
             sum: Sum::default(),
             groups: 0,
-            blocks: Vec::new(),
-            index: Vec::new(),
+            longest: 0,
+            index: Index::default(),
             total: Sum::default(),
             footer: Vec::new(),
         };
@@ -95,7 +85,7 @@ impl RunWriter {
     /// Start the group of `key`; (partition, key) is greater than the last one.
     #[inline]
     pub fn start_group(&mut self, partition: usize, key: &[u8]) -> Result<(), Trouble> {
-        while self.index.len() < partition {
+        while self.index.partitions() < partition {
             self.end_partition()?;
         }
         self.groups += 1;
@@ -116,7 +106,7 @@ impl RunWriter {
 
     /// Write the footer with `extra`, and return what was written.
     pub fn finish(mut self, extra: &[u8]) -> Result<Written, Trouble> {
-        while self.index.len() < self.partitions {
+        while self.index.partitions() < self.partitions {
             self.end_partition()?;
         }
         let mut footer = std::mem::take(&mut self.footer);
@@ -128,7 +118,7 @@ impl RunWriter {
         self.put(&digest.to_be_bytes())?;
         self.put(&u32::from(VERSION).to_le_bytes())?;
         self.put(MAGIC)?;
-        self.sink.write(&self.piece)?;
+        self.end_piece()?;
         Ok(Written {
             index: self.index,
             sum: self.total,
@@ -191,18 +181,22 @@ impl RunWriter {
             Vec::new()
         };
         let stored: &[u8] = if packed { &data } else { &block };
-        self.blocks.push(Block {
+        let written = Block {
             offset: self.size,
             size: stored.len() as u32, // a record has at most 1 GiB (`shuffle/engine.py`)
             codec,
             checksum: xxh3_64(stored),
-        });
+        };
+        self.index.push(written, block.len())?;
+        self.longest = self.longest.max(block.len());
         self.put(stored)?;
-        if packed {
+        if block.capacity() <= KEPT_BYTES_MAX {
+            self.block = block;
+            self.block.clear();
+        }
+        if data.capacity() > 0 && data.capacity() <= KEPT_BYTES_MAX {
             self.packed = data;
         }
-        self.block = block;
-        self.block.clear();
         Ok(())
     }
 
@@ -227,32 +221,42 @@ impl RunWriter {
 
     fn end_partition(&mut self) -> Result<(), Trouble> {
         self.end_block()?;
-        let blocks = std::mem::take(&mut self.blocks);
+        let blocks = self.index.end_partition()?;
         put_varint(&mut self.footer, self.sum.records as usize);
         put_varint(&mut self.footer, self.sum.bytes as usize);
         self.footer.extend(self.sum.fingerprint.to_le_bytes());
         put_varint(&mut self.footer, self.groups as usize);
         put_varint(&mut self.footer, blocks.len());
-        for block in &blocks {
+        put_varint(&mut self.footer, self.longest);
+        for block in blocks {
             put_varint(&mut self.footer, block.size as usize);
             self.footer.push(block.codec);
             self.footer.extend(block.checksum.to_le_bytes());
         }
-        self.index.push(blocks);
         self.total.add(&self.sum);
         self.sum = Sum::default();
-        self.groups = 0;
+        (self.groups, self.longest) = (0, 0);
         Ok(())
     }
 
     fn put(&mut self, data: &[u8]) -> Result<(), Trouble> {
         self.size += data.len() as u64;
         if self.piece.len() + data.len() > PIECE_BYTES {
-            self.sink.write(&self.piece)?;
-            self.piece.clear();
+            self.end_piece()?;
+        }
+        if data.len() > PIECE_BYTES {
+            return data
+                .chunks(PIECE_BYTES)
+                .try_for_each(|piece| self.sink.write(piece));
         }
         self.piece.try_reserve(data.len())?;
         self.piece.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn end_piece(&mut self) -> Result<(), Trouble> {
+        self.sink.write(&self.piece)?;
+        self.piece.clear();
         Ok(())
     }
 }

@@ -71,7 +71,10 @@ pub fn sort_words<'a>(words: &mut [u128], key_of: impl Fn(u32) -> &'a [u8], ahea
                 end += 1;
             }
             if end - start > 1 {
-                words[start..end].sort_by(|&a, &b| key_of(a as u32).cmp(key_of(b as u32)));
+                // By id where keys are equal, so that it is stable: a stable sort takes memory.
+                words[start..end].sort_unstable_by(|&a, &b| {
+                    key_of(a as u32).cmp(key_of(b as u32)).then(a.cmp(&b))
+                });
             }
         }
         start = end;

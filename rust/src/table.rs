@@ -8,6 +8,7 @@ use crate::trouble::Trouble;
 use xxhash_rust::xxh3::xxh3_64;
 
 const SLOTS_MIN_BITS: u32 = 10;
+const SLOT_BYTES_MAX: usize = 86; // of slots for each key, when they have just become more
 const SHORT_MAX: usize = 15; // bytes of a key that stands in its slot
 const LONG: u8 = 0xFF; // in place of the length
 
@@ -90,17 +91,34 @@ impl Table {
         }
     }
 
-    /// The bytes in use: slots at their loosest, and long keys.
+    /// The bytes in use, beyond those of an empty table, where long keys hold `kept` at the least.
     #[inline]
-    pub fn bytes(&self) -> usize {
-        self.keys * 86 + self.arena.len()
+    pub fn bytes(&self, kept: usize) -> usize {
+        let more = (self.slots.len() - (1 << SLOTS_MIN_BITS)) * size_of::<Slot>();
+        more.max(self.keys * SLOT_BYTES_MAX) + self.arena.len().max(kept)
     }
 
-    /// Forget all keys; keeps the memory.
-    pub fn clear(&mut self) {
-        self.slots.fill(EMPTY);
+    /// Forget all keys; of long ones `kept` bytes were held before. Memory is kept, but slots no
+    /// more than a quarter of `bytes_max`. Return the bytes of long keys that are held now.
+    pub fn clear(&mut self, kept: usize, bytes_max: usize) -> usize {
+        let used = self.arena.len();
         self.arena.clear();
+        if used < kept {
+            self.arena.shrink_to(used);
+        }
+        if self.slots.len() * size_of::<Slot>() > bytes_max / 4 {
+            (self.slots, self.shift) = (Vec::new(), 64 - SLOTS_MIN_BITS);
+            self.slots.resize(1 << SLOTS_MIN_BITS, EMPTY);
+        } else {
+            self.slots.fill(EMPTY);
+        }
         self.keys = 0;
+        used
+    }
+
+    /// Give back the memory that no long key uses.
+    pub fn shrink(&mut self) {
+        self.arena.shrink_to_fit();
     }
 
     /// The slot of a short key, if it is there.

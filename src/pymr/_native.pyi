@@ -1,6 +1,6 @@
 """The compiled part of PyMR (rust/src)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Self, TypeAlias, final
 
 # Records, bytes, fingerprint, digest and size of a run that was written.
@@ -168,14 +168,24 @@ class Run:
     def __new__(
         cls,
         name: str,
-        partitions: Sequence[Sequence[tuple[int, int, int, int]]],
+        footer: bytes,
+        end: int,
+        partition: int,
         read_at: Callable[[int, int], bytes],
         path: str | None = None,
     ) -> Run:
-        """Return a run with blocks of (offset, size, codec, checksum), whose reading is counted.
+        """Return `partition` of a run, whose reading is counted.
 
-        `path` is a file with its bytes; what that does not give is asked of `read_at`.
+        `footer` are the bytes that begin at `end`. `path` is a file with the run; what that does
+        not give is asked of `read_at`.
+
+        Raises:
+            CorruptDataError: it is no footer, or not of that run.
         """
+
+    @property
+    def merge_bytes(self) -> int:
+        """The memory that a merge needs of it, at the least."""
 
     def remove(self) -> None:
         """Remove the file, if this is a spill; it may be called twice."""
@@ -184,11 +194,14 @@ def merge_to_spill(
     runs: list[Run],
     partitions: int,
     block_bytes: int,
+    bytes_max: int,
     combine: str | FunctionCombiner | None,
     folder: str,
     /,
 ) -> tuple[Run, _Moved]:
     """Merge `runs`, in order, into a spill in `folder`; the GIL is released but for a function.
+
+    About `bytes_max` of the runs are held in memory, or a block of each.
 
     Raises:
         ResourceError: no space is left.
@@ -199,12 +212,15 @@ def merge_to_run(
     runs: list[Run],
     partitions: int,
     block_bytes: int,
+    bytes_max: int,
     combine: str | FunctionCombiner | None,
     write: Callable[[bytes], object],
     extra: bytes,
     /,
 ) -> tuple[_Sealed, _Moved]:
     """Merge `runs`, in order, into the run that `write` is given, with `extra` in its footer.
+
+    About `bytes_max` of the runs are held in memory, or a block of each.
 
     Raises:
         CorruptDataError: a run is not what was written.
@@ -218,12 +234,14 @@ class GroupMerge:
         cls,
         runs: list[Run],
         partition: int,
-        on_tick: Callable[[], object],
+        bytes_max: int,
+        on_tick: Callable[[int, int], object],
         at_end: Callable[[], object],
     ) -> GroupMerge:
-        """Return the merge of `partition` of `runs`.
+        """Return the merge of `partition` of `runs`, of which it holds about `bytes_max` in memory.
 
-        `on_tick` is called every 64 groups, `at_end` behind the last.
+        `on_tick` is called every 64 groups with the bytes and records read so far, `at_end` behind
+        the last.
 
         Raises:
             CorruptDataError: a run is not what was written.
@@ -270,8 +288,23 @@ class GroupValues:
     def __next__(self) -> Any:
         """Return the next value."""
 
+def footer_sums(name: str, data: bytes, end: int, /) -> tuple[list[tuple[int, int, int]], bytes]:
+    """Return records, bytes and fingerprint of each partition, and what the writer added.
+
+    `data` is the footer of the run `name`, whose blocks end at `end`.
+
+    Raises:
+        CorruptDataError: it is no footer, or not of that run.
+    """
+
 def die_with_parent() -> bool:
     """Ask the system to kill this process when its parent ends; False where it cannot."""
+
+def keep_little_memory() -> None:
+    """Have memory that is freed given back to the system soon; call it once, early."""
+
+def trim_memory() -> None:
+    """Give memory that is free back to the system."""
 
 @final
 class RowWriter:

@@ -26,6 +26,7 @@ from pymr.errors import CorruptDataError
 from pymr.records.part import PartWriter, ReferencePartWriter
 from pymr.shuffle import codec
 from pymr.shuffle.builtin import combine_for, reduce_for
+from pymr.shuffle.footer import Block, Footer, PartitionIndex, encode_footer
 from pymr.shuffle.native_buffer import NativeMapBuffer
 from pymr.shuffle.native_merge import NativeReduceMerge
 from pymr.shuffle.sorted_run import SortedRunReader
@@ -64,6 +65,7 @@ LIMITS = st.builds(
     Limits,
     spill_bytes_max=st.sampled_from([0, 300, 1000, 3000, 1 << 20]),
     merge_fan_in_max=st.sampled_from([2, 3, 64]),
+    merge_bytes_max=st.sampled_from([0, 2000, 1 << 20]),
     block_bytes=st.sampled_from([1, 50, 1000]),
 )
 PARTITIONS = st.integers(1, 5)
@@ -385,13 +387,12 @@ def compressed(records: list[tuple[int, bytes, bytes]]) -> bytes:
 
 def groups_of(reader: SortedRunReader, available: bytes) -> None:
     """Read everything natively from `available`, with an index that was read before."""
-    blocks = reader.footer.index[0].blocks
 
     def read_at(offset: int, length: int) -> bytes:
         return available[offset : offset + length]
 
-    runs = [_native.Run("memory", [blocks], read_at)]
-    for _, values in _native.GroupMerge(runs, 0, list, list):
+    runs = [_native.Run("memory", *reader.read_footer(), 0, read_at)]
+    for _, values in _native.GroupMerge(runs, 0, 1 << 20, list, list):
         list(values)
 
 
@@ -424,10 +425,12 @@ def test_a_block_that_cannot_be_is_corrupt_even_with_a_right_checksum(
     """Any bytes at all are entries or an error, as they are for the plain reader."""
     if 0x86 in block:
         return  # a pickle may be code
-    row = (0, len(block), codec_byte, _native.xxh3_64(block))
-    runs = [_native.Run("memory", [[row]], lambda offset, length: block[offset : offset + length])]
+    data = bytes(12) + block
+    row = Block(12, len(block), codec_byte, _native.xxh3_64(block))
+    footer = encode_footer(Footer((PartitionIndex(EdgeSum(), 1, (row,), len(block)),), b""))
+    runs = [_native.Run("memory", footer, len(data), 0, lambda at, size: data[at : at + size])]
     try:
-        for _, values in _native.GroupMerge(runs, 0, list, list):
+        for _, values in _native.GroupMerge(runs, 0, 1 << 20, list, list):
             list(values)
     except CorruptDataError:
         event("corrupt")

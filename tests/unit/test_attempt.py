@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,22 @@ def untimed(run: InlineRun) -> list[Any]:
         msgspec.structs.replace(receipt, wall_s=0, cpu_s=0, rss_bytes_max=0)
         for receipt in run.receipts
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/fd is Linux's")
+@pytest.mark.parametrize("reducer", [listed, pymr.SUM])
+def test_attempts_leave_nothing_open(tmp_path: Path, reducer: Any) -> None:
+    """A process runs thousands: no cycle keeps what one has read from until a collection."""
+    run = inline(tmp_path, reducer=reducer, mapper=lambda ctx, line: ctx.emit(line, 1))
+    gc.disable()
+    try:
+        before = sorted(Path("/proc/self/fd").iterdir())
+        run.run()
+        after = sorted(Path("/proc/self/fd").iterdir())
+    finally:
+        gc.enable()
+
+    assert after == before
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,12 @@ def fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
 def constants() -> dict[str, Any]:
     """Return the limits that are constants of a module."""
     found = {}
-    for path in sorted(path for p in PACKAGES for path in (ROOT / "src/pymr" / p).glob("*.py")):
-        module = importlib.import_module(f"pymr.{path.parent.name}.{path.stem}")
+    package = ROOT / "src/pymr"
+    paths = sorted(path for p in ("", *PACKAGES) for path in (package / p).glob("[a-z]*.py"))
+    for path in paths:
+        module = importlib.import_module(
+            ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+        )
         for node in ast.parse(path.read_bytes()).body:
             target = node.targets[0] if isinstance(node, ast.Assign) else node
             target = target.target if isinstance(target, ast.AnnAssign) else target

@@ -137,6 +137,7 @@ def test_values_are_lazy(tmp_path: Path) -> None:
         return data[offset : offset + length]
 
     run = SortedRunReader(read_at, len(data), "memory", digest)
+    assert run.footer
     reads.clear()
     for _, values in merge([run], tmp_path):
         next(values)
@@ -230,7 +231,7 @@ def test_narrowing_merges_neighbours_only_and_evenly(count: int, fan_in: int) ->
             merges[leaf] = merges.get(leaf, 0) + 1
         return merged
 
-    result: Any = narrow([(n,) for n in range(count)], fan_in, joined)  # type: ignore[misc]
+    result: Any = narrow([(n,) for n in range(count)], Limits(merge_fan_in_max=fan_in), joined)  # type: ignore[misc]
 
     assert len(result) <= fan_in
     assert [leaf for run in result for leaf in run] == list(range(count))
@@ -246,15 +247,33 @@ def test_a_narrow_merge_does_no_more_work_than_it_must() -> None:
         widths.append(len(runs))
         return runs[0]
 
-    narrow(list(range(65)), 64, joined)  # type: ignore[arg-type]
+    narrow(list(range(65)), Limits(), joined)  # type: ignore[arg-type]
 
     assert widths == [2]
+
+
+@pytest.mark.parametrize(("bytes_max", "widths"), [(35, [3, 2, 3, 2]), (0, [2] * 6), (1000, [])])
+def test_runs_are_merged_until_they_fit_in_memory(bytes_max: int, widths: list[int]) -> None:
+    """One with large values counts for many; two are always merged, or there would be no end."""
+    seen: list[int] = []
+
+    def joined(runs: Any) -> int:
+        seen.append(len(runs))
+        return max(runs)
+
+    sizes = [10, 10, 10, 30, 10, 10, 10, 10]
+    limits = Limits(merge_bytes_max=bytes_max)
+
+    result = narrow(sizes, limits, joined, size_of=int)
+
+    assert seen == widths
+    assert len(result) <= 2 or sum(result) <= bytes_max
 
 
 def test_a_fan_in_of_one_is_our_bug() -> None:
     """The configuration refuses it."""
     with pytest.raises(AssertionError, match="merge_fan_in_max is 1"):
-        narrow([], 1, lambda runs: runs[0])
+        narrow([], Limits(merge_fan_in_max=1), lambda runs: runs[0])
 
 
 def test_a_pickled_value_reaches_the_reducer_as_it_was(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from cli import COUNT_WORDS
 from pymr.config import Settings, resolve
 from pymr.core.spec import Code
 from pymr.errors import ConfigError, InputError, PymrError, WorkerFileError
-from pymr.runner.plan import SPILL_BYTES_MAX, SPILL_BYTES_MIN, Plan, Request, plan_run
+from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
 
 
@@ -132,17 +133,43 @@ def test_no_more_processes_than_tasks(pool: Pool, given: dict[str, int], workers
     assert plan_run(request("a.txt", **given), pool).workers == workers
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({"memory": "1G", "workers": 3}, 128 << 20),
-        ({"memory": "256M", "workers": 200}, SPILL_BYTES_MIN),
-        ({"memory": "64G", "workers": 2}, SPILL_BYTES_MAX),
-    ],
-)
-def test_a_buffer_is_half_a_workers_share(pool: Pool, given: dict[str, Any], expected: int) -> None:
-    """Within bounds; one share is the runner's own."""
-    assert plan_run(request(**given), pool).spec.limits.spill_bytes_max == expected
+def test_a_buffer_is_what_is_left_of_a_workers_share(pool: Pool) -> None:
+    """In whole MiB; the budget's own tests say how much that is."""
+    asked = request(memory="512M", workers=2, mappers=2)
+
+    plan = plan_run(asked, pool)
+
+    assert plan.memory_bytes == 512 << 20
+    assert 100 << 20 < plan.spec.limits.spill_bytes_max < 200 << 20
+    assert plan.spec.limits.spill_bytes_max % (1 << 20) == 0
+    assert plan.spec.limits.merge_bytes_max > 100 << 20
+    assert plan.warnings == ()
+
+
+def test_what_does_not_fit_in_the_memory_is_cut_with_a_notice(pool: Pool) -> None:
+    """Workers, and a buffer that somebody has asked for."""
+    plan = plan_run(request(memory="256M", workers=200, mappers=16, spill="1G"), pool)
+
+    most = plan.spec.limits.spill_bytes_max >> 20
+    assert 4 <= plan.workers <= 8
+    assert re.fullmatch(
+        rf"workers is 16, going on with {plan.workers}: each takes \d\dM of --memory 256M",
+        plan.warnings[0],
+    )
+    assert plan.warnings[1] == f"spill is 1G, going on with {most}M of --memory 256M"
+
+
+def test_more_inputs_than_fit_in_the_memory_are_refused(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the runner must know of them does not spill; the message says how much it takes."""
+    monkeypatch.setattr("pymr.core.budget.FILE_BYTES", 128 << 20)
+
+    with pytest.raises(ConfigError, match=r"at least 3\d\dM for 2 inputs, 1 map") as caught:
+        plan_run(request(memory="256M", mappers=1), pool)
+
+    assert caught.value.hint is not None
+    assert re.fullmatch(r"--memory 3\d\dM", caught.value.hint)
 
 
 def test_a_wish_for_more_tasks_than_cells_is_answered(pool: Pool) -> None:

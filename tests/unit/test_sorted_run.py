@@ -185,13 +185,14 @@ def test_a_run_that_shrinks_after_it_was_opened_is_corrupt() -> None:
         "shrinks",
         digest,
     )
+    assert reader.footer
 
     available[0] = 15
     with pytest.raises(CorruptDataError, match="it has 3 bytes where 1"):
         list(reader.entries(0))
 
 
-def sealed(footer: bytes, *, blocks: bytes = b"", version: int = 2) -> bytes:
+def sealed(footer: bytes, *, blocks: bytes = b"", version: int = 3) -> bytes:
     """Return a run with a footer of our own and a trailer that fits it."""
     digest = _native.xxh3_128(footer).to_bytes(16, "big")
     trailer = struct.pack("<Q16sI8s", len(footer), digest, version, b"PyMRrun\n")
@@ -200,8 +201,8 @@ def sealed(footer: bytes, *, blocks: bytes = b"", version: int = 2) -> bytes:
 
 def test_another_version_is_named_and_not_called_corrupt() -> None:
     """A run of a later PyMR can be finished by that PyMR: exit 10."""
-    with pytest.raises(IncompleteError, match="has sorted run format 3, expected 2") as caught:
-        reader_of(sealed(b"\x03whatever", version=3))
+    with pytest.raises(IncompleteError, match="has sorted run format 4, expected 3") as caught:
+        reader_of(sealed(b"\x04whatever", version=4))
 
     assert caught.value.exit_code == 10
     assert caught.value.hint
@@ -209,7 +210,7 @@ def test_another_version_is_named_and_not_called_corrupt() -> None:
 
 def footer_of(block: bytes, *, codec: int = 0, partitions: int = 1, extra: bytes = b"") -> bytes:
     """Return a footer that says: one partition, one block."""
-    head = b"\x02" + bytes([partitions]) + b"\x01\x02" + bytes(16) + b"\x01\x01"
+    head = b"\x03" + bytes([partitions]) + b"\x01\x02" + bytes(16) + b"\x01\x01\x01"
     checksum = _native.xxh3_64(block).to_bytes(8, "little")
     return (
         head
@@ -226,12 +227,12 @@ def footer_of(block: bytes, *, codec: int = 0, partitions: int = 1, extra: bytes
     [
         (sealed(b""), "does not end"),
         (sealed(b"\x01"), "its two version numbers differ"),
-        (sealed(b"\x02\x02"), "corrupt number"),
-        (sealed(b"\x02\x01\x00\x00abc"), "it ends at byte"),
+        (sealed(b"\x03\x02"), "corrupt number"),
+        (sealed(b"\x03\x01\x00\x00abc"), "it ends at byte"),
         (sealed(footer_of(b""), blocks=b"x"), "the footer does not fit the run"),
         (sealed(footer_of(b"x") + b"x", blocks=b"x"), "the footer does not fit the run"),
         (sealed(footer_of(b"x", codec=7), blocks=b"x"), "block codec 7, expected 0 or 1"),
-        (sealed(b"\x02\x00")[:-1] + b"?", "it does not end as a sorted run"),
+        (sealed(b"\x03\x00")[:-1] + b"?", "it does not end as a sorted run"),
         (
             b"x" * 12 + struct.pack("<Q16sI8s", 1, b"", 1, b"PyMRrun\n"),
             "its footer of 1 bytes is longer than the run",
@@ -264,11 +265,11 @@ def test_a_footer_that_cannot_be_is_corrupt_even_with_a_right_digest(
 def test_a_block_that_cannot_be_is_corrupt_even_with_a_right_checksum(block: bytes) -> None:
     """A checksum does not prove that the writer was right; the compiled reader knows, too."""
     reader = reader_of(sealed(footer_of(block), blocks=block))
-    run = _native.Run("memory", [reader.footer.index[0].blocks], reader.read_at)
+    run = _native.Run("memory", *reader.read_footer(), 0, reader.read_at)
 
     for read in (
         lambda: list(reader.entries(0)),
-        lambda: list(_native.GroupMerge([run], 0, lambda: None, lambda: None)),
+        lambda: list(_native.GroupMerge([run], 0, 1 << 20, list, list)),
     ):
         with pytest.raises(CorruptDataError, match="sorted run `memory` is corrupt at byte 12"):
             read()
@@ -279,8 +280,8 @@ def test_a_footer_comes_back() -> None:
     blocks = (footers.Block(12, 300, 0, 7), footers.Block(312, 5, 0, 1 << 63))
     footer = footers.Footer(
         (
-            footers.PartitionIndex(EdgeSum(1, 2, (1 << 128) - 1), 3, blocks[:1]),
-            footers.PartitionIndex(EdgeSum(), 0, blocks[1:]),
+            footers.PartitionIndex(EdgeSum(1, 2, (1 << 128) - 1), 3, blocks[:1], 300),
+            footers.PartitionIndex(EdgeSum(), 0, blocks[1:], 1 << 20),
         ),
         b"extra",
     )

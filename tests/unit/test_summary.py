@@ -10,6 +10,7 @@ from pymr.observe.summary import LINES_MAX, render_success
 from pymr.task.manifest import (
     Columns,
     Manifest,
+    ManifestMemory,
     ManifestPart,
     ManifestWorker,
     Settings,
@@ -145,6 +146,22 @@ def test_a_map_only_run_shuffles_nothing():
     shown = manifest({"partition_records": []}, {"reducers": 0, "reducer": None, "combiner": None})
 
     assert render(shown)[1] == ("  books balance: 18.4 GB read once, 181,004,113 emitted = written")
+
+
+@pytest.mark.parametrize(
+    ("memory", "lines"),
+    [
+        (ManifestMemory(limit_bytes=512 << 20, peak_bytes=(325 << 20) + 1), ["326M of 512M"]),
+        (ManifestMemory(limit_bytes=2 << 30, peak_bytes=1 << 30), ["1G of 2G"]),
+        (ManifestMemory(limit_bytes=512 << 20, peak_bytes=None), []),
+        (None, []),  # an older run
+    ],
+)
+def test_the_peak_of_the_memory_is_said_if_it_is_known(memory, lines):
+    """In the units of the setting, rounded up."""
+    shown = render(manifest(memory=memory))
+
+    assert [line for line in shown if "memory" in line] == [f"  memory peak {m}" for m in lines]
 
 
 @pytest.mark.parametrize(

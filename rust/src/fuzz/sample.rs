@@ -1,7 +1,8 @@
 //! Runs that a writer made, and what becomes of them by chance.
 use crate::bytes;
 use crate::cursor::unpack;
-use crate::run_writer::{Block, LZ4, RunWriter, STORED, Sink};
+use crate::footer::{Block, LZ4, STORED};
+use crate::run_writer::{RunWriter, Sink};
 use crate::trouble::Trouble;
 use std::sync::{Arc, Mutex};
 
@@ -120,14 +121,15 @@ pub fn sample(random: &mut Random) -> Vec<Stored> {
     }
     let written = done(out.finish(b""));
     let bytes = memory.bytes();
-    let block = |block: &Block| {
+    let block = |block: Block| {
         let start = block.offset as usize;
         (
             bytes[start..start + block.size as usize].to_vec(),
             block.codec,
         )
     };
-    written.index[0].iter().map(block).collect()
+    let index = &written.index;
+    index.range(0).map(|at| block(index.block(at))).collect()
 }
 
 pub fn done<T>(result: Result<T, Trouble>) -> T {

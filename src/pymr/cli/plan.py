@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pymr.cli.settings import request_of, resolved_settings, run_options
+from pymr.config.value import spell_size
 from pymr.observe.quantity import show_many, show_size
 from pymr.runner.find import committed_manifest
 from pymr.runner.plan import Plan, plan_run
@@ -101,8 +102,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"tasks   {facts['map_tasks']} map, {facts['reduce_tasks']} reduce,"
         f" by {show_many(facts['workers'], 'worker')}",
         *_sort_lines(facts),
-        f"memory  {show_size(facts['memory_bytes'])} for buffers; a map task spills at"
-        f" {show_size(facts['spill_bytes_max'])}",
+        f"memory  {spell_size(facts['memory_bytes'])} for all processes; a map task spills at"
+        f" {spell_size(facts['spill_bytes_max'])}",
         f"output  {facts['output']}, {show_many(facts['parts'], facts['output_format'] + ' part')}",
     ]
     for task in facts["tasks"][:TASKS_SHOWN]:

@@ -13,7 +13,7 @@ from pymr.core.spec import Attempt
 from pymr.errors import PymrError
 from pymr.observe.failure import render_failure
 from pymr.observe.feed import encode_entry
-from pymr.observe.quantity import show_duration, show_many, show_size
+from pymr.observe.quantity import show_duration, show_many, show_memory, show_size
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
 from pymr.runner.find import FoundRun, committed_manifest, find_run, history_of, state_of
 
@@ -99,6 +99,8 @@ def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
         files = show_many(snapshot.input_files, "file")
         yield f"input   {files}, {show_size(snapshot.input_bytes)}"
         yield f"took    {show_duration((snapshot.finished or snapshot.time) - snapshot.started)}"
+        if snapshot.memory is not None:
+            yield f"memory  peak {show_memory(*snapshot.memory)}"
         yield from _phase("map", snapshot.map)
         yield from _phase("reduce", snapshot.reduce)
         yield f"tries   {snapshot.failed} failed, {snapshot.retried} retried, {snapshot.lost} lost"

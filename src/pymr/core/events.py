@@ -181,6 +181,13 @@ class Warned(Event, frozen=True):
     message: str
 
 
+class MemoryMeasured(Event, frozen=True):
+    """The most memory that the processes of the run used together, of what they may use."""
+
+    peak_bytes: int
+    limit_bytes: int
+
+
 class RunFinished(Event, frozen=True):
     """The end. `error` is None if the run was published."""
 
@@ -257,6 +264,7 @@ AnyEvent = (
     | AttemptRevoked
     | PhaseFinished
     | Warned
+    | MemoryMeasured
     | RunFinished
 )
 

@@ -63,6 +63,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     spill_bytes_max: int = 64 << 20  # encoded bytes of a map-side buffer
     merge_fan_in_max: int = 64  # sorted runs merged at once
+    merge_bytes_max: int = 24 << 20  # of all of them, in memory
     block_bytes: int = 128 << 10  # raw bytes of a sorted run's block
     record_bytes_max: int = 64 << 20  # --max-record
     expansion_max: int = 200  # decoded bytes for each byte of a compressed input

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pymr.config.value import spell_size
+
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _COUNT_UNITS = ("", " k", " M", " G", " T")
+_MIB = 1 << 20
 _EXACT_MAX = 100_000  # counts up to here are shown to the last digit
 
 
@@ -19,6 +22,11 @@ def show_size_of(done: float, total: float) -> str:
     """Return `13.1/18.4 GB`: both in the unit of the total."""
     number, unit = _scaled(total, _BYTE_UNITS)
     return f"{_digits(done / 1000 ** _BYTE_UNITS.index(unit))}/{number} {unit}"
+
+
+def show_memory(peak_bytes: int, limit_bytes: int) -> str:
+    """Return `326M of 512M`: in the units of `--memory`, whole ones, rounded up."""
+    return f"{spell_size(-(-peak_bytes // _MIB) * _MIB)} of {spell_size(limit_bytes)}"
 
 
 def show_count(number: float) -> str:

@@ -90,6 +90,7 @@ class Snapshot(msgspec.Struct):
     backups_won: int = 0
     backups: set[Attempt] = msgspec.field(default_factory=set)
     skipped: int = 0  # bad records left out
+    memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[AttemptError] = msgspec.field(default_factory=list)
     started: float | None = None
@@ -115,6 +116,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case events.Warned(message):
             if message not in snapshot.warnings and len(snapshot.warnings) < WARNINGS_MAX:
                 snapshot.warnings.append(message)
+        case events.MemoryMeasured(peak_bytes, limit_bytes):
+            snapshot.memory = peak_bytes, limit_bytes
         case events.RunFinished(error):
             snapshot.phase = "done" if error is None else "failed"
             snapshot.finished = entry.time

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pymr.core.spec import Receipt
-from pymr.observe.quantity import show_count, show_elapsed, show_many, show_percent, show_size
+from pymr.observe.quantity import (
+    show_count,
+    show_elapsed,
+    show_many,
+    show_memory,
+    show_percent,
+    show_size,
+)
 from pymr.observe.snapshot import PhaseState, Snapshot
 from pymr.task.manifest import Manifest, Settings
 from pymr.text_form import show_text
@@ -39,7 +46,7 @@ def render_success(
     """
     name = show_text(manifest.name)
     notes = [*_damage(manifest), *_advice(manifest, snapshot), *_warnings(manifest, snapshot)]
-    head = [_headline(manifest, name), _books(manifest)]
+    head = [_headline(manifest, name), _books(manifest), *_memory(manifest)]
     tail = [*_rows(manifest, output, first_rows), f"  next: pymr head {name} · pymr verify {name}"]
     room = LINES_MAX - len(head) - len(tail)
     if len(notes) > room:
@@ -73,6 +80,13 @@ def _books(manifest: Manifest) -> str:
     if merged:
         return f"{read}{sums} - {merged:,} combined = {ledger['reduced']:,} reduced"
     return f"{read}{sums} = reduced"
+
+
+def _memory(manifest: Manifest) -> Iterator[str]:
+    """Yield the most that all processes used together, if that is known."""
+    memory = manifest.memory
+    if memory is not None and memory.peak_bytes is not None:
+        yield f"  memory peak {show_memory(memory.peak_bytes, memory.limit_bytes)}"
 
 
 def _damage(manifest: Manifest) -> Iterator[str]:

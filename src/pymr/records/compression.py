@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from pymr.core.spec import InputFile, TextRules
@@ -28,6 +29,9 @@ SUFFIXES = {
     b".zst": "zstd",
     b".zstd": "zstd",
 }
+XZ_BYTES_MAX = 66 << 20  # what decoding takes; `xz -9` makes files of 65 MiB
+# What decoders hold. Of zstd: windows up to level 19; rare files have windows of up to 128 MiB.
+DECODER_BYTES = {"gzip": 1 << 20, "bz2": 5 << 20, "xz": XZ_BYTES_MAX, "zstd": 10 << 20}
 # Compression → the modules that decode it, best first. A Python may be built without any.
 _MODULES = {
     "gzip": ("zlib",),
@@ -162,6 +166,8 @@ class Decompressed:
             try:
                 decoded = member.decompress(data, length)
             except self._errors as error:
+                if "limit exceeded" in str(error):
+                    raise _too_large(self._name) from error
                 raise self._broken(str(error), at) from error
             if member.eof:
                 self._data = member.unused_data
@@ -229,6 +235,16 @@ _WITHOUT_MODULE = {
 }
 
 
+def _too_large(name: str) -> InputError:
+    return InputError(
+        f"input `{name}` needs more than {XZ_BYTES_MAX >> 20} MiB to be decompressed,"
+        " expected at most what `xz -9` makes",
+        hint=_WITHOUT_MODULE["xz"].format(name),
+        input=name,
+        limit=XZ_BYTES_MAX,
+    )
+
+
 class _GzipMember:
     """zlib's decompressor with the interface of the other three."""
 
@@ -264,7 +280,8 @@ def _load(
         case "bz2":
             return module.BZ2Decompressor, (OSError, ValueError)
         case "xz":
-            return (lambda: module.LZMADecompressor(module.FORMAT_XZ)), (module.LZMAError,)
+            new = partial(module.LZMADecompressor, module.FORMAT_XZ, memlimit=XZ_BYTES_MAX)
+            return new, (module.LZMAError,)
         case "zstd":
             return module.ZstdDecompressor, (module.ZstdError,)
     raise AssertionError(compression)

@@ -69,12 +69,18 @@ class LocalRunner:
         Raises:
             PymrError: what the core aborted with.
         """
-        self._connect()
-        while not self._job.done:
-            self._ask_for_leases()
-            for process, messages in self._pool.wait(TICK_S):
-                self._receive(process, messages)
-            self._renew_and_tick()
+        try:
+            self._connect()
+            while not self._job.done:
+                self._ask_for_leases()
+                for process, messages in self._pool.wait(TICK_S):
+                    self._receive(process, messages)
+                self._renew_and_tick()
+        finally:
+            peak_bytes = self._pool.memory_peak_bytes
+            if peak_bytes is not None:
+                limit_bytes = self._plan.memory_bytes
+                self._feed.append(events.MemoryMeasured(peak_bytes, limit_bytes))
 
     def _connect(self) -> None:
         """Start the workers and wait until they have loaded the code."""

@@ -20,6 +20,7 @@ from pymr.task.manifest import (
     Columns,
     Manifest,
     ManifestInput,
+    ManifestMemory,
     ManifestPart,
     ManifestTask,
     ManifestWorker,
@@ -34,7 +35,13 @@ LARGE_KEYS_SHOWN = 3
 
 
 def build_manifest(
-    plan: Plan, job: Job, *, created: float, finished: float, replaces: str | None
+    plan: Plan,
+    job: Job,
+    *,
+    created: float,
+    finished: float,
+    replaces: str | None,
+    memory_peak_bytes: int | None,
 ) -> Manifest:
     """Return the manifest of a job whose books are closed, without its digest."""
     spec, shape = plan.spec, plan.spec.shape
@@ -67,6 +74,7 @@ def build_manifest(
         counters=summary.counters,
         ledger=_books(summary),
         tasks=tuple(map(_task, [*_in_order(job.map.committed), *_in_order(job.reduce.committed)])),
+        memory=ManifestMemory(limit_bytes=plan.memory_bytes, peak_bytes=memory_peak_bytes),
         warnings=(*plan.warnings, *_grown(plan, summary), *_large_keys(plan, receipts)),
     )
 

@@ -20,12 +20,11 @@ from pymr.core.sample import Sample, plan_sample
 from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, TextRules
 from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
+from pymr.runner.memory import run_size, share_out
 from pymr.runner.pool import Pool
 from pymr.text_form import show_path, show_paths
 
 OUTPUT_FOLDER = "pymr-out"
-SPILL_BYTES_MIN = 1 << 20
-SPILL_BYTES_MAX = 256 << 20  # beyond, a longer sort costs what a saved merge gains
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +46,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shown_output: str  # as the user would type it
     inputs: tuple[InputFile, ...]
     tasks: list[MapTask]
-    workers: int  # task processes, at most one for each task of the larger phase
+    workers: int  # task processes that fit, at most one for each task of the larger phase
+    memory_bytes: int  # what all processes may use together
     sample: Sample | None = None  # with --sort: what is mapped first, to know where parts begin
     spool_folder: str | None  # where inputs were copied; remove it afterwards
     warnings: tuple[str, ...] = ()
@@ -114,7 +114,9 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     )
     if settings.sort:
         _refuse_to_sort(shape)
-    spec = _spec(request, run=run, name=name, shape=shape, found=found)
+    reducers = _reducers(settings, shape, found)
+    share = share_out(settings, run_size(found.files, tasks, reducers), pool.process_size)
+    spec = _spec(request, run=run, name=name, shape=shape, reducers=reducers, limits=share.limits)
     whole = shape.input_format == "whole"
     return Plan(
         spec=spec,
@@ -122,7 +124,8 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
         shown_output=shown_output,
         inputs=found.files,
         tasks=tasks,
-        workers=min(settings.workers, max(len(tasks), spec.reducers, 1)),
+        workers=share.workers,
+        memory_bytes=settings.memory_bytes,
         sample=plan_sample(found.files, spec.reducers, whole=whole)
         if spec.boundaries is not None and spec.reducers > 1
         else None,
@@ -132,6 +135,7 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
             *shape.warnings,
             *found.warnings,
             *_notes(settings, shape, found, tasks),
+            *share.notices,
         ),
     )
 
@@ -217,12 +221,17 @@ def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:
     )
 
 
-def _spec(request: Request, *, run: str, name: str, shape: Shape, found: Discovery) -> JobSpec:
+def _reducers(settings: Settings, shape: Shape, found: Discovery) -> int:
+    if shape.reducer is None:
+        return 0
+    size = sum(file.size for file in found.files)
+    return settings.reducers or min(default_reducers(size), REDUCERS_MAX)
+
+
+def _spec(
+    request: Request, *, run: str, name: str, shape: Shape, reducers: int, limits: Limits
+) -> JobSpec:
     settings = request.settings
-    reducers = 0
-    if shape.reducer is not None:
-        size = sum(file.size for file in found.files)
-        reducers = settings.reducers or min(default_reducers(size), REDUCERS_MAX)
     return JobSpec(
         run=run,
         name=name,
@@ -240,16 +249,5 @@ def _spec(request: Request, *, run: str, name: str, shape: Shape, found: Discove
             long_records=settings.long_records,
             normalize=settings.normalize,
         ),
-        limits=Limits(
-            spill_bytes_max=settings.spill_bytes or _spill_bytes(settings),
-            merge_fan_in_max=settings.merge_fan_in,
-            record_bytes_max=settings.max_record_bytes,
-            expansion_max=settings.max_expansion,
-        ),
+        limits=limits,
     )
-
-
-def _spill_bytes(settings: Settings) -> int:
-    """Return a map-side buffer's limit: half of a worker's share of the memory."""
-    share = settings.memory_bytes // (settings.workers + 1)  # one share is the runner's
-    return max(SPILL_BYTES_MIN, min(SPILL_BYTES_MAX, share // 2))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import time
+from collections.abc import Iterator
 
 from pymr import errors
+from pymr.core.budget import RUNNER_BYTES, ProcessSize
 from pymr.core.spec import Code, Shape
+from pymr.memory_use import MemoryMeter, pages_of
 from pymr.runner.process import TaskProcess
 from pymr.task import channel
 
@@ -24,6 +28,8 @@ class Pool:
         self._code: Code | None = None
         self._selector = selectors.DefaultSelector()
         self._started = 0
+        self._memory = MemoryMeter(_private_bytes_of_the_caller())
+        self.process_size = ProcessSize()  # of one that has loaded the code, when it has
         self.processes: dict[str, TaskProcess] = {}
 
     def start(self, code: Code | None = None) -> TaskProcess:
@@ -36,10 +42,27 @@ class Pool:
         self._selector.register(process.replies_fd, selectors.EVENT_READ, process)
         return process
 
+    @property
+    def memory_peak_bytes(self) -> int | None:
+        """The most memory that all processes and this one used at once; None: nobody knows."""
+        return self._memory.peak_bytes
+
     def wait(self, timeout_s: float) -> list[tuple[TaskProcess, list[channel.FromProcess] | None]]:
         """Return what arrived, within `timeout_s`; None stands for the end of a process."""
-        ready = self._selector.select(timeout_s)
-        return [(key.data, key.data.receive()) for key, _mask in ready]
+        now = time.monotonic()
+        deadline = now + timeout_s
+        while True:
+            ready = self._selector.select(min(deadline - now, self._memory.due_in(now)))
+            now = time.monotonic()
+            if not self._memory.due_in(now):
+                self._memory.sample(self._pids(), now)
+            if ready or now >= deadline:
+                return [(key.data, key.data.receive()) for key, _mask in ready]
+
+    def _pids(self) -> Iterator[int]:
+        yield os.getpid()
+        for process in self.processes.values():
+            yield process.pid
 
     def remove(self, process: TaskProcess) -> errors.TaskLostError:
         """Forget a process, end it if it still runs, and say how it ended."""
@@ -77,6 +100,8 @@ class Pool:
                         raise errors.from_dict(message.error)
                     assert isinstance(message, channel.Loaded)
                     process.is_loaded = True
+                    if message.memory is not None:
+                        self.process_size = ProcessSize(*message.memory)
                     return message.shape
         raise errors.WorkerFileError(f"the worker's code was not imported within {LOAD_S:.0f} s")
 
@@ -93,3 +118,9 @@ class Pool:
                 f" it {lost.fields['reason']}"
             )
         self.start()
+
+
+def _private_bytes_of_the_caller() -> int:
+    """Return what this process held before: of a notebook that is the user's own."""
+    pages = pages_of()
+    return max(0, pages.private - RUNNER_BYTES) if pages else 0

@@ -131,12 +131,14 @@ class _Run:
         self._feed = feed
         self._started = started
         self._job: Job | None = None
+        self._pool: Pool | None = None
         self.manifest: Manifest | None = None
 
     def execute(self, pool: Pool, tick: Callable[[float], None], deadline: float | None) -> None:
         """Run the job to its end."""
         self._settle_boundaries(pool, tick, deadline)
         plan, spec = self._plan, self._plan.spec
+        self._pool = pool
         planned = events.RunPlanned(spec, len(plan.tasks), len(plan.inputs), plan.input_bytes)
         self._job = job = Job(spec, plan.inputs, plan.tasks, self._limits(), deadline=deadline)
         with closing(Journal(_path(plan, names.journal_key(spec.run)))) as journal:
@@ -190,6 +192,8 @@ class _Run:
 
     def _publish(self) -> None:
         assert self._job is not None, "only a job that ran is published"
+        assert self._pool is not None, "a job runs in a pool"
+        self._pool.close()  # It is done, and the manifest of many tasks takes memory.
         previous = self._output.previous
         manifest = build_manifest(
             self._plan,
@@ -197,6 +201,7 @@ class _Run:
             created=self._started,
             finished=time.time(),
             replaces=previous.run if previous else None,
+            memory_peak_bytes=self._pool.memory_peak_bytes,
         )
         with _undisturbed():
             self.manifest = publish(self._output.store, manifest, keep=self._settings.keep)

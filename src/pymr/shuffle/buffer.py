@@ -56,7 +56,9 @@ class MapTotals(msgspec.Struct, frozen=True, kw_only=True):
 class MapBuffer:
     """Takes the records of one map attempt; `finish` writes them, sorted and combined.
 
-    It belongs to the thread that made it. `count_only` replaces every value by 1.
+    It belongs to the thread that made it. Without a `spill_folder` it forgets what it holds when it
+    is full: it refuses what any buffer does, and is not finished. `count_only` replaces every value
+    by 1.
     `normalize` is the Unicode normal form that str keys are brought to. A key's partition is said
     by the `partitioner`, or else by its range, if there are `boundaries`, or else by its hash.
     """
@@ -66,7 +68,7 @@ class MapBuffer:
         *,
         partitions: int,
         limits: Limits,
-        spill_folder: str,
+        spill_folder: str | None,
         combine: Combine | None = None,
         partitioner: Callable[[Any, int], int] | None = None,
         partition_seed: int = 0,
@@ -84,7 +86,8 @@ class MapBuffer:
         self._normalize = normalize
         self._count_only = count_only
         self._emitted = 0
-        self._spill_folder = SpillFolder(spill_folder)
+        self._forgets = spill_folder is None
+        self._spill_folder = SpillFolder(spill_folder or "")
         self._spills: list[SortedRunReader] = []
         self._thread = self._home = get_ident()
         self._misused: RuntimeError | None = None  # whoever hid it would lose records
@@ -130,13 +133,12 @@ class MapBuffer:
         if get_ident() != self._thread:
             raise self._misuse()
         self._thread = _NOBODY
-        fan_in_max = self._limits.merge_fan_in_max
         try:
             run = SortedRunWriter(writer.write, self._partitions, self._limits.block_bytes)
             self._combine_all()
             if self._spills:
                 self._spill()
-                self._merge_all(run, narrow(self._spills, fan_in_max, self._merge))
+                self._merge_all(run, narrow(self._spills, self._limits, self._merge))
             else:
                 self._write_groups(run)
             digest = run.finish(extra)
@@ -198,6 +200,9 @@ class MapBuffer:
         )
 
     def _make_room(self) -> None:
+        if self._forgets:
+            self._clear()
+            return
         thread, self._thread = self._thread, _NOBODY
         try:
             self._combine_all()

@@ -10,7 +10,7 @@ from pymr.core.spec import EdgeSum
 from pymr.errors import CorruptDataError
 from pymr.shuffle.bounded import decode_varint, encode_varint, take
 
-VERSION = 2  # of the whole sorted run; the footer begins with it
+VERSION = 3  # of the whole sorted run; the footer begins with it
 STORED, LZ4 = 0, 1  # the codec of a block: as it is; or 4 bytes of its size, and an lz4 block
 
 
@@ -29,6 +29,7 @@ class PartitionIndex(msgspec.Struct, frozen=True):
     written: EdgeSum
     groups: int
     blocks: tuple[Block, ...]
+    longest: int  # bytes of its longest block, decompressed
 
 
 class Footer(msgspec.Struct, frozen=True):
@@ -53,6 +54,7 @@ def encode_footer(footer: Footer) -> bytes:
         out += partition.written.fingerprint.to_bytes(16, "little")
         out += encode_varint(partition.groups)
         out += encode_varint(len(partition.blocks))
+        out += encode_varint(partition.longest)
         for block in partition.blocks:
             out += encode_varint(block.size)
             out.append(block.codec)
@@ -73,15 +75,15 @@ def decode_footer(data: bytes, start: int, end: int) -> Footer:
     for _ in range(cursor.varint()):
         records, size = cursor.varint(), cursor.varint()
         written = EdgeSum(records, size, int.from_bytes(cursor.take(16), "little"))
-        groups = cursor.varint()
+        groups, count, longest = cursor.varint(), cursor.varint(), cursor.varint()
         blocks = []
-        for _ in range(cursor.varint()):
+        for _ in range(count):
             length, codec = cursor.varint(), cursor.take(1)[0]
             if codec not in {STORED, LZ4}:
                 raise CorruptDataError(f"block codec {codec}, expected {STORED} or {LZ4}")
             blocks.append(Block(offset, length, codec, int.from_bytes(cursor.take(8), "little")))
             offset += length
-        index.append(PartitionIndex(written, groups, tuple(blocks)))
+        index.append(PartitionIndex(written, groups, tuple(blocks), longest))
     extra = cursor.take(cursor.varint())
     if cursor.position != len(data) or offset != end:
         raise CorruptDataError("the footer does not fit the run")

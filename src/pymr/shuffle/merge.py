@@ -49,22 +49,45 @@ def merge_into(
 
 
 def narrow(
-    runs: Sequence[_Run], fan_in_max: int, merge: Callable[[Sequence[_Run]], _Run]
+    runs: Sequence[_Run],
+    limits: Limits,
+    merge: Callable[[Sequence[_Run]], _Run],
+    size_of: Callable[[_Run], int] = lambda _: 0,
 ) -> list[_Run]:
-    """Return at most `fan_in_max` sorted runs in the order of `runs`, by merging neighbours.
+    """Return few enough sorted runs to be merged at once, in order, by merging neighbours.
 
-    Merges go round, so that no record is merged much more often than another.
+    At most `merge_fan_in_max`, and `merge_bytes_max` in memory, where `size_of` says what one
+    takes; but two can always be merged. Merges go round, so that no record is merged much more
+    often than another.
     """
+    fan_in_max, bytes_max = limits.merge_fan_in_max, limits.merge_bytes_max
     assert fan_in_max > 1, f"merge_fan_in_max is {fan_in_max}, expected at least 2"
     result = list(runs)
+    sizes = [size_of(run) for run in result]
+    total = sum(sizes)
     start = 0
-    while len(result) > fan_in_max:
-        width = min(fan_in_max, len(result) - fan_in_max + 1)
-        if start + width > len(result):
+    while len(result) > fan_in_max or (len(result) > 2 and total > bytes_max):  # noqa: PLR2004
+        width = fan_in_max
+        if total <= bytes_max:
+            width = min(width, len(result) - fan_in_max + 1)
+        if start + min(width, 2 if total > bytes_max else width) > len(result):
             start = 0
-        result[start : start + width] = [merge(result[start : start + width])]
+        window = slice(start, start + _fitting(sizes[start : start + width], bytes_max))
+        merged = merge(result[window])
+        total += size_of(merged) - sum(sizes[window])
+        result[window], sizes[window] = [merged], [size_of(merged)]
         start += 1
     return result
+
+
+def _fitting(sizes: Sequence[int], bytes_max: int) -> int:
+    """Return how many of the first `sizes` fit, at least two."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if total > bytes_max:
+            return max(count, 2)
+    return len(sizes)
 
 
 class ReduceMerge:
@@ -118,7 +141,7 @@ class ReduceMerge:
 
     def __iter__(self) -> Iterator[tuple[Any, GroupValues]]:
         try:
-            runs = narrow(self._sources, self._limits.merge_fan_in_max, self._merge)
+            runs = narrow(self._sources, self._limits, self._merge)
             for key, encoded in merged_groups(map(self._entries, runs)):
                 before = self.reduced
                 values = GroupValues(self._counted(encoded))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, Self
 
 from pymr._native import RecordBuffer, Run, merge_to_run, merge_to_spill
@@ -27,7 +28,7 @@ class NativeMapBuffer(RecordBuffer):
 
     _partitions: int
     _limits: Limits
-    _spill_folder: str
+    _spill_folder: str | None
     _combine: NativeCombine
     _spills: list[Run]
     _spill_count: int
@@ -39,7 +40,7 @@ class NativeMapBuffer(RecordBuffer):
         *,
         partitions: int,
         limits: Limits,
-        spill_folder: str,
+        spill_folder: str | None,
         combine: Combine | None = None,
         partitioner: Callable[[Any, int], int] | None = None,
         partition_seed: int = 0,
@@ -56,7 +57,7 @@ class NativeMapBuffer(RecordBuffer):
             block_bytes=limits.block_bytes,
             key_bytes_max=limits.key_bytes_max,
             value_bytes_max=limits.value_bytes_max,
-            spill_folder=spill_folder,
+            spill_folder=spill_folder or "",
             combine=native,
             partition_of=partial(_partition, partitioner, partitions) if partitioner else None,
             normalized=partial(normalized, normalize) if normalize else None,
@@ -103,11 +104,13 @@ class NativeMapBuffer(RecordBuffer):
             return self.write(writer.write, extra), self.combined
         self._make_room()
         combined = self.combined
-        self.close()  # or what a combiner emitted here would be lost
+        # The merge needs the memory; and what a combiner emitted here would be lost.
+        self.close()
         whole, moved = merge_to_run(
-            narrow(self._spills, self._limits.merge_fan_in_max, self._merge),
+            narrow(self._spills, self._limits, self._merge, attrgetter("merge_bytes")),
             self._partitions,
             self._limits.block_bytes,
+            self._limits.merge_bytes_max,
             self._combine,
             writer.write,
             extra,
@@ -122,15 +125,20 @@ class NativeMapBuffer(RecordBuffer):
         self._spills = []
 
     def _make_room(self) -> None:
-        """Spill; `emit` calls this when the buffer is full."""
+        """Spill, or forget; `emit` calls this when the buffer is full."""
+        if self._spill_folder is None:
+            self.write(_forget, b"")
+            return
         self._spills.append(self.spill())
         self._spill_count += 1
 
     def _merge(self, runs: Sequence[Run]) -> Run:
+        assert self._spill_folder is not None, "there are spills"
         run, moved = merge_to_spill(
             list(runs),
             self._partitions,
             self._limits.block_bytes,
+            self._limits.merge_bytes_max,
             self._combine,
             self._spill_folder,
         )
@@ -144,6 +152,10 @@ class NativeMapBuffer(RecordBuffer):
     def _count_merged(self, moved: tuple[int, int, int, int, int]) -> None:
         self._merged_in += moved[3]
         self._merged_out += moved[4]
+
+
+def _forget(_data: bytes) -> None:
+    pass
 
 
 def _partition(partitioner: Callable[[Any, int], int], partitions: int, key: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 from pymr._native import GroupMerge, RowWriter, Run, decode_key, merge_to_spill
@@ -19,8 +20,9 @@ from pymr.shuffle.values import short_repr
 class NativeReduceMerge:
     """`ReduceMerge`, compiled; `combine` is None, a built-in or a `FunctionCombine`.
 
-    `paths` are local files with the bytes of the sources, where there are such. `on_tick` is
-    called every few groups.
+    Of the footer of each source, what it says of `partition` is kept. `paths` are local files with
+    the bytes of the sources, where there are such. `on_tick` is called every few groups with the
+    bytes and records that were read; it must not hold the merge.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, each a part of the job
@@ -32,7 +34,7 @@ class NativeReduceMerge:
         spill_folder: str,
         combine: Combine | None,
         paths: Sequence[str] | None = None,
-        on_tick: Callable[[], object] = lambda: None,
+        on_tick: Callable[[int, int], object] = lambda _bytes, _records: None,
     ) -> None:
         self.combined_in = self.combined_out = self.spills = 0
         self._limits = limits
@@ -40,7 +42,7 @@ class NativeReduceMerge:
         self._combine = native_combine(combine, limits)
         self._on_tick = on_tick
         self._runs = [
-            Run(source.name, [source.footer.index[partition].blocks], source.read_at, path)
+            Run(source.name, *source.read_footer(), partition, source.read_at, path)
             for source, path in zip(sources, paths or repeat(None, len(sources)), strict=True)
         ]
         self._spilled: list[Run] = []
@@ -63,9 +65,15 @@ class NativeReduceMerge:
         self._open().reduce_into(rows, reduce, fallback)
 
     def _open(self) -> GroupMerge:
-        runs = narrow(self._runs, self._limits.merge_fan_in_max, self._merge)
+        runs = narrow(self._runs, self._limits, self._merge, attrgetter("merge_bytes"))
         # Not `self.discard`: a cycle through a compiled object is never collected.
-        self._groups = GroupMerge(runs, 0, self._on_tick, partial(_remove, self._spilled))
+        self._groups = GroupMerge(
+            runs,
+            0,
+            self._limits.merge_bytes_max,
+            partial(_tick, self._on_tick, self._read_before),
+            partial(_remove, self._spilled),
+        )
         self._runs = runs
         return self._groups
 
@@ -105,8 +113,14 @@ class NativeReduceMerge:
             self._groups.close()
 
     def _merge(self, runs: Sequence[Run]) -> Run:
+        limits = self._limits
         run, moved = merge_to_spill(
-            list(runs), 1, self._limits.block_bytes, self._combine, self._spill_folder
+            list(runs),
+            1,
+            limits.block_bytes,
+            limits.merge_bytes_max,
+            self._combine,
+            self._spill_folder,
         )
         records, size, fingerprint, values_in, values_out = moved
         self._read_before += EdgeSum(records, size, fingerprint)
@@ -117,6 +131,10 @@ class NativeReduceMerge:
             merged.remove()
         self._spilled.append(run)
         return run
+
+
+def _tick(on_tick: Callable[[int, int], object], before: EdgeSum, size: int, records: int) -> None:
+    on_tick(before.bytes + size, before.records + records)
 
 
 def _remove(spills: list[Run]) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import TypeAlias
 
 from pymr._native import fingerprint_sum, unpack_block, xxh3_64, xxh3_128
@@ -120,7 +121,9 @@ class SortedRunWriter:
     def _end_partitions(self, partition: int) -> None:
         while len(self._index) < partition:
             self._end_block()
-            self._index.append(PartitionIndex(self._sum, self._groups, tuple(self._blocks)))
+            blocks = tuple(self._blocks)
+            longest = max((block.size for block in blocks), default=0)
+            self._index.append(PartitionIndex(self._sum, self._groups, blocks, longest))
             self.written += self._sum
             self._start_partition()
 
@@ -145,11 +148,11 @@ class SortedRunWriter:
 
 
 class SortedRunReader:
-    """Reads one sorted run of `size` bytes through `read_at(offset, length)`.
+    """Reads one sorted run of `size` bytes through `read_at(offset, length)`, when it is asked to.
 
-    `name` is for messages. `digest`, if given, is what `SortedRunWriter.finish` returned.
+    `name` is for messages. `digest`, if given, is what `SortedRunWriter.finish` returned. What is
+    read raises:
 
-    Raises:
         CorruptDataError: the run is not what was written.
         IncompleteError: another version of PyMR wrote it.
     """
@@ -158,7 +161,32 @@ class SortedRunReader:
         self.name = name
         self.read_at = read_at
         self._size = size
-        self.footer = self._read_footer(digest)
+        self._digest = digest
+
+    @cached_property
+    def footer(self) -> Footer:
+        """What the end of the run says about it; it is read once, and kept."""
+        data, end = self.read_footer()
+        try:
+            return decode_footer(data, len(_HEADER), end)
+        except CorruptDataError as error:
+            raise self._corrupt(end, error.message) from error
+
+    def read_footer(self) -> tuple[bytes, int]:
+        """Return the bytes of the footer, which are those that were written, and their offset."""
+        start = self._size - _TRAILER.size
+        if start < len(_HEADER):
+            raise self._corrupt(0, f"{self._size} bytes are too few for a sorted run")
+        length, found, version, magic = _TRAILER.unpack(self._read(start, _TRAILER.size))
+        if magic != _MAGIC:
+            raise self._corrupt(start, "it does not end as a sorted run")
+        if length > start - len(_HEADER):
+            raise self._corrupt(start, f"its footer of {length} bytes is longer than the run")
+        data = self._read(start - length, length)
+        if xxh3_128(data).to_bytes(16, "big") != found or self._digest not in (None, found.hex()):
+            raise self._corrupt(start - length, "the digest of the footer differs")
+        self._check_version(data, version, start)
+        return data, start - length
 
     def entries(self, partition: int) -> Iterator[Entry]:
         """Yield the entries of `partition`, in key order; a key may come several times in a row.
@@ -175,31 +203,19 @@ class SortedRunReader:
             except CorruptDataError as error:
                 raise self._corrupt(block.offset, error.message) from error
 
-    def _read_footer(self, digest: str | None) -> Footer:
-        start = self._size - _TRAILER.size
-        if start < len(_HEADER):
-            raise self._corrupt(0, f"{self._size} bytes are too few for a sorted run")
-        length, found, version, magic = _TRAILER.unpack(self._read(start, _TRAILER.size))
-        if magic != _MAGIC:
-            raise self._corrupt(start, "it does not end as a sorted run")
-        if length > start - len(_HEADER):
-            raise self._corrupt(start, f"its footer of {length} bytes is longer than the run")
-        data = self._read(start - length, length)
-        if xxh3_128(data).to_bytes(16, "big") != found or digest not in (None, found.hex()):
-            raise self._corrupt(start - length, "the digest of the footer differs")
+    def _check_version(self, footer: bytes, version: int, end: int) -> None:
         try:
-            written_version, _ = decode_varint(data, 0)
-            if written_version == version == VERSION:
-                return decode_footer(data, len(_HEADER), start - length)
+            written, _ = decode_varint(footer, 0)
         except CorruptDataError as error:
-            raise self._corrupt(start - length, error.message) from error
-        if written_version != version:
-            raise self._corrupt(start, "its two version numbers differ")
-        raise IncompleteError(
-            f"`{self.name}` has sorted run format {version}, expected {VERSION}",
-            hint="use the version of pymr that started the run, or start it anew",
-            path=self.name,
-        )
+            raise self._corrupt(end - len(footer), error.message) from error
+        if written != version:
+            raise self._corrupt(end, "its two version numbers differ")
+        if version != VERSION:
+            raise IncompleteError(
+                f"`{self.name}` has sorted run format {version}, expected {VERSION}",
+                hint="use the version of pymr that started the run, or start it anew",
+                path=self.name,
+            )
 
     def _read(self, offset: int, length: int) -> bytes:
         data = self.read_at(offset, length)

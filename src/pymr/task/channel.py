@@ -25,6 +25,7 @@ from pymr.core.spec import (
     SampleWork,
     Shape,
 )
+from pymr.memory_use import Pages
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="message", tag=True):
@@ -58,9 +59,10 @@ class Run(Message, frozen=True):
 
 
 class Loaded(Message, frozen=True):
-    """The code is loaded; the process is ready."""
+    """The code is loaded; the process is ready. `memory`: what it uses then, if that is known."""
 
     shape: Shape
+    memory: Pages | None = None
 
 
 class LoadFailed(Message, frozen=True):

@@ -24,7 +24,7 @@ from typing import Final
 
 import msgspec
 
-from pymr.core.spec import MapFooter, Receipt, SplitReceipt
+from pymr.core.spec import EdgeSum, MapFooter, Receipt, SplitReceipt
 from pymr.errors import (
     CorruptDataError,
     ObjectExistsError,
@@ -59,18 +59,20 @@ def verify_attempt(store: ObjectStore, receipt: Receipt) -> MapFooter:
     _check_size(store, receipt.key, receipt.size)
     if receipt.footer_digest is None:
         return MapFooter((), receipt.splits)
+    from pymr._native import footer_sums
     from pymr.shuffle.sorted_run import SortedRunReader
 
     read_at = partial(store.get_range, receipt.key)
     reader = SortedRunReader(read_at, receipt.size, receipt.key, receipt.footer_digest)
+    sums, extra = footer_sums(reader.name, *reader.read_footer())
     try:
-        splits = msgspec.json.decode(reader.footer.extra, type=tuple[SplitReceipt, ...])
+        splits = msgspec.json.decode(extra, type=tuple[SplitReceipt, ...])
     except msgspec.MsgspecError as error:
         raise CorruptDataError(
             f"sorted run `{receipt.key}` is corrupt: its split receipts: {error}",
             key=receipt.key,
         ) from error
-    return MapFooter(reader.footer.partitions, splits)
+    return MapFooter(tuple(EdgeSum(*each) for each in sums), splits)
 
 
 def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Manifest:

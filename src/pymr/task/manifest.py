@@ -20,6 +20,7 @@ import msgspec
 from pymr.core.spec import TextRules
 from pymr.errors import CorruptDataError, IncompleteError, ObjectMissingError, RunNotFoundError
 from pymr.names import MANIFEST
+from pymr.shuffle import footer
 from pymr.store.base import ObjectStore
 from pymr.text_form import show_path
 
@@ -35,7 +36,7 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     pymr: str
     python: str
     manifest: int = VERSION
-    sorted_run: int = 1
+    sorted_run: int = footer.VERSION
 
 
 class ManifestWorker(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +99,13 @@ class ManifestTask(msgspec.Struct, frozen=True, kw_only=True):
     code_digest: str
 
 
+class ManifestMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What all processes of the run might use together, and the most that they did."""
+
+    limit_bytes: int
+    peak_bytes: int | None  # None: this system does not tell
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a committed run. Times are Unix seconds."""
 
@@ -117,6 +125,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, int] = {}
     ledger: dict[str, Any] = {}
     tasks: tuple[ManifestTask, ...] = ()
+    memory: ManifestMemory | None = None
     warnings: tuple[str, ...] = ()
     digest: str = ""
 

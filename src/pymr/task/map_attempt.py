@@ -22,7 +22,7 @@ from pymr.task.context import TaskContext
 from pymr.text_form import show_path
 
 TICK_CALLS = 256  # mapper calls between looks at the clock, where calls are single lines
-_NEVER_BYTES = 1 << 62  # a limit that no buffer reaches
+CHECKED_BYTES_MAX = 1 << 20  # of what is emitted while a bad record is looked for
 
 
 class Sink(Protocol):
@@ -75,7 +75,7 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     )
 
 
-def _new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str) -> MapBuffer:
+def _new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str | None) -> MapBuffer:
     return map_buffer(
         partitions=spec.reducers,
         limits=limits,
@@ -93,8 +93,9 @@ def _checking_sink(job: Job, spec: JobSpec) -> Sink:
     """Return a sink that refuses what that of the attempt refuses, and writes nowhere."""
     if spec.shape.reducer is None:
         return PartWriter(lambda _: None, spec.output_format)
-    limits = msgspec.structs.replace(spec.limits, spill_bytes_max=_NEVER_BYTES)
-    return _new_buffer(job, spec, limits, "")
+    # The attempt's own buffer is still there.
+    limits = msgspec.structs.replace(spec.limits, spill_bytes_max=CHECKED_BYTES_MAX)
+    return _new_buffer(job, spec, limits, None)
 
 
 def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt, SampleWork
 from pymr.errors import PymrError
+from pymr.memory_use import pages_of
 from pymr.task import channel, forked
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
 def main(requests_fd: int, replies_fd: int) -> None:
     """Serve one runner until its end of the pipe is closed."""
-    from pymr._native import die_with_parent
+    from pymr._native import die_with_parent, keep_little_memory
 
     die_with_parent()
+    keep_little_memory()
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
     process = _TaskProcess(replies_fd)
     os.register_at_fork(after_in_child=forked.mark)
@@ -54,7 +56,7 @@ class _TaskProcess:
                 except PymrError as error:
                     self._reply(channel.LoadFailed(errors.to_dict(error)))
                 else:
-                    self._reply(channel.Loaded(shape))
+                    self._reply(channel.Loaded(shape, pages_of()))
             case channel.Sample(spec, work):
                 self._sample(spec, work)
             case channel.Begin(spec, root):
@@ -77,6 +79,7 @@ class _TaskProcess:
             self._reply(channel.Sampled(sample))
 
     def _run(self, attempt: AttemptSpec) -> None:
+        from pymr._native import trim_memory
         from pymr.task.attempt import run_attempt
 
         job, spec, store = self._job, self._spec, self._store
@@ -95,6 +98,7 @@ class _TaskProcess:
             self._reply(_failed(attempt.attempt, _typed(error)))
         else:
             self._reply(channel.Finished(receipt))
+        trim_memory()  # Others may need it more than the next attempt here.
 
     def _reply(self, message: channel.Message) -> None:
         channel.write_all(self._replies_fd, channel.frame(message))

@@ -24,7 +24,6 @@ from pymr.task.context import TaskContext
 def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     """Run a reduce attempt; see `run_attempt`."""
     attempt = context.attempt
-    ticker = Ticker(context.progress)
     merge: Merge = reduce_merge(
         [_open(context.store, source) for source in work.sources],
         work.partition,
@@ -32,7 +31,7 @@ def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
         spill_folder=attempt.tmp,
         combine=combine_of(context.job, context.spec),
         paths=_local_paths(context.store, work.sources),
-        on_tick=lambda: ticker.tick(merge.read.bytes, merge.read.records),
+        on_tick=Ticker(context.progress).tick,
     )
     try:
         with context.store.create(attempt.key) as writer:

@@ -133,6 +133,32 @@ def test_no_more_processes_than_tasks(pool: Pool, given: dict[str, int], workers
     assert plan_run(request("a.txt", **given), pool).workers == workers
 
 
+MAP_ONLY = "import pymr\njob = pymr.Job(mapper=lambda ctx, chunk: None)\n"
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "given", "tasks"),
+    [
+        (20, {}, 8),  # four a worker
+        (20, {"spill": "2M"}, 20),  # each of half a buffer
+        (20, {"spill": "2M", "mappers": 5}, 5),  # as was wished
+        (20, {"spill": "2M", "code": MAP_ONLY}, 8),  # nothing is spilled
+        (100, {"spill": "2M"}, 8),  # more than are merged at once
+        (100, {"spill": "2M", "merge_fan_in": 100}, 100),
+    ],
+)
+def test_map_tasks_fit_their_buffers_while_all_are_merged_at_once(
+    pool: Pool, megabytes: int, given: dict[str, Any], tasks: int
+) -> None:
+    """Else a task would spill, and merge what it spilled, only to be merged again."""
+    with open("zeros", "wb") as file:
+        file.truncate(megabytes << 20)
+
+    plan = plan_run(request("zeros", **given), pool)
+
+    assert len(plan.tasks) == tasks
+
+
 def test_a_buffer_is_what_is_left_of_a_workers_share(pool: Pool) -> None:
     """In whole MiB; the budget's own tests say how much that is."""
     asked = request(memory="512M", workers=2, mappers=2)

@@ -58,6 +58,17 @@ def default_mappers(inputs: Iterable[InputFile], workers: int) -> int:
     return max(1, min(wanted, at_most, MAPPERS_MAX))
 
 
+def mappers_to_fit(inputs: Iterable[InputFile], buffer_bytes: int) -> int:
+    """Return how many map tasks have input of which a buffer holds all, by a rule of thumb.
+
+    A record takes some bytes more in a buffer than in the input, and some mappers emit more
+    than they read: input of half the buffer's size mostly fits, and then nothing is spilled and
+    merged only to be merged again.
+    """
+    task_bytes = max(buffer_bytes // 2, TASK_BYTES_MIN)
+    return -(-sum(file.size for file in inputs) // task_bytes)
+
+
 def default_reducers(total_bytes: int) -> int:
     """Return the number of reduce tasks for that much input, whatever the workers."""
     if total_bytes < ONE_REDUCER_BELOW:

@@ -15,12 +15,18 @@ import msgspec
 from pymr import names
 from pymr.config import Settings
 from pymr.config.setting import REDUCERS_MAX
-from pymr.core.plan import TASK_BYTES_MAX, default_mappers, default_reducers, plan_map_tasks
+from pymr.core.plan import (
+    TASK_BYTES_MAX,
+    default_mappers,
+    default_reducers,
+    mappers_to_fit,
+    plan_map_tasks,
+)
 from pymr.core.sample import Sample, plan_sample
 from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, TextRules
 from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
-from pymr.runner.memory import run_size, share_out
+from pymr.runner.memory import Share, run_size, share_out
 from pymr.runner.pool import Pool
 from pymr.text_form import show_path, show_paths
 
@@ -109,13 +115,10 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     shown_output = settings.output or f"./{OUTPUT_FOLDER}/{name}"
     output = os.path.abspath(shown_output)
     found, shape = _look(request.inputs, _rules(settings, spool_folder, output), pool)
-    tasks = plan_map_tasks(
-        found.files, settings.mappers or default_mappers(found.files, settings.workers)
-    )
     if settings.sort:
         _refuse_to_sort(shape)
     reducers = _reducers(settings, shape, found)
-    share = share_out(settings, run_size(found.files, tasks, reducers), pool.process_size)
+    tasks, share = _cut(settings, found, reducers, pool)
     spec = _spec(request, run=run, name=name, shape=shape, reducers=reducers, limits=share.limits)
     whole = shape.input_format == "whole"
     return Plan(
@@ -138,6 +141,21 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
             *share.notices,
         ),
     )
+
+
+def _cut(
+    settings: Settings, found: Discovery, reducers: int, pool: Pool
+) -> tuple[list[MapTask], Share]:
+    """Return the map tasks, and what the run may use with so many."""
+    wished = settings.mappers or default_mappers(found.files, settings.workers)
+    tasks = plan_map_tasks(found.files, wished)
+    share = share_out(settings, run_size(found.files, tasks, reducers), pool.process_size)
+    fitting = mappers_to_fit(found.files, share.limits.spill_bytes_max)
+    # Smaller tasks pay while a reduce task merges all their outputs at once.
+    if settings.mappers or not reducers or not wished < fitting <= share.limits.merge_fan_in_max:
+        return tasks, share
+    tasks = plan_map_tasks(found.files, fitting)
+    return tasks, share_out(settings, run_size(found.files, tasks, reducers), pool.process_size)
 
 
 def _refuse_to_sort(shape: Shape) -> None:

@@ -4,7 +4,7 @@
 //! specialized instructions, where a bound method in an attribute is looked up and bound first: 8
 //! to 13 ns a call. Put on the class by hand it also saves the 20 to 30 ns of PyO3's trampoline.
 use crate::combiner_output::CombinerOutput;
-use crate::map_buffer::RecordBuffer;
+use crate::map_buffer::{Known, RecordBuffer};
 use crate::output::RowWriter;
 use pyo3::PyTraverseError;
 use pyo3::PyVisit;
@@ -85,18 +85,18 @@ impl Target {
 }
 
 impl Emitter {
-    /// Pass a pair on to the buffer if nothing else is to be done; false: it was not taken.
+    /// Pass a pair on to the buffer if nothing else is to be done.
     ///
     /// # Safety
     /// `key` and `value` are objects; the GIL is held.
     #[inline(always)]
-    unsafe fn emit_known(&self, key: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
+    unsafe fn emit_known(&self, key: *mut ffi::PyObject, value: *mut ffi::PyObject) -> Known {
         match &self.target {
             Target::Records(buffer) if self.is_open.load(Ordering::Relaxed) => {
                 // SAFETY: as the caller says.
                 unsafe { buffer.get().emit_known(key, value) }
             }
-            _ => false,
+            _ => Known::Other,
         }
     }
 
@@ -149,10 +149,18 @@ unsafe extern "C" fn emit(
     let done = unsafe {
         let py = Python::assume_attached();
         let slf = Bound::ref_from_ptr(py, &slf).cast_unchecked::<Emitter>();
-        if count == 2 && names.is_null() && slf.get().emit_known(*args, *args.add(1)) {
+        let known = if count == 2 && names.is_null() {
+            slf.get().emit_known(*args, *args.add(1))
+        } else {
+            Known::Other
+        };
+        if matches!(known, Known::Taken) {
             return ffi::Py_NewRef(ffi::Py_None());
         }
         catch_unwind(AssertUnwindSafe(|| {
+            if let (Known::Unsettled, Target::Records(buffer)) = (known, &slf.get().target) {
+                return RecordBuffer::settle(buffer.bind(py));
+            }
             let (key, value) = if count == 2 && names.is_null() {
                 (*args, *args.add(1))
             } else {

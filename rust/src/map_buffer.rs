@@ -38,6 +38,15 @@ pub struct RecordBuffer {
     settings: Settings,
 }
 
+/// What became of a record.
+pub enum Known {
+    Taken,
+    /// It is another kind of record: it was not taken.
+    Other,
+    /// It was taken, but one before it is unsettled.
+    Unsettled,
+}
+
 /// What does not change.
 struct Settings {
     key_bytes_max: usize,
@@ -58,6 +67,14 @@ struct Inner {
     scratch: Vec<u8>,
     emitted: u64,
     combined: Combined,
+}
+
+impl Inner {
+    /// Take all records that wait.
+    #[inline]
+    fn settle(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.records.settle().map_err(|trouble| trouble.into_py(py))
+    }
 }
 
 // SAFETY: `inner` is reached by the owner thread alone, see the laws above.
@@ -146,8 +163,11 @@ impl RecordBuffer {
 
     /// The records that were emitted.
     #[getter]
-    fn emitted(&self) -> PyResult<u64> {
-        self.enter(|inner| Ok(inner.emitted + inner.records.emitted))
+    fn emitted(&self, py: Python<'_>) -> PyResult<u64> {
+        self.enter(|inner| {
+            inner.settle(py)?;
+            Ok(inner.emitted + inner.records.emitted)
+        })
     }
 
     /// Values that went into the combiner, and came out, when records were written.
@@ -200,31 +220,45 @@ impl RecordBuffer {
 }
 
 impl RecordBuffer {
-    /// Take one record of a kind that comes most often, and of which nothing grows that matters;
-    /// false: it was not taken.
+    /// Take one record of a kind that comes most often, and of which nothing grows that matters.
     ///
     /// # Safety
     /// `key` and `value` are objects; the GIL is held.
     #[inline(always)]
-    pub unsafe fn emit_known(&self, key: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
+    pub unsafe fn emit_known(&self, key: *mut ffi::PyObject, value: *mut ffi::PyObject) -> Known {
         let settings = &self.settings;
         if !self.owner.is_here() || !settings.is_plain {
-            return false;
+            return Known::Other;
         }
         let value = settings.one.as_ref().map_or(value, pyo3::Py::as_ptr);
         // SAFETY: it is an object, as the caller says. The key comes first, while nothing is
         // borrowed: see `take_quick`.
         let Some(Key::Short(block)) = (unsafe { key_of(key) }) else {
-            return false;
+            return Known::Other;
         };
         // SAFETY: we are the owner, and no code of the user runs: the value is an exact int.
         let inner = unsafe { &mut *self.inner.get() };
         // SAFETY: it is an object, as the caller says.
-        if !unsafe { inner.last.take(value) } {
-            return false;
+        if inner.records.is_skipped || !unsafe { inner.last.take(value) } {
+            return Known::Other;
         }
-        let (value, encoded) = (inner.last.value, inner.last.encoded);
-        inner.records.add_known(block, value, encoded)
+        if inner.records.pend(block, inner.last.value) {
+            return Known::Taken;
+        }
+        Known::Unsettled
+    }
+
+    /// Take the record of which `emit_known` said that it is unsettled.
+    pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let full = slf.get().enter(|inner| {
+            let settled = inner.records.settle_first();
+            settled.map_err(|trouble| trouble.into_py(slf.py()))?;
+            Ok(inner.records.is_full())
+        })?;
+        if full {
+            slf.call_method0("_make_room")?;
+        }
+        Ok(())
     }
 
     /// Take one record; true if the buffer is full now.
@@ -235,8 +269,8 @@ impl RecordBuffer {
         value: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let this = slf.get();
-        this.owner.check()?;
         let (py, settings) = (key.py(), &this.settings);
+        this.enter(|inner| inner.settle(py))?;
         let value = settings.one.as_ref().map_or(value, |one| one.bind(py));
         if settings.is_plain {
             // SAFETY: we are the owner; they are objects, and `Bound` holds the GIL.
@@ -276,6 +310,7 @@ impl RecordBuffer {
             slf.call_method0("_make_room")?; // or both were in memory
         }
         this.enter(|inner| {
+            inner.settle(py)?; // Encoding may have run code of the user that emitted.
             let (value, key) = data.split_at(value_size);
             let key = Key::new(key[0], &key[1..]);
             let added = inner.records.add(key, value, partition);
@@ -305,6 +340,7 @@ impl RecordBuffer {
         let reopened = self.owner.leave()?;
         // SAFETY: nobody owns the buffer until `reopened` is dropped.
         let inner = unsafe { &mut *self.inner.get() };
+        inner.settle(py)?;
         let (records, settings) = (&mut inner.records, &self.settings);
         let written = settings
             .combine

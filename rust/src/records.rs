@@ -7,6 +7,7 @@
 //! The table takes the first `KEYS_MAX` keys, as many as stay in the cache, and no more; when few
 //! records hit it, it is left alone until the next spill. All grouped values of a key are older
 //! than its plain ones, so the order of emission holds.
+mod pending;
 mod room;
 
 use crate::bytes::{int_bytes, put_varint};
@@ -47,9 +48,10 @@ pub struct Records {
     log_end: usize,       // up to here the log grows without a look at anything else
     bytes_max: usize,
     kept: room::Kept,
-    is_skipped: bool, // the table is left alone
+    pub is_skipped: bool, // the table is left alone
     misses: u32,
     hits: u32,
+    pending: pending::Pending,
 }
 
 impl Records {
@@ -77,6 +79,7 @@ impl Records {
             is_skipped: false,
             misses: 0,
             hits: 0,
+            pending: pending::Pending::default(),
         }
     }
 
@@ -93,12 +96,9 @@ impl Records {
     }
 
     /// Take a record whose short key is in the table; false if that is not so, or there is
-    /// anything to decide. `encoded` is the encoding of the value and how long that is.
+    /// anything to decide.
     #[inline(always)]
-    pub fn add_known(&mut self, block: u128, value: i64, encoded: (u128, usize)) -> bool {
-        if self.is_skipped {
-            return false;
-        }
+    fn add_known(&mut self, block: u128, value: i64) -> bool {
         let Some(at) = self.table.find_short(block) else {
             return false;
         };
@@ -107,12 +107,13 @@ impl Records {
             self.emitted += u64::from(folded);
             return folded;
         }
-        if self.log.len() + 4 + encoded.1 > self.log_end {
+        let (data, length) = int_bytes(value);
+        if self.log.len() + 4 + length > self.log_end {
             return false;
         }
         self.hits += 1;
-        self.note(at, encoded.1);
-        push(&mut self.log, encoded.0, encoded.1);
+        self.note(at, length);
+        push(&mut self.log, data, length);
         true
     }
 

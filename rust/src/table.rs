@@ -121,6 +121,12 @@ impl Table {
         self.arena.shrink_to_fit();
     }
 
+    /// Have the slot of a short key brought to the cache.
+    #[inline(always)]
+    pub fn prefetch_short(&self, block: u128) {
+        prefetch(&self.slots, (hash_of(block) >> self.shift) as usize);
+    }
+
     /// The slot of a short key, if it is there.
     #[inline(always)]
     pub fn find_short(&self, block: u128) -> Option<usize> {

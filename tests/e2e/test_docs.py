@@ -43,6 +43,7 @@ VOLATILE = [
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"), "RUN-ID"),
     (re.compile(r"\b(?!map-|reduce-)(\w+)-[0-9a-f]{4}\b"), r"\1-NAME"),
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b"), "DATE"),
+    (re.compile(r"\bmemory peak \S+ of \S+"), "memory peak"),
     (re.compile(r"\b\d+(:\d\d)+\b"), "TIME"),
     (re.compile(r"\b[\d.]+ m?s\b"), "TIME"),
     (re.compile(r"\b[\d.,]+ [kMG]?B/s"), "RATE"),

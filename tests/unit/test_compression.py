@@ -211,6 +211,18 @@ def test_b42_the_first_mebibytes_are_free(tmp_path):
         read_within(write(tmp_path, gzip.compress(lines + b"\n")), 1)
 
 
+def test_an_xz_file_that_takes_more_memory_than_any_usual_one_is_refused(tmp_path):
+    """What decoding holds is counted in the memory of a run: `xz -9` is, more is not."""
+    usual = write(tmp_path, lzma.compress(TEXT, preset=9))
+    assert read(usual)[0] == TEXT
+    larger = {"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 128 << 20}
+
+    with pytest.raises(InputError, match="needs more than 66 MiB to be decompressed") as caught:
+        read(write(tmp_path, lzma.compress(TEXT, filters=[larger])))
+
+    assert caught.value.hint == f"xz -dc '{tmp_path}/input' | pymr start --input - worker.py"
+
+
 @pytest.mark.parametrize(
     ("kind", "modules", "hint"),
     [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import random
 import resource
+import tracemalloc
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ import pytest
 from memory_runs import MemoryObject, reader_of, records_of
 from pymr.core.spec import Limits
 from pymr.errors import CorruptDataError, PymrError, ResourceError, StoreUnavailableError
+from pymr.shuffle.buffer import MapBuffer
 from pymr.shuffle.codec import decode_key, decode_value
 from pymr.shuffle.native_buffer import NativeMapBuffer
 from pymr.shuffle.native_merge import NativeReduceMerge
+from pymr.shuffle.sorted_run import SortedRunReader
 
 
 def buffer(folder: Path, limits: Limits, **options: Any) -> NativeMapBuffer:
@@ -169,3 +173,47 @@ def test_a_spill_that_fails_loses_no_record(tmp_path: Path) -> None:
 
     assert refused == 5
     assert set(taken) <= found
+
+
+def test_a_merge_keeps_of_its_sources_only_what_it_will_read(tmp_path: Path) -> None:
+    """A footer has an index of all partitions; there are as many footers as map tasks."""
+    partitions, sources = 2000, 200
+    target = MemoryObject()
+    records = NativeMapBuffer(partitions=partitions, limits=Limits(), spill_folder=str(tmp_path))
+    for number in range(4 * partitions):
+        records.emit(number, number)
+    records.finish(target)
+    data = bytes(target.data)
+    read_at = partial(_slice, data)
+    readers = [SortedRunReader(read_at, len(data), "memory") for _ in range(sources)]
+    limits, folder = Limits(merge_fan_in_max=2 * sources), str(tmp_path)
+
+    tracemalloc.start()
+    merge = NativeReduceMerge(readers, 7, limits=limits, spill_folder=folder, combine=None)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(next(iter(merge))) == 2
+    assert held < sources * 1000
+    assert peak < held + 4 * len(data)
+
+
+def _slice(data: bytes, offset: int, length: int) -> bytes:
+    return data[offset : offset + length]
+
+
+@pytest.mark.parametrize("make", [MapBuffer, NativeMapBuffer])
+def test_a_buffer_without_a_folder_refuses_what_any_does_and_forgets_the_rest(make: Any) -> None:
+    """For the search for a bad record, beside a buffer that is full."""
+    limits = Limits(spill_bytes_max=10_000)
+    records = make(partitions=1, limits=limits, spill_folder=None)
+    tracemalloc.start()
+    for number in range(20_000):
+        records.emit(number, "a value")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    with pytest.raises(TypeError):
+        records.emit([], 1)
+    assert held < 100_000
+    records.discard()

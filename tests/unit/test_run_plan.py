@@ -151,7 +151,7 @@ def test_map_tasks_fit_their_buffers_while_all_are_merged_at_once(
     pool: Pool, megabytes: int, given: dict[str, Any], tasks: int
 ) -> None:
     """Else a task would spill, and merge what it spilled, only to be merged again."""
-    with open("zeros", "wb") as file:
+    with Path("zeros").open("wb") as file:
         file.truncate(megabytes << 20)
 
     plan = plan_run(request("zeros", **given), pool)

@@ -145,7 +145,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "memory",
         size(MEMORY_BYTES_MIN, 1024 * TiB, example="2G"),
-        "memory that buffers are sized by",
+        "memory that all processes may use together",
         default_text="half of the machine's",
         unit="bytes",
     ),

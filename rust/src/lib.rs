@@ -18,6 +18,7 @@ mod merge;
 mod merged_groups;
 mod object;
 mod output;
+mod owner;
 mod process;
 mod quick;
 mod ranges;

@@ -4,10 +4,11 @@
 //! behind it need no lock. Laws of this file, which `unsafe` rests on:
 //! - the records are borrowed only by the owner thread, and only while no code of the user can
 //!   run: pickling, normalizing and the partitioner are done with before;
-//! - while the GIL is released, or a combiner of the user runs, `owner` is `NOBODY`.
+//! - while the GIL is released, or a combiner of the user runs, nobody owns the buffer.
 use crate::combiner::{Combine, Combining};
 use crate::emit::{Last, key_of};
 use crate::keys;
+use crate::owner::Owner;
 use crate::quick::Quick;
 use crate::ranges::Ranges;
 use crate::record_groups::{self, Combined};
@@ -19,22 +20,18 @@ use crate::sort_word::PARTITIONS_MAX;
 use crate::table::Key;
 use crate::trouble::Trouble;
 use crate::value_encode;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const SCRATCH_BYTES_MAX: usize = 1 << 20; // kept from one record to the next
 const SHORT_BYTES: usize = 15; // no short key and no int of 64 bits is larger
-const NOBODY: usize = 0; // no thread has this ident
 
 /// Buffers records, and writes them as sorted runs.
 #[pyclass(frozen, subclass, module = "pymr._native")]
 pub struct RecordBuffer {
-    owner: AtomicUsize,
-    home: usize,         // the thread that made it
-    misused: AtomicBool, // another thread has emitted
+    owner: Owner,
     inner: UnsafeCell<Inner>,
     settings: Settings,
 }
@@ -114,9 +111,7 @@ impl RecordBuffer {
             boundaries.map(Ranges),
         );
         Ok(RecordBuffer {
-            owner: AtomicUsize::new(thread()),
-            home: thread(),
-            misused: AtomicBool::new(false),
+            owner: Owner::here(),
             inner: UnsafeCell::new(Inner {
                 records,
                 last: Last::default(),
@@ -188,17 +183,12 @@ impl RecordBuffer {
 
     /// Take no more records; it may be called twice.
     fn close(&self) {
-        if self.owner.load(Ordering::Relaxed) == thread() {
-            self.owner.store(NOBODY, Ordering::Release);
-        }
+        self.owner.leave();
     }
 
     /// Raise if another thread has emitted: whoever hid its error would lose records.
     fn check(&self) -> PyResult<()> {
-        if self.misused.load(Ordering::Relaxed) {
-            return Err(other_thread());
-        }
-        Ok(())
+        self.owner.check()
     }
 }
 
@@ -211,7 +201,7 @@ impl RecordBuffer {
     #[inline(always)]
     pub unsafe fn emit_known(&self, key: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
         let settings = &self.settings;
-        if self.owner.load(Ordering::Relaxed) != thread() || !settings.is_plain {
+        if !self.owner.is_here() || !settings.is_plain {
             return false;
         }
         let value = settings.one.as_ref().map_or(value, pyo3::Py::as_ptr);
@@ -233,8 +223,8 @@ impl RecordBuffer {
     /// Take one record; true if the buffer is full now.
     #[inline]
     fn take(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        if self.owner.load(Ordering::Relaxed) != thread() {
-            return Err(self.misuse());
+        if !self.owner.is_here() {
+            return Err(self.owner.misuse());
         }
         let (py, settings) = (key.py(), &self.settings);
         let value = settings.one.as_ref().map_or(value, |one| one.bind(py));
@@ -284,8 +274,8 @@ impl RecordBuffer {
 
     /// Run `action` with what the owner may change; it runs no code of the user.
     fn enter<T>(&self, action: impl FnOnce(&mut Inner) -> PyResult<T>) -> PyResult<T> {
-        if self.owner.load(Ordering::Relaxed) != thread() {
-            return Err(self.misuse());
+        if !self.owner.is_here() {
+            return Err(self.owner.misuse());
         }
         // SAFETY: we are the owner, see the laws above.
         action(unsafe { &mut *self.inner.get() })
@@ -298,10 +288,10 @@ impl RecordBuffer {
         write: impl FnOnce(&Settings, &mut Records, Combining<'_>) -> Result<(T, Combined), Trouble>
         + Send,
     ) -> PyResult<T> {
-        self.check()?;
+        self.owner.check()?;
         self.enter(|_| Ok(()))?;
-        let reopened = Reopened(&self.owner, self.owner.swap(NOBODY, Ordering::AcqRel));
-        // SAFETY: nobody owns the buffer until `reopened` is dropped.
+        let away = self.owner.away();
+        // SAFETY: nobody owns the buffer until `away` is dropped.
         let inner = unsafe { &mut *self.inner.get() };
         let (records, settings) = (&mut inner.records, &self.settings);
         let written = settings
@@ -312,30 +302,9 @@ impl RecordBuffer {
         inner.combined.values_in += combined.values_in;
         inner.combined.values_out += combined.values_out;
         inner.records.clear();
-        drop(reopened);
+        drop(away);
         Ok(result)
     }
-
-    #[cold]
-    fn misuse(&self) -> PyErr {
-        if thread() != self.home {
-            self.misused.store(true, Ordering::Relaxed);
-        }
-        if self.owner.load(Ordering::Relaxed) == NOBODY {
-            return PyRuntimeError::new_err(
-                "emit was called while the buffer combines, spills or is finished, expected calls \
-                 from the mapper only",
-            );
-        }
-        other_thread()
-    }
-}
-
-fn other_thread() -> PyErr {
-    PyRuntimeError::new_err(
-        "emit was called by another thread than the one that runs the mapper, expected all calls \
-         from that one",
-    )
 }
 
 impl Inner {
@@ -388,22 +357,4 @@ impl Inner {
         }
         Ok(Some(self.records.is_full()))
     }
-}
-
-/// Gives the buffer back to its owner, whatever happened.
-struct Reopened<'a>(&'a AtomicUsize, usize);
-
-impl Drop for Reopened<'_> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.0.store(self.1, Ordering::Release); // else records may be missing
-        }
-    }
-}
-
-/// The ident of the current thread, as `threading.get_ident` has it.
-#[inline(always)]
-fn thread() -> usize {
-    // SAFETY: it has no conditions.
-    unsafe { libc::pthread_self() as usize }
 }

@@ -235,6 +235,29 @@ def test_a_large_group_streams_in_and_out(tmp_path: Path, limits: Limits) -> Non
     assert Counted.alive == 0
 
 
+def test_values_that_a_merge_leaves_unread_are_counted(tmp_path: Path) -> None:
+    """A group of several portions, of which the combiner reads one value."""
+    passes_on = [True]
+
+    def function(ctx: Any, key: Any, values: Any) -> None:
+        for value in values:
+            ctx.emit(key, value)
+            if not passes_on:
+                break
+
+    records = buffer(tmp_path, function, limits=Limits(spill_bytes_max=100_000))
+    for number in range(40_000):
+        records.emit("k", number)
+    passes_on.clear()
+    target = MemoryObject()
+
+    totals = records.finish(target)
+
+    assert totals.spills > 3
+    assert totals.emitted - totals.combined_in + totals.combined_out == 1
+    assert len(records_of(bytes(target.data))) == 1
+
+
 def test_a_combiner_that_stops_early_has_still_been_given_the_group(tmp_path: Path) -> None:
     """The books count what went in, read or not; a group that leaves nothing is gone."""
     for limits, count in ((Limits(), 200_000), (SMALL, 5000)):

@@ -5,6 +5,8 @@
 //! runs under it. (The store of a run may be Python, and a signal handler may emit from there: the
 //! thread that has the lock is refused, others wait.)
 use crate::keys;
+use crate::owner::NOBODY;
+use crate::process::thread;
 use crate::quick;
 use crate::run_writer::RunWriter;
 use crate::trouble::Trouble;
@@ -18,7 +20,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 const PENDING_BYTES: usize = 64 << 10; // values that are written as one entry
 const SHOWN_CHARACTERS_MAX: usize = 80;
-const NOBODY: usize = 0; // no thread has this ident
 
 /// Takes what a combiner emits.
 #[pyclass(frozen, module = "pymr._native")]
@@ -247,9 +248,4 @@ fn no_call() -> PyErr {
 fn shown(key: &Bound<'_, PyAny>) -> PyResult<String> {
     let text = key.repr()?;
     Ok(text.to_str()?.chars().take(SHOWN_CHARACTERS_MAX).collect())
-}
-
-fn thread() -> usize {
-    // SAFETY: it has no conditions.
-    unsafe { libc::pthread_self() as usize }
 }

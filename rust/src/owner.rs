@@ -6,7 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-const NOBODY: usize = 0; // no thread has this ident
+pub const NOBODY: usize = 0; // no thread has this ident
 
 pub struct Owner {
     current: AtomicUsize,

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import resource
 import signal
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memory_runs import MemoryObject, Shuffled, combine_by, records_of, shuffle
+from memory_runs import MemoryObject, combine_by, reader_of, records_of, shuffle
 from pymr.core.spec import Limits
-from pymr.errors import ResourceError, UserCodeError
+from pymr.errors import UserCodeError
 from pymr.shuffle.buffer import MapBuffer
 from pymr.shuffle.codec import decode_key, decode_value
 from pymr.shuffle.native_buffer import NativeMapBuffer
@@ -38,11 +34,6 @@ def finish(filled: NativeMapBuffer) -> list[tuple[Any, Any]]:
     filled.finish(target)
     records = records_of(bytes(target.data))
     return [(decode_key(key), decode_value(value)) for _, key, value in records]
-
-
-def combined(pairs: list[tuple[Any, Any]], folder: Path, function: Function) -> Shuffled:
-    """Shuffle the pairs as one map task, with spills that are merged in many passes."""
-    return shuffle([pairs], folder, limits=SMALL, combine=combine_by(function), native=True)
 
 
 def add(ctx: Any, key: Any, values: Any) -> None:
@@ -239,14 +230,38 @@ def test_a_large_group_streams_in_and_out(tmp_path: Path, limits: Limits) -> Non
 
     assert totals.written.records == 30_000
     assert totals.combined_in == totals.combined_out >= 30_000
+    assert reader_of(bytes(target.data)).footer.index[0].groups == 1
     assert Counted.most < 10_000
     assert Counted.alive == 0
 
 
+def test_values_that_a_merge_leaves_unread_are_counted(tmp_path: Path) -> None:
+    """A group of several portions, of which the combiner reads one value."""
+    passes_on = [True]
+
+    def function(ctx: Any, key: Any, values: Any) -> None:
+        for value in values:
+            ctx.emit(key, value)
+            if not passes_on:
+                break
+
+    records = buffer(tmp_path, function, limits=Limits(spill_bytes_max=100_000))
+    for number in range(40_000):
+        records.emit("k", number)
+    passes_on.clear()
+    target = MemoryObject()
+
+    totals = records.finish(target)
+
+    assert totals.spills > 3
+    assert totals.emitted - totals.combined_in + totals.combined_out == 1
+    assert len(records_of(bytes(target.data))) == 1
+
+
 def test_a_combiner_that_stops_early_has_still_been_given_the_group(tmp_path: Path) -> None:
     """The books count what went in, read or not; a group that leaves nothing is gone."""
-    pairs = [(n % 20, n) for n in range(5000)]
-    for limits in (Limits(), SMALL):
+    for limits, count in ((Limits(), 200_000), (SMALL, 5000)):
+        pairs = [(n % 20, n) for n in range(count)]
         for function, left in [
             (lambda ctx, key, values: ctx.emit(key, next(values)), 20),
             (lambda *_: None, 0),
@@ -259,99 +274,6 @@ def test_a_combiner_that_stops_early_has_still_been_given_the_group(tmp_path: Pa
             assert totals.emitted - totals.combined_in + totals.combined_out == left
             assert result.sources[0].footer.index[0].groups == left
             assert result.groups == [(key, [key]) for key in range(left)]
-
-
-def test_a_combiner_may_not_emit_into_the_buffer_that_calls_it(tmp_path: Path) -> None:
-    """Nor may a thread of its; afterwards the buffer works on, unless it was a thread."""
-    refused: list[str] = []
-
-    def emit() -> None:
-        try:
-            records.emit("x", 1)
-        except RuntimeError as error:
-            refused.append(str(error))
-
-    def function(ctx: Any, key: Any, values: Any) -> None:
-        emit()
-        with pytest.raises(RuntimeError):
-            records.spill()
-        calls.append(key)
-        add(ctx, key, values)
-
-    calls: list[Any] = []
-    records = buffer(tmp_path, function, limits=SMALL)
-    for _ in range(1000):
-        records.emit("k", 1)
-    spills = len(calls)
-    assert finish(records) == [("k", 1000)]
-    assert len(refused) == len(calls) > spills > 0
-    assert all("while the buffer combines, spills" in text for text in refused)
-
-    def threaded(ctx: Any, key: Any, values: Any) -> None:
-        thread = threading.Thread(target=emit)
-        thread.start()
-        thread.join()
-        add(ctx, key, values)
-
-    for limits in (Limits(), SMALL):
-        records = buffer(tmp_path, threaded, limits=limits)
-        for _ in range(50):
-            records.emit("k", 1)
-        with pytest.raises(RuntimeError, match="by another thread"):
-            finish(records)
-
-
-def test_threads_of_a_combiner_may_emit_until_it_returns(tmp_path: Path) -> None:
-    """All of theirs is taken; one that is late gets an error, whichever key is open then."""
-    late: list[Any] = []
-    errors: list[str] = []
-
-    def function(ctx: Any, key: Any, values: Any) -> None:
-        listed = list(values)
-        threads = [
-            threading.Thread(target=lambda: [ctx.emit(key, value) for value in listed])
-            for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for emit in late:
-            try:
-                emit()
-            except (RuntimeError, ValueError) as error:
-                errors.append(str(error))
-        late[:] = [lambda: ctx.emit(key, "late")]
-
-    records = buffer(tmp_path, function)
-    for number in range(5000):
-        records.emit(number % 2, "v" * 50)
-
-    assert finish(records) == [(key, "v" * 50) for key in (0, 1) for _ in range(10_000)]
-    assert "own key only" in errors[0]
-    with pytest.raises(RuntimeError, match="while its combiner does not run"):
-        late[0]()
-
-
-def test_values_that_emit_while_they_are_pickled_are_taken_first(tmp_path: Path) -> None:
-    """And one that is unpickled may ask for the next one, which is refused."""
-
-    class Emits:
-        def __reduce__(self) -> tuple[type, tuple[str]]:
-            emit[0](1)
-            return (str, ("outer",))
-
-    emit: list[Any] = []
-
-    def function(ctx: Any, key: Any, _values: Any) -> None:
-        emit[:] = [lambda value: ctx.emit(key, value)]
-        ctx.emit(key, Emits())
-
-    records = buffer(tmp_path, function)
-    records.emit("k", 0)
-    records.emit("k", 0)
-
-    assert finish(records) == [("k", 1), ("k", "outer")]
 
 
 class Broken:
@@ -379,84 +301,3 @@ def test_a_value_that_cannot_be_unpickled_fails_where_it_is_read(tmp_path: Path)
         for value in values:
             records.emit("k", value)
         assert finish(records) == [("k", 7)]
-
-
-def test_a_combiner_that_fails_once_loses_no_record(tmp_path: Path) -> None:
-    """A mapper that hides the error of a spill gets all records into the next one."""
-    failures = [True]
-
-    def function(ctx: Any, key: Any, values: Any) -> None:
-        if key == 7 and failures:
-            failures.pop()
-            raise ValueError("for once")
-        add(ctx, key, values)
-
-    records = buffer(tmp_path, function, limits=Limits(spill_bytes_max=8000))
-    hidden = 0
-    for number in range(2000):
-        try:
-            records.emit(number % 20, 1)
-        except UserCodeError:
-            hidden += 1
-
-    assert finish(records) == [(key, 100) for key in range(20)]
-    assert hidden == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_that_is_full_is_not_hidden_by_the_combiner(tmp_path: Path) -> None:
-    """What it emitted was not written, whatever it makes of the error."""
-    hidden: list[BaseException] = []
-
-    def function(ctx: Any, key: Any, values: Any) -> None:
-        for value in values:
-            try:
-                ctx.emit(key, value)
-            except (ResourceError, RuntimeError) as error:
-                hidden.append(error)
-
-    records = buffer(tmp_path, function)
-    for number in range(40):
-        records.emit("k", os.urandom(100_000) + bytes([number]))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
-    try:
-        with pytest.raises(ResourceError, match=f"cannot write a spill in `{tmp_path}`"):
-            records.spill()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-    assert isinstance(hidden[0], ResourceError)
-    assert list(tmp_path.iterdir()) == []
-
-    records.spill()
-    assert len(finish(records)) == 0  # they are in that spill, which nobody asked for
-
-
-def test_buffers_and_what_they_combine_with_are_freed(tmp_path: Path) -> None:
-    """No cycle goes through a compiled object, also where a combiner failed."""
-
-    class Function:
-        def __call__(self, ctx: Any, key: Any, values: Any) -> None:
-            if key == "bad":
-                raise ValueError
-            add(ctx, key, values)
-
-    gc.disable()
-    try:
-        for key in ("good", "bad"):
-            function = Function()
-            records = buffer(tmp_path, function)
-            records.emit(key, 1)
-            records.emit(key, 1)
-            if key == "good":
-                finish(records)
-            else:
-                with pytest.raises(UserCodeError):
-                    finish(records)
-            gone = weakref.ref(function), weakref.ref(records)
-            del function, records
-            assert [ref() for ref in gone] == [None, None]
-    finally:
-        gc.enable()

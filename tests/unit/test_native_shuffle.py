@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import inspect
 import resource
-import signal
 import sys
 import threading
 import weakref
@@ -17,7 +16,7 @@ import pytest
 
 from memory_runs import MemoryObject, combine_by, reader_of, records_of
 from pymr.core.spec import EdgeSum, Limits
-from pymr.errors import CorruptDataError, ResourceError
+from pymr.errors import CorruptDataError
 from pymr.records.part import PartWriter
 from pymr.shuffle.buffer import MapBuffer
 from pymr.shuffle.builtin import combine_for
@@ -372,58 +371,6 @@ def test_the_objects_of_a_group_are_its_own_while_somebody_has_them(tmp_path: Pa
     assert read == [(key, list(range(key % 3 + 1))) for key in range(6)]
 
 
-def test_a_disk_that_is_full_is_a_resource_error_that_names_the_folder(tmp_path: Path) -> None:
-    """The half spill is gone; a limit on file sizes stands in for the disk."""
-    records = buffer(tmp_path, limits=Limits(spill_bytes_max=1 << 20))
-    records.emit("k", "v")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(ResourceError, match=f"cannot write a spill in `{tmp_path}`") as caught:
-            records.emit("l", bytes(range(256)) * 3000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-
-    assert caught.value.fields == {"path": str(tmp_path)}
-    assert "--tmp-dir" in str(caught.value.hint)
-    assert isinstance(caught.value.__cause__, OSError)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_made_is_a_resource_error(tmp_path: Path) -> None:
-    """A file stands where the folder should be."""
-    (tmp_path / "file").write_bytes(b"")
-    records = buffer(tmp_path / "file" / "spills", limits=Limits(spill_bytes_max=0))
-
-    with pytest.raises(ResourceError, match="cannot write a spill"):
-        records.emit("k", 1)
-
-
-def test_a_spill_that_vanished_is_a_resource_error(tmp_path: Path) -> None:
-    """Somebody cleaned the temporary folder."""
-    records = buffer(tmp_path, limits=Limits(spill_bytes_max=0))
-    records.emit("k", 1)
-    next(tmp_path.iterdir()).unlink()
-
-    with pytest.raises(ResourceError, match="cannot read a spill"):
-        finish(records)
-
-
-def test_a_spill_that_rots_is_corrupt(tmp_path: Path) -> None:
-    """The local disk is not trusted either, and the other spills are removed."""
-    records = buffer(tmp_path, limits=Limits(spill_bytes_max=0))
-    records.emit("k", "value")
-    path = next(tmp_path.iterdir())
-    path.write_bytes(path.read_bytes().replace(b"value", b"velue"))
-
-    with pytest.raises(CorruptDataError, match="checksum of a block differs") as caught:
-        finish(records)
-    assert caught.value.fields == {"path": str(path), "offset": 12}
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_spills_are_private_and_few_files_are_open(tmp_path: Path) -> None:
     """Any number of spills needs no more open files than the fan-in."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -439,21 +386,6 @@ def test_spills_are_private_and_few_files_are_open(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert list((tmp_path / "spills").iterdir()) == []
-
-
-def test_a_writer_that_fails_fails_the_buffer(tmp_path: Path) -> None:
-    """The error of the store comes through as it is."""
-
-    class Full(MemoryObject):
-        def write(self, data: bytes) -> None:
-            raise ResourceError("no space", path="there")
-
-    for limits in (Limits(), Limits(spill_bytes_max=0)):
-        records = buffer(tmp_path, limits=limits)
-        records.emit("k", 1)
-        with pytest.raises(ResourceError, match="no space"):
-            records.finish(Full())
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_thread_runs_while_a_run_is_written(tmp_path: Path) -> None:

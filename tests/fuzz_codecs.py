@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 MEMORY_BYTES_MAX = 2 << 30
 PATIENCE_S = 100
 BATCH = 2000  # cases between looks at the clock
+HEADER_BYTES = 12  # of a run, before its blocks
 PICKLE = b"\x86"  # the tag of a value
 NUMBERS = (
     *(b"\0", b"\x7f", b"\x80\0", b"\xff" * 4, b"\xff\xff\xff\xff\x0f", b"\xff" * 9 + b"\1"),
@@ -132,12 +133,14 @@ class Fuzzer:
 
     def __init__(self, seed: int) -> None:
         from pymr import _native
+        from pymr.core.spec import EdgeSum
         from pymr.errors import CorruptDataError
-        from pymr.shuffle import key_codec, sorted_run, value_codec
+        from pymr.shuffle import footer, key_codec, sorted_run, value_codec
 
         self.dice = random.Random(seed)
         self.ends: Counter[str] = Counter()
-        self._native, self._runs, self._error = _native, sorted_run, CorruptDataError
+        self._native, self._runs, self._footers = _native, sorted_run, footer
+        self._sum, self._error = EdgeSum, CorruptDataError
         self._key = Codec(
             _native.decode_key, _native.encode_key, key_codec.decode_key, key_codec.encode_key
         )
@@ -159,6 +162,7 @@ class Fuzzer:
             )
             if number % 4 == 0:
                 self._try_run()
+                self._try_footer()
 
     def _renew(self) -> None:
         dice = self.dice
@@ -194,9 +198,8 @@ class Fuzzer:
             packed = len(raw).to_bytes(4, "little") + _literals(raw)
             raw = mutated(dice, packed, raw) if dice.randrange(2) else packed
             codec = 1
-        blocks = [(0, len(raw), codec, self._native.xxh3_64(raw))]
         mode = dice.choice((None, None, "sum", "min"))
-        found = self._read(lambda _: self._groups(raw, blocks, mode), raw)
+        found = self._read(lambda _: self._groups(raw, codec, mode), raw)
         plain = self._read(lambda _: self._plain_groups(raw, codec, mode), raw)
         if mode is None or plain is not self._error:  # a built-in looks at what it needs
             assert found == plain, (raw, codec, mode, found, plain)
@@ -213,10 +216,46 @@ class Fuzzer:
             )
         return bytes(out)
 
-    def _groups(self, data: bytes, blocks: list[Any], mode: str | None) -> object:
+    def _try_footer(self) -> None:
+        dice, footers = self.dice, self._footers
+        sound, end = self._footer(dice.randrange(4))
+        data = mutated(dice, sound, self._footer(2)[0])
+        found = self._read(lambda each: self._native.footer_sums("fuzz", each, end), data)
+        run = self._read(lambda each: self._native.Run("fuzz", each, end, 1, bytes), data)
+        plain = self._read(lambda each: footers.decode_footer(each, HEADER_BYTES, end), data)
+        if plain is not self._error:
+            sums = [(each.records, each.bytes, each.fingerprint) for each in plain.partitions]
+            plain = (sums, plain.extra)
+        assert found == plain, (data, end, found, plain)
+        assert (run is self._error) == (plain is self._error), (data, end)
+        self.ends[f"footer: {'refused' if found is self._error else 'sums'}"] += 1
+
+    def _footer(self, partitions: int) -> tuple[bytes, int]:
+        """Return a footer, and where the blocks of its run end."""
+        dice, footers = self.dice, self._footers
+
+        def block() -> Any:
+            size, codec = dice.choice((0, 1, 130, 70_000)), dice.randrange(2)
+            return footers.Block(0, size, codec, dice.getrandbits(64))
+
+        def part() -> Any:
+            blocks = tuple(block() for _ in range(dice.randrange(3)))
+            written = self._sum(dice.getrandbits(20), dice.getrandbits(40), dice.getrandbits(128))
+            return footers.PartitionIndex(written, dice.getrandbits(16), blocks, 300)
+
+        parts = tuple(part() for _ in range(partitions))
+        data = footers.encode_footer(footers.Footer(parts, dice.randbytes(dice.randrange(9))))
+        return data, HEADER_BYTES + sum(each.size for made in parts for each in made.blocks)
+
+    def _groups(self, data: bytes, codec: int, mode: str | None) -> object:
         """Return all that the compiled merge gives: encoded groups, or rows of a built-in."""
-        run = self._native.Run("fuzz", [blocks], lambda at, size: data[at : at + size])
-        merge = self._native.GroupMerge([run], 0, lambda: None, lambda: None)
+        footers = self._footers
+        block = footers.Block(0, len(data), codec, self._native.xxh3_64(data))
+        part = footers.PartitionIndex(self._sum(), 1, (block,), len(data))
+        footer = footers.encode_footer(footers.Footer((part,), b""))
+        stored, end = bytes(HEADER_BYTES) + data, HEADER_BYTES + len(data)
+        run = self._native.Run("fuzz", footer, end, 0, lambda at, size: stored[at : at + size])
+        merge = self._native.GroupMerge([run], 0, 1 << 20, lambda *_: None, lambda: None)
         if mode is None:
             return [self._value.plain_encode((key, list(values))) for key, values in merge]
         return self._rows(partial(merge.reduce_into, reduce=mode), mode)

@@ -159,6 +159,7 @@ impl FunctionCombiner {
                 .and_then(|values| self.call(py, &key, values));
             groups.group.fetch_add(1, Ordering::Relaxed); // The values are over.
             let closed = output.close(py);
+            groups.check_read(py)?; // Whatever the function made of it.
             called?;
             let count;
             (out, count) = closed?;

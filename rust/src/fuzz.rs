@@ -10,7 +10,7 @@ mod sample;
 use crate::bytes;
 use crate::combine::{Group, Mode};
 use crate::cursor::{Cursor, Source};
-use crate::footer::{Block, Index};
+use crate::footer::{Block, HEADER_BYTES, Index};
 use crate::merge::Merge;
 use crate::output;
 use crate::run_writer::RunWriter;
@@ -29,7 +29,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const CASES: u64 = 5000; // of one `cargo test`: about a second
 const SAMPLES: usize = 40;
-const HEADER_BYTES: u64 = 12; // of a run, before its first block
 const AHEAD_BYTES: [usize; 3] = [0, 300, 1 << 20];
 const MEMORY_BYTES_MAX: u64 = 2 << 30; // of the address space, where this is all that runs
 

@@ -61,7 +61,7 @@ impl Run {
     /// The memory that a merge needs of it: a block as it is stored, and as it was.
     #[getter]
     fn merge_bytes(&self) -> usize {
-        2 * self.index.longest
+        self.index.longest.saturating_mul(2) // whatever a footer says
     }
 
     /// Remove the file, if this is a spill; it may be called twice.
@@ -109,7 +109,8 @@ pub fn open_merge(
     bytes_max: usize,
     attached: bool,
 ) -> Result<Merge, Trouble> {
-    let blocks = runs.iter().map(|run| run.get().index.longest).sum();
+    let longest = runs.iter().map(|run| run.get().index.longest);
+    let blocks = longest.fold(0, usize::saturating_add);
     let ahead = bytes_max.saturating_sub(blocks).min(AHEAD_BYTES) / runs.len().max(1);
     let open = |run: &Py<Run>| {
         let ahead = ahead.min(AHEAD_BYTES_MAX);

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from memory_runs import MemoryObject, reader_of
+from memory_runs import MemoryObject, combine_by, reader_of, run_of
 from pymr._native import GroupMerge, Run, xxh3_64
 from pymr.core.spec import EdgeSum, Limits
 from pymr.errors import CorruptDataError, StoreUnavailableError
+from pymr.shuffle.codec import encode_key, encode_value
 from pymr.shuffle.footer import Block, Footer, PartitionIndex, encode_footer
 from pymr.shuffle.native_buffer import NativeMapBuffer
+from pymr.shuffle.native_merge import NativeReduceMerge
+from pymr.shuffle.sorted_run import SortedRunReader
 
 HEADER_BYTES = 12  # of a run, before its blocks
 
@@ -120,3 +123,43 @@ def test_a_store_that_did_not_answer_for_a_moment_fails_the_merge_too(tmp_path) 
 
     assert 0 < len(found) < len(sent)
     assert found == sent[: len(found)]
+
+
+@pytest.mark.parametrize("instead", ["nothing", "another error"])
+def test_a_combiner_hides_no_error_of_reading_either(instead: str, tmp_path) -> None:
+    """What it makes of the values that it got would take the place of all of them."""
+    dice = random.Random(1)
+    data = run_of([(0, encode_key("k"), encode_value(dice.randbytes(100_000))) for _ in range(40)])[
+        0
+    ]
+    answers = iter([True] * 4 + [False] + [True] * 99)
+    hidden = 0
+
+    def read_at(offset: int, length: int) -> bytes:
+        if length > 1000 and not next(answers):
+            raise StoreUnavailableError("try again")
+        return data[offset : offset + length]
+
+    def function(ctx: Any, key: Any, values: Any) -> None:
+        nonlocal hidden
+        try:
+            list(values)
+        except StoreUnavailableError:
+            hidden += 1
+            if instead == "another error":
+                raise ValueError from None
+        ctx.emit(key, 1)
+
+    limits = Limits(merge_fan_in_max=2)
+    merge = NativeReduceMerge(
+        [SortedRunReader(read_at, len(data), "it") for _ in range(3)],
+        0,
+        limits=limits,
+        spill_folder=str(tmp_path),
+        combine=combine_by(function, limits),
+    )
+
+    with pytest.raises(StoreUnavailableError):
+        list(merge)
+
+    assert hidden == 1

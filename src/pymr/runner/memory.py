@@ -56,7 +56,7 @@ def share_out(settings: Settings, size: RunSize, process: ProcessSize) -> Share:
     limits = Limits(
         spill_bytes_max=min(settings.spill_bytes or spill_bytes_max, spill_bytes_max),
         merge_fan_in_max=settings.merge_fan_in,
-        merge_bytes_max=budget.merge_bytes_max,
+        merge_bytes_max=budget.merge_bytes_max & -MIB,
         record_bytes_max=settings.max_record_bytes,
         expansion_max=settings.max_expansion,
     )

@@ -93,7 +93,7 @@ bench: setup ## All measures beside other tools, installed into .bench; takes an
 	@$(bin)/python benchmarks/run.py --full
 
 bench-quick: setup ## The measures that change first, on small inputs: two minutes
-	@$(bin)/python benchmarks/run.py --no-peers word_count emit group_sum start_up
+	@$(bin)/python benchmarks/run.py --no-peers word_count emit group_sum start_up instructions
 
 clean: ## Remove what the other targets made
 	@rm -rf .bench .venv dist rust/target pymr-out src/pymr/_native.*.so

@@ -4,8 +4,8 @@
 
 Each case ends in a `CorruptDataError` of both, or in the same objects of both, which are encoded
 to the same bytes by both and come back from these. A panic, a crash, any other exception, more
-than `MEMORY_BYTES_MAX` or more than `PATIENCE_S` for a few thousand cases ends the program. What
-a mutated pickle might do is its own business: it is a stand-in here.
+than `MEMORY_BYTES_MAX`, or more than `PATIENCE_S` of processor time for a few thousand cases
+ends the program. What a mutated pickle might do is its own business: it is a stand-in here.
 
 Mutated runs without Python, many more of them, are the business of `rust/src/fuzz.rs`.
 """
@@ -19,6 +19,7 @@ import importlib.util
 import pickle
 import random
 import resource
+import signal
 import struct
 import sys
 import time
@@ -317,7 +318,7 @@ def batches(arguments: argparse.Namespace) -> Iterator[int]:
     for _ in count():
         if time.monotonic() > until:
             return
-        faulthandler.dump_traceback_later(PATIENCE_S, exit=True)
+        signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE_S)
         yield BATCH
     raise AssertionError
 
@@ -330,6 +331,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--native", help="a compiled part to take")
     arguments = parser.parse_args()
+    faulthandler.register(signal.SIGVTALRM, chain=True)  # shows where, and ends the process
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     if arguments.native:
         load(arguments.native)

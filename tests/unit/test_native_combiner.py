@@ -105,6 +105,15 @@ def test_a_combiner_emits_yields_or_returns(
     assert [value for _, value in finish(records)] == expected
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises; a shell has it ignored by what it starts in the background."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     "function",
     [

@@ -209,3 +209,16 @@ def test_large_records_stay_within_512_mib(cli: CommandLine) -> None:
 
     run.kept_within(512 * MIB, agreement=0.25)  # it changes by tens of MB between two samples
     assert run.parts.count(b"\n") == 10
+
+
+def test_what_a_caller_of_pymr_run_holds_is_its_own(cli: CommandLine) -> None:
+    """A notebook may have more in memory than its job may use."""
+    peak = cli.python(
+        "import pymr\n"
+        "held = bytes(range(256)) * (600 << 12)\n"
+        "job = pymr.Job(mapper=lambda ctx, line: ctx.emit(line, 1), reducer=pymr.SUM)\n"
+        "result = pymr.run(job, input='numbers.txt', output='out', workers=1, memory='256M')\n"
+        "print(result.manifest.memory.peak_bytes)\n"
+    )
+
+    assert 10 * MIB < int(peak) < 100 * MIB

@@ -146,8 +146,9 @@ def test_one_key_that_holds_everything_stays_within_512_mib(cli: CommandLine) ->
 
     run = watched(cli, ONE_KEY, *numbers, "--memory=512M", f"--set=records={RECORDS}")
 
-    run.kept_within(512 * MIB)
-    assert run.peak_bytes > 256 * MIB
+    # What a spill puts in order is there for some 100 ms: one sampler may see it, another not.
+    run.kept_within(512 * MIB, agreement=0.4)
+    assert run.peak_bytes > 128 * MIB
     assert run.parts == f"all\t{16 * RECORDS}\n".encode()
 
 
@@ -209,3 +210,16 @@ def test_large_records_stay_within_512_mib(cli: CommandLine) -> None:
 
     run.kept_within(512 * MIB, agreement=0.25)  # it changes by tens of MB between two samples
     assert run.parts.count(b"\n") == 10
+
+
+def test_what_a_caller_of_pymr_run_holds_is_its_own(cli: CommandLine) -> None:
+    """A notebook may have more in memory than its job may use."""
+    peak = cli.python(
+        "import pymr\n"
+        "held = bytes(range(256)) * (600 << 12)\n"
+        "job = pymr.Job(mapper=lambda ctx, line: ctx.emit(line, 1), reducer=pymr.SUM)\n"
+        "result = pymr.run(job, input='numbers.txt', output='out', workers=1, memory='256M')\n"
+        "print(result.manifest.memory.peak_bytes)\n"
+    )
+
+    assert 10 * MIB < int(peak) < 100 * MIB

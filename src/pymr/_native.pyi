@@ -8,6 +8,8 @@ _Sealed: TypeAlias = tuple[int, int, int, int, int]
 # Records, bytes and fingerprint read of counted runs; values that a combiner took and gave.
 _Moved: TypeAlias = tuple[int, int, int, int, int]
 
+__version__: str  # of the source that it was built from
+
 def xxh3_64(data: bytes, seed: int = 0, /) -> int:
     """Return the 64-bit XXH3 hash of `data` with `seed`, of 64 bits."""
 

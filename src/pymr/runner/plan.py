@@ -224,8 +224,12 @@ def _look(
 
 def _spool_folder(settings: Settings, run: str) -> str:
     """Return where inputs are copied that can be read only once; made when it is needed."""
-    folder = settings.tmp_dir or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - private in it
-    return os.path.abspath(f"{folder}/pymr-input-{run}")
+    return os.path.abspath(f"{temporary_folder(settings)}/pymr-input-{run}")
+
+
+def temporary_folder(settings: Settings) -> str:
+    """Return the folder for what need not stand in the output."""
+    return settings.tmp_dir or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - private in it
 
 
 def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:

@@ -22,6 +22,7 @@ COMMANDS = {
     "init": ("init", "Write a worker file that runs."),
     "start": ("start", "Run a job."),
     "plan": ("plan", "Show what start would do, and do nothing."),
+    "check": ("check", "Try a job on a sample of its input."),
     "head": ("rows", "Show the first rows of a result."),
     "cat": ("rows", "Write all rows of a result."),
     "cp": ("copy", "Copy the parts of a result into a folder."),

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import groupby
 
 import click
 
+from pymr.cli.findings import finding_lines, verdict
 from pymr.doctor.examination import THIS_MACHINE, examine, subject_of
-from pymr.doctor.finding import Finding, worst_error
-from pymr.observe.quantity import show_many
-from pymr.text_form import show_text
-
-SIGNS = {"ok": "✓", "warning": "!", "broken": "✗"}
+from pymr.doctor.finding import worst_error
 
 
 @click.command("doctor")
@@ -36,27 +31,7 @@ def command(output: str | None, tmp_dir: str | None, as_json: bool) -> None:
         facts = {"ok": not code, "exit_code": code, "findings": findings}
         click.echo(msgspec.json.encode(facts).decode())
     else:
-        click.echo("\n".join(_lines(findings)))
+        lines = [*finding_lines(findings), "", verdict(findings, "a run can start here")]
+        click.echo("\n".join(lines))
     if error is not None:
         raise error
-
-
-def _lines(findings: list[Finding]) -> Iterator[str]:
-    width = max(len(finding.name) for finding in findings)
-    for area, members in groupby(findings, lambda finding: finding.area):
-        yield area
-        for finding in members:
-            sign = SIGNS[finding.level]
-            yield f"  {sign} {finding.name:<{width}}  {show_text(finding.text)}"
-            if finding.remedy is not None:
-                yield f"    {'':<{width}}  → {show_text(finding.remedy)}"
-    yield ""
-    yield _verdict(findings)
-
-
-def _verdict(findings: list[Finding]) -> str:
-    warnings = sum(finding.level == "warning" for finding in findings)
-    noted = f", {show_many(warnings, 'warning')}" if warnings else ""
-    if broken := sum(finding.level == "broken" for finding in findings):
-        return f"✗ {show_many(broken, 'thing')} to mend first{noted}"
-    return f"✓ a run can start here{noted}"

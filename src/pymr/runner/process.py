@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, SampleWork
+from pymr.core.trial import MapTrialWork, ReduceTrialWork
 from pymr.task import channel
 
 READ_BYTES = 1 << 16
@@ -80,6 +81,10 @@ class TaskProcess:
         assert self.attempt is None, f"{self.name} already runs {self.attempt}"
         self.attempt = attempt.attempt
         self._send(channel.Run(attempt))
+
+    def try_out(self, work: MapTrialWork | ReduceTrialWork) -> None:
+        """Start a trial; the process must be idle."""
+        self._send(channel.Try(work))
 
     def receive(self) -> list[channel.FromProcess] | None:
         """Return the messages that have arrived, or None at the end of the pipe.

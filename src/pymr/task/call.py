@@ -7,9 +7,9 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn
 
-from pymr.api import Builtin, Job
+from pymr.api import Builtin, Job, Reducer
 from pymr.core.spec import JobSpec
-from pymr.shuffle.builtin import combine_for
+from pymr.shuffle.builtin import combine_for, reduce_for
 from pymr.shuffle.combine import Combine, Emit, FunctionCombine, UserCombiner
 from pymr.task import forked
 from pymr.task.blame import user_error
@@ -58,6 +58,16 @@ def combine_of(job: Job, spec: JobSpec) -> Combine | None:
         return None
     bind = partial(_bound, job.combiner, spec.params)
     return FunctionCombine(bind, spec.limits.value_bytes_max)
+
+
+def reduce_of(job: Job) -> Reducer:
+    """Return what to call with each group; for a built-in, what emits its result."""
+    reducer = job.reducer
+    assert reducer is not None, "a map-only job has no groups"
+    if not isinstance(reducer, Builtin):
+        return reducer
+    compute = reduce_for(reducer.value)
+    return lambda ctx, key, values: ctx.emit(key, compute(values))
 
 
 def _bound(

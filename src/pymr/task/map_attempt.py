@@ -51,7 +51,7 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     """Run a map attempt; see `run_attempt`."""
     if context.spec.shape.reducer is None:
         return _run_map_only(context, work)
-    buffer = _new_buffer(context.job, context.spec, context.spec.limits, context.attempt.tmp)
+    buffer = new_buffer(context.job, context.spec, context.spec.limits, context.attempt.tmp)
     try:
         with context.store.create(context.attempt.key) as writer:
             mapping = _Attempt(context, work, buffer)
@@ -75,7 +75,8 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     )
 
 
-def _new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str | None) -> MapBuffer:
+def new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str | None) -> MapBuffer:
+    """Return the buffer of a map attempt; without a folder it forgets what it would spill."""
     return map_buffer(
         partitions=spec.reducers,
         limits=limits,
@@ -89,13 +90,13 @@ def _new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str | Non
     )
 
 
-def _checking_sink(job: Job, spec: JobSpec) -> Sink:
+def checking_sink(job: Job, spec: JobSpec) -> Sink:
     """Return a sink that refuses what that of the attempt refuses, and writes nowhere."""
     if spec.shape.reducer is None:
         return PartWriter(lambda _: None, spec.output_format)
     # The attempt's own buffer is still there.
     limits = msgspec.structs.replace(spec.limits, spill_bytes_max=CHECKED_BYTES_MAX)
-    return _new_buffer(job, spec, limits, None)
+    return new_buffer(job, spec, limits, None)
 
 
 def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:
@@ -210,7 +211,7 @@ class Mapping:
     def _silent_mapper(self) -> Callable[[str | bytes], object]:
         """Return the mapper on its own, emitting nowhere: for finding a bad record."""
         mapper = self._job.mapper
-        ctx = TaskContext(_checking_sink(self._job, self._spec).emit, self._spec.params)
+        ctx = TaskContext(checking_sink(self._job, self._spec).emit, self._spec.params)
 
         def call(record: str | bytes) -> object:
             pairs = mapper(ctx, record)

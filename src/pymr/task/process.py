@@ -18,7 +18,9 @@ from pymr.task import channel, forked
 
 if TYPE_CHECKING:
     from pymr.api import Job
+    from pymr.core.trial import MapTrialWork, ReduceTrialWork
     from pymr.store.base import ObjectStore
+    from pymr.task.trial import Trial
 
 
 def main(requests_fd: int, replies_fd: int) -> None:
@@ -45,6 +47,7 @@ class _TaskProcess:
         self._job: Job | None = None
         self._spec: JobSpec | None = None
         self._store: ObjectStore | None = None
+        self._trial: Trial | None = None
 
     def handle(self, request: channel.ToProcess) -> None:
         match request:
@@ -66,6 +69,8 @@ class _TaskProcess:
                 self._store = LocalStore(root)
             case channel.Run(attempt):
                 self._run(attempt)
+            case channel.Try(work):
+                self._try(work)
 
     def _sample(self, spec: JobSpec, work: SampleWork) -> None:
         from pymr.task.sample import sample_keys
@@ -99,6 +104,20 @@ class _TaskProcess:
         else:
             self._reply(channel.Finished(receipt))
         trim_memory()  # Others may need it more than the next attempt here.
+
+    def _try(self, work: MapTrialWork | ReduceTrialWork) -> None:
+        from pymr.task.trial import Trial
+
+        job, spec = self._job, self._spec
+        assert job is not None, "Load comes before Try"
+        assert spec is not None, "Begin comes before Try"
+        self._trial = self._trial or Trial(job, spec)
+        try:
+            trial = self._trial.run(work)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            self._reply(channel.TryFailed(errors.to_dict(_typed(error))))
+        else:
+            self._reply(channel.Tried(trial))
 
     def _reply(self, message: channel.Message) -> None:
         channel.write_all(self._replies_fd, channel.frame(message))

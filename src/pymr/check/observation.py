@@ -35,8 +35,6 @@ TRIAL_ANSWER_S = 60.0  # beyond the time that a trial may take: a call that does
 TRIAL_CALLS_MAX = 100_000  # of the mapper with one split, and of the reducer
 TRIAL_CELLS_MAX = 8  # 512 KiB decoded, from the front
 
-_GOLDEN = 0.6180339887498949
-
 
 class Observation(NamedTuple):
     """What a job did with a sample."""
@@ -84,8 +82,8 @@ def observe(
 
 
 def spread(count: int) -> list[int]:
-    """Return 0 … count - 1 so that any first few of them lie far apart."""
-    return sorted(range(count), key=lambda number: (number * _GOLDEN) % 1)
+    """Return 0 … count - 1 so that any first few of them lie far apart: by their bits reversed."""
+    return sorted(range(count), key=lambda number: int(f"{number:032b}"[::-1], 2))
 
 
 class _Trials:

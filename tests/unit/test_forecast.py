@@ -26,9 +26,6 @@ def split(**fields: Any) -> MapTrial:
         digests=b"",
         is_cut=False,
         cpu_s=0.01,
-        written=2000,
-        written_bytes=20_000,
-        stored_bytes=5_000,
         rss_bytes_max=40 * MiB,
     )
     return msgspec.structs.replace(trial, **fields)
@@ -44,6 +41,10 @@ def groups(**fields: Any) -> ReduceTrial:
         value_kinds=(),
         pickled=(),
         largest=(),
+        written=20_000,
+        written_bytes=200_000,
+        stored_bytes=50_000,
+        sort_s=0.002,
         calls=1000,
         values=20_000,
         rows=1000,
@@ -78,7 +79,7 @@ def test_what_is_proportional_is_scaled_up() -> None:
     assert (found.emitted, found.emitted_bytes) == (2_000_000, 20_000_000)
     assert (found.shuffled, found.shuffled_bytes) == (2_000_000, 20_000_000)
     assert found.stored_bytes == 5_000_000
-    assert found.map_s == pytest.approx(0.01 * 10 * 100 / 2)
+    assert found.map_s == pytest.approx((0.01 * 10 + 0.002) * 100 / 2)
     assert found.reduce_s == pytest.approx(0.02 * 100 / 2)
     assert found.seconds == pytest.approx(IDLE_RUN_SECONDS + found.map_s + found.reduce_s)
 
@@ -141,8 +142,18 @@ def test_a_job_without_a_reducer_writes_what_it_emits() -> None:
 
 def test_a_mapper_that_emits_nothing_is_no_division_by_zero() -> None:
     """Nor is a sample without a split."""
-    nothing = groups(pairs=0, keys=0, calls=0, values=0, rows=0, row_bytes=0)
-    silent = split(emitted=0, emitted_bytes=0, keys=0, written=0, written_bytes=0)
+    nothing = groups(
+        pairs=0,
+        keys=0,
+        written=0,
+        written_bytes=0,
+        sort_s=0.0,
+        calls=0,
+        values=0,
+        rows=0,
+        row_bytes=0,
+    )
+    silent = split(emitted=0, emitted_bytes=0, keys=0)
 
     for combined in (False, True):
         found = forecast([silent], nothing, whole(is_combined=combined))

@@ -64,10 +64,10 @@ def forecast(maps: Sequence[MapTrial], reduce: ReduceTrial, whole: Whole) -> For
     if whole.is_combined and pairs:
         in_task = pairs / max(whole.map_tasks, 1)
         shuffled = min(pairs, whole.map_tasks * _keys(in_task, reduce, exponent))
-        shuffled_bytes = shuffled * _ratio(maps, "written_bytes", "written")
-    stored = shuffled_bytes * _ratio(maps, "stored_bytes", "written_bytes")
+        shuffled_bytes = shuffled * _ratio(reduce.written_bytes, reduce.written)
+    stored = shuffled_bytes * _ratio(reduce.stored_bytes, reduce.written_bytes)
     spilled = _spilled(shuffled_bytes, stored, whole)
-    rows, output = _output(maps, reduce, keys, whole)
+    rows, output = _output(reduce, keys, whole)
     return Forecast(
         records=round(sum(trial.records for trial in maps) * whole.factor),
         emitted=round(pairs),
@@ -81,7 +81,7 @@ def forecast(maps: Sequence[MapTrial], reduce: ReduceTrial, whole: Whole) -> For
         output_bytes=round(output),
         disk_bytes=round(stored + max(spilled, output if whole.reduce_tasks else 0)),
         memory_bytes=round(_memory(maps, shuffled_bytes, whole)),
-        map_s=sum(trial.cpu_s for trial in maps)
+        map_s=(sum(trial.cpu_s for trial in maps) + reduce.sort_s)
         * whole.factor
         / max(min(whole.workers, whole.map_tasks), 1),
         reduce_s=_reduce_s(reduce, shuffled, whole),
@@ -107,9 +107,8 @@ def _keys(pairs: float, reduce: ReduceTrial, exponent: float) -> float:
     return min(reduce.keys * power(pairs / reduce.pairs, exponent), pairs)
 
 
-def _ratio(maps: Sequence[MapTrial], over: str, under: str) -> float:
-    whole = sum(getattr(trial, under) for trial in maps)
-    return sum(getattr(trial, over) for trial in maps) / whole if whole else 0.0
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
 
 
 def _spilled(shuffled_bytes: float, stored: float, whole: Whole) -> float:
@@ -121,15 +120,12 @@ def _spilled(shuffled_bytes: float, stored: float, whole: Whole) -> float:
     return stored / whole.map_tasks * min(whole.workers, whole.map_tasks)
 
 
-def _output(
-    maps: Sequence[MapTrial], reduce: ReduceTrial, keys: float, whole: Whole
-) -> tuple[float, float]:
+def _output(reduce: ReduceTrial, keys: float, whole: Whole) -> tuple[float, float]:
+    """Return rows and bytes of all parts."""
     if not whole.reduce_tasks:
-        stored = sum(trial.stored_bytes for trial in maps)
-        return sum(trial.emitted for trial in maps) * whole.factor, stored * whole.factor
-    if not reduce.calls:
-        return 0.0, 0.0
-    return keys * reduce.rows / reduce.calls, keys * reduce.row_bytes / reduce.calls
+        return reduce.written * whole.factor, reduce.stored_bytes * whole.factor
+    calls = max(reduce.calls, 1)
+    return keys * reduce.rows / calls, keys * reduce.row_bytes / calls
 
 
 def _memory(maps: Sequence[MapTrial], shuffled_bytes: float, whole: Whole) -> float:

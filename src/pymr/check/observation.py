@@ -162,7 +162,7 @@ class _Trials:
             number=number,
             split=split,
             file=self._plan.inputs[split.input],
-            tmp=f"{self._tmp}/{number}",
+            tmp=self._tmp,
             cells_max=TRIAL_CELLS_MAX,
             calls_max=TRIAL_CALLS_MAX,
             seconds_max=seconds_max,

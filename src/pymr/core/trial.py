@@ -60,11 +60,7 @@ class MapTrial(msgspec.Struct, frozen=True, kw_only=True, tag="map"):
     is_cut: bool  # by a limit
     examples: tuple[str, ...] = ()  # of pairs, the first
     difference: Difference | None = None
-    # Of the pass that an attempt would make; 0 where there was none.
-    cpu_s: float = 0.0
-    written: int = 0  # records that the combiner left
-    written_bytes: int = 0
-    stored_bytes: int = 0  # of the sorted run or part
+    cpu_s: float = 0.0  # of the pass that an attempt would make; 0 where there was none
     rss_bytes_max: int = 0
 
 
@@ -101,6 +97,11 @@ class ReduceTrial(msgspec.Struct, frozen=True, kw_only=True, tag="reduce"):
     value_kinds: tuple[Kind, ...]
     pickled: tuple[Kind, ...]  # types of values without a form of their own
     largest: tuple[Kind, ...]  # keys with the most values
+    # Of what an attempt that mapped the whole sample would leave; 0 where none was timed.
+    written: int = 0  # records that the combiner left
+    written_bytes: int = 0
+    stored_bytes: int = 0  # of the sorted run or part
+    sort_s: float = 0.0
     partition: int = 0  # with the most values
     partition_values: int = 0
     calls: int = 0  # of the reducer

@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
+
+import msgspec
 
 from pymr._native import encode_key, encode_value, xxh3_64
 from pymr.api import Job
 from pymr.core.spec import JobSpec
 from pymr.core.trial import Difference, MapTrial, MapTrialWork, ReduceTrial, ReduceTrialWork
-from pymr.records.part import PartWriter
 from pymr.records.split_reader import Call, SplitReader, line_number, open_split
 from pymr.shuffle.normal_form import normalized
 from pymr.shuffle.values import short_repr
 from pymr.task.attempt import call_hook, rss_bytes_max
 from pymr.task.blame import show_record
 from pymr.task.context import TaskContext
-from pymr.task.map_attempt import Mapping, Sink, checking_sink, new_buffer
+from pymr.task.map_attempt import Mapping, checking_sink
+from pymr.task.trial_attempt import TrialAttempt
 from pymr.task.trial_groups import try_groups
 from pymr.text_form import show_path
 
@@ -43,6 +45,7 @@ class Trial:
         self._spec = spec
         self._kept: dict[int, Groups] = {}  # split → groups of its pairs
         self._kept_bytes = 0
+        self._attempt: TrialAttempt | None = None  # what is timed
         self._is_mapping = False
 
     def run(self, work: MapTrialWork | ReduceTrialWork) -> MapTrial | ReduceTrial:
@@ -63,7 +66,7 @@ class Trial:
         if not self._is_mapping:
             self._is_mapping = True
             self._call_hook("setup")
-        timed = _time(self._job, self._spec, work) if work.is_timed else {}
+        cpu_s = self._time(work) if work.is_timed else 0.0
         recorder = _Recorder(self._job, self._spec, work)
         mapping = Mapping(self._job, self._spec, recorder)
         with _open(self._spec, work) as reader:
@@ -83,7 +86,8 @@ class Trial:
                 is_cut=calls.is_cut,
                 examples=recorder.examples,
                 difference=recorder.difference,
-                **timed,
+                cpu_s=cpu_s,
+                rss_bytes_max=rss_bytes_max(),
             )
 
     def _reduce(self, work: ReduceTrialWork) -> ReduceTrial:
@@ -95,6 +99,8 @@ class Trial:
         if self._is_mapping:
             self._is_mapping = False
             self._call_hook("teardown")
+        left = {} if self._attempt is None else self._attempt.finish()
+        self._attempt = None
         groups: Groups = {}
         for number in sorted(self._kept):
             for key, values in self._kept[number].items():
@@ -102,7 +108,17 @@ class Trial:
         self._call_hook("setup")
         trial = try_groups(self._job, self._spec, groups, work, is_cut=self._is_full)
         self._call_hook("teardown")
-        return trial
+        return msgspec.structs.replace(trial, **left)
+
+    def _time(self, work: MapTrialWork) -> float:
+        """Map a split as an attempt does, and return the seconds of CPU that it took."""
+        if self._attempt is None:
+            self._attempt = TrialAttempt(self._job, self._spec, work.tmp)
+        began = time.process_time()
+        with _open(self._spec, work) as reader:
+            mapping = Mapping(self._job, self._spec, self._attempt.sink)
+            mapping.call_mapper(_Calls(reader, work), work.file)
+        return round(time.process_time() - began, 6)
 
     @property
     def _is_full(self) -> bool:
@@ -259,48 +275,3 @@ class _Recorder:
 def show_pair(key: Any, value: Any) -> str:
     """Return a pair for people."""
     return f"{short_repr(key)}  {short_repr(value)}"
-
-
-class _Weight:
-    """A writer that counts bytes and keeps none."""
-
-    def __init__(self) -> None:
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        """Count `data`."""
-        self.size += len(data)
-
-
-def _time(job: Job, spec: JobSpec, work: MapTrialWork) -> dict[str, Any]:
-    """Map a split as an attempt does, and return what that cost and left."""
-    weight = _Weight()
-    if spec.shape.reducer is None:
-        part = PartWriter(weight.write, spec.output_format)
-        cpu_s = _map_all(job, spec, work, part)
-        totals = part.finish()
-        written, written_bytes = totals.records, totals.bytes
-    else:
-        buffer = new_buffer(job, spec, spec.limits, work.tmp)
-        try:
-            cpu_s = _map_all(job, spec, work, buffer)
-            began = time.process_time()
-            sums = buffer.finish(cast("Any", weight))  # It is only written to.
-            cpu_s += time.process_time() - began
-        finally:
-            buffer.discard()
-        written, written_bytes = sums.written.records, sums.written.bytes
-    return {
-        "cpu_s": round(cpu_s, 6),
-        "written": written,
-        "written_bytes": written_bytes,
-        "stored_bytes": weight.size,
-        "rss_bytes_max": rss_bytes_max(),
-    }
-
-
-def _map_all(job: Job, spec: JobSpec, work: MapTrialWork, sink: Sink) -> float:
-    began = time.process_time()
-    with _open(spec, work) as reader:
-        Mapping(job, spec, sink).call_mapper(_Calls(reader, work), work.file)
-    return time.process_time() - began

@@ -356,6 +356,20 @@ def test_a_reducer_that_raises_names_the_key(cli: CommandLine) -> None:
     outcome.refused(1, "reducer raised ZeroDivisionError", "key  'k3'")
 
 
+@pytest.mark.parametrize("form", ["LINES", "TEXT"])
+def test_a_mapper_without_end_is_refused(cli: CommandLine, form: str) -> None:
+    """Before it has filled the memory or the disk; the place is named."""
+    worker = (
+        SUMS.replace("LINES", form)
+        .replace("    key, number = line.split()\n", "")
+        .replace("ctx.emit(key, int(number))", "while True: ctx.emit(1, 'x' * 1_000_000)")
+    )
+
+    outcome = check(cli, worker)
+
+    outcome.refused(1, "the mapper emitted more than 128 MiB", "record  in.txt (byte 0)")
+
+
 def test_user_code_that_ends_its_process_is_told_with_the_place(cli: CommandLine) -> None:
     """In a child: the command itself goes on to say so."""
     worker = SUMS.replace("ctx.emit(key, int(number))", "import os; os.abort()")

@@ -130,7 +130,8 @@ def _output(reduce: ReduceTrial, keys: float, whole: Whole) -> tuple[float, floa
 
 def _memory(maps: Sequence[MapTrial], shuffled_bytes: float, whole: Whole) -> float:
     """Return what task processes hold: the interpreter with the user's code, and a buffer."""
-    resident = max((trial.rss_bytes_max for trial in maps), default=0)
+    # The least: later ones hold what the check keeps, too.
+    resident = min((trial.rss_bytes_max for trial in maps), default=0)
     buffer = min(shuffled_bytes / max(whole.map_tasks, 1), whole.spill_bytes_max)
     return whole.workers * (resident + (buffer if whole.reduce_tasks else 0))
 

@@ -24,7 +24,7 @@ from pymr.runner.plan import Plan
 PICKLE_NS, PLAIN_NS = 1800, 45  # of emitting a value, measured with an object and with an int
 HOT_PERCENT = 20  # of all values with one key: its reducer then works while others wait
 UNEVEN_FACTOR = 3  # the largest part, by the mean
-NOT_ALL_READ_HINT = "reducer=pymr.COUNT counts them; without a use, emit None"
+UNREAD_REMEDY = "reducer=pymr.COUNT counts them; without a use, emit None"
 
 _SAMPLE, _MAPPER, _KEYS = Area("sample"), Area("mapper"), Area("keys and values")
 _COMBINER, _REDUCER, _FORECAST = Area("combiner"), Area("reducer"), Area("forecast")
@@ -190,7 +190,7 @@ def _reducer(seen: Seen) -> Iterator[Finding]:
     elif not observation.map_differences:
         yield _REDUCER.ok("deterministic", f"{called} emitted the same in two processes")
     if reduce.unread_calls == reduce.calls and seen.plan.spec.shape.reducer == "function":
-        yield _REDUCER.warning("values", f"{called} did not look at the values", NOT_ALL_READ_HINT)
+        yield _REDUCER.warning("values", f"{called} did not look at the values", UNREAD_REMEDY)
     if not reduce.rows:
         yield _REDUCER.warning("rows", f"{called} emitted nothing", "emit in the reducer")
 

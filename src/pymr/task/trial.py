@@ -19,6 +19,7 @@ from pymr._native import encode_key, encode_value, xxh3_64
 from pymr.api import Job
 from pymr.core.spec import JobSpec
 from pymr.core.trial import Difference, MapTrial, MapTrialWork, ReduceTrial, ReduceTrialWork
+from pymr.errors import UserCodeError
 from pymr.records.split_reader import Call, SplitReader, line_number, open_split
 from pymr.shuffle.normal_form import normalized
 from pymr.shuffle.values import short_repr
@@ -66,7 +67,6 @@ class Trial:
         if not self._is_mapping:
             self._is_mapping = True
             self._call_hook("setup")
-        cpu_s = self._time(work) if work.is_timed else 0.0
         recorder = _Recorder(self._job, self._spec, work)
         mapping = Mapping(self._job, self._spec, recorder)
         with _open(self._spec, work) as reader:
@@ -74,6 +74,8 @@ class Trial:
             mapping.call_mapper(calls, work.file)
             if work.shown_call is None:
                 self._keep(work.number, recorder)
+            # Afterwards: a mapper that emits without end has been refused.
+            cpu_s = self._time(work) if work.is_timed else 0.0
             return MapTrial(
                 calls=recorder.calls,
                 records=reader.records_done,
@@ -184,7 +186,7 @@ class _Calls:
                 return
             if self._recorder is None:
                 yield offset, data
-            elif self._recorder.begin(self.calls):
+            elif self._recorder.begin(self.calls, offset):
                 yield offset, data
                 self._recorder.end(self.calls, offset, data)
             self.calls += 1
@@ -203,11 +205,7 @@ class _Calls:
 
 def _size_of(data: str | bytes) -> int:
     """Return about how many bytes a call had: the one behind a line is not in it."""
-    return (
-        len(data)
-        if isinstance(data, bytes) or data.isascii()
-        else len(data.encode(errors="replace"))
-    )
+    return len(data.encode(errors="replace")) if isinstance(data, str) else len(data)
 
 
 class _Recorder:
@@ -226,6 +224,7 @@ class _Recorder:
         self._one = encode_value(1) if spec.shape.reducer == "count" else None
         self._pairs: list[bytes] = []  # of the call: key, value, key, value …
         self._shown: list[str] = []
+        self._offset = 0
 
     def emit(self, key: Any, value: Any) -> None:
         """Take one pair, as an attempt would."""
@@ -234,11 +233,22 @@ class _Recorder:
             key = normalized(self._normalize, key)
         if len(self._shown) < PAIRS_SHOWN:
             self._shown.append(show_pair(key, value))
-        self._pairs += encode_key(key), self._one or encode_value(value)
+        encoded = encode_key(key), self._one or encode_value(value)
+        self._pairs += encoded
+        self.emitted_bytes += len(encoded[0]) + len(encoded[1])
+        if self.emitted_bytes > TRIAL_BYTES_MAX:
+            # Of ours, so that nobody looks for one line of a chunk that does it too.
+            raise UserCodeError(
+                f"the mapper emitted more than {TRIAL_BYTES_MAX >> 20} MiB for one place of the"
+                " sample",
+                function="mapper",
+                input=show_path(self._work.file.path),
+                offset=self._offset,
+            )
 
-    def begin(self, call: int) -> bool:
+    def begin(self, call: int, offset: int) -> bool:
         """Say whether the call is to be made."""
-        self._pairs, self._shown = [], []
+        self._pairs, self._shown, self._offset = [], [], offset
         return self._work.shown_call in (None, call)
 
     def end(self, call: int, offset: int, data: str | bytes) -> None:
@@ -248,7 +258,6 @@ class _Recorder:
         self.calls += 1
         self.emitted += len(pairs) // 2
         body = b"".join(pairs)
-        self.emitted_bytes += len(body)
         digest = xxh3_64(body + b"%d" % len(pairs)).to_bytes(DIGEST_BYTES, "little")
         self.digests += digest
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):

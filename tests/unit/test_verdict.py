@@ -10,7 +10,6 @@ import pytest
 from pymr.check.forecast import Forecast
 from pymr.check.observation import Observation, scale_of, spread
 from pymr.check.verdict import Seen, findings
-from pymr.config import Settings, resolve
 from pymr.core.sample import trial_splits
 from pymr.core.spec import InputFile, JobSpec, MapTask, Shape, Split
 from pymr.core.trial import Difference, Kind, MapTrial, ReduceTrial
@@ -76,12 +75,9 @@ def plan(*, inputs: tuple[InputFile, ...] = (FILE,), **shape: Any) -> Plan:
         inputs=inputs,
         tasks=tasks,
         workers=2,
+        memory_bytes=512 * MiB,
         spool_folder=None,
     )
-
-
-def settings() -> Settings:
-    return resolve({"workers": 2, "memory": "512M"}, {}, "", "").settings
 
 
 def seen(
@@ -102,7 +98,7 @@ def seen(
         reduce_differences=observed.get("reduce_differences", ()),
         is_out_of_time=observed.get("is_out_of_time", False),
     )
-    found = findings(Seen(job or plan(), settings(), observation, forecast, free_bytes))
+    found = findings(Seen(job or plan(), observation, forecast, free_bytes))
     return {f"{finding.area}: {finding.name}": finding for finding in found}
 
 
@@ -145,7 +141,7 @@ def test_a_disk_that_is_too_small_is_what_a_run_would_end_with() -> None:
 
 
 def test_memory_over_its_setting_is_a_warning() -> None:
-    """The setting is no bound on processes."""
+    """What user code holds is not in the promise."""
     found = seen(forecast=changed(FORECAST, memory_bytes=513 * MiB))
 
     assert levels(found) == {"forecast: memory": "warning"}

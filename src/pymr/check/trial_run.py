@@ -9,7 +9,6 @@ from typing import NamedTuple
 from pymr.check.forecast import Forecast, Whole, forecast
 from pymr.check.observation import Observation, observe, scale_of
 from pymr.check.verdict import Seen, findings
-from pymr.config import Settings
 from pymr.core.sample import is_combined, trial_splits
 from pymr.doctor.finding import Finding
 from pymr.runner.plan import Plan, Request, plan_run, temporary_folder
@@ -46,10 +45,10 @@ def try_job(request: Request, deadline: float | None) -> Outcome:
         for folder in (tmp, plan.spool_folder if plan else None):
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
-    return _outcome(plan, settings, observation)
+    return _outcome(plan, observation)
 
 
-def _outcome(plan: Plan, settings: Settings, observation: Observation) -> Outcome:
+def _outcome(plan: Plan, observation: Observation) -> Outcome:
     spec = plan.spec
     whole = Whole(
         factor=scale_of(plan.inputs, observation),
@@ -60,7 +59,7 @@ def _outcome(plan: Plan, settings: Settings, observation: Observation) -> Outcom
         is_combined=spec.reducers > 0 and is_combined(spec.shape),
     )
     cast = forecast(observation.maps, observation.reduce, whole)
-    seen = Seen(plan, settings, observation, cast, _free_bytes(plan.output))
+    seen = Seen(plan, observation, cast, _free_bytes(plan.output))
     return Outcome(findings(seen), cast, _examples(plan, observation), plan.warnings)
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from pymr.check.forecast import Forecast
 from pymr.check.observation import Observation, sampled_bytes
-from pymr.config import Settings
 from pymr.core.sample import is_combined
 from pymr.core.trial import Difference, Kind, Law
 from pymr.doctor.finding import Area, Finding
@@ -34,7 +33,6 @@ class Seen(NamedTuple):
     """All that findings are made of."""
 
     plan: Plan
-    settings: Settings
     observation: Observation
     forecast: Forecast
     free_bytes: int | None  # where the output goes; None: it cannot be told
@@ -228,10 +226,12 @@ def _disk(seen: Seen) -> Finding:
 
 
 def _memory(seen: Seen) -> Finding:
-    need, have = seen.forecast.memory_bytes, seen.settings.memory_bytes
+    need, have = seen.forecast.memory_bytes, seen.plan.memory_bytes
     text = f"{show_size(need)} in task processes, --memory is {show_size(have)}"
     if need > have:
-        return _FORECAST.warning("memory", text, "lower --workers, or raise --memory")
+        return _FORECAST.warning(
+            "memory", f"{text}: the rest is held by your code", "lower --workers, or raise --memory"
+        )
     return _FORECAST.ok("memory", text)
 
 

@@ -206,7 +206,7 @@ def test_the_command_reference_names_every_flag() -> None:
             for option in command.params
             if isinstance(option, click.Option)
         ]
-        section = by_command[name] + (by_command["start"] if name == "plan" else "")
+        section = by_command[name] + (by_command["start"] if name in ("plan", "resume") else "")
         missing += [f"{name} {flag}" for flag in flags if f"`{flag}" not in section]
 
     assert missing == []

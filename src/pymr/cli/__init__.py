@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": ("init", "Write a worker file that runs."),
     "start": ("start", "Run a job."),
+    "resume": ("resume", "Go on with a run that stopped."),
     "plan": ("plan", "Show what start would do, and do nothing."),
     "head": ("rows", "Show the first rows of a result."),
     "cat": ("rows", "Write all rows of a result."),

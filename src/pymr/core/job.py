@@ -17,6 +17,7 @@ written before, for reduce tasks may have read it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -55,6 +56,8 @@ from pymr.errors import (
 JobEvent: TypeAlias = PhaseEvent | Published | Recovered
 JobState: TypeAlias = Literal["map", "reduce", "publishing", "done", "failed"]
 
+MISREADS_MAX = 2  # of a map output, by checksum; then it is written again
+
 # What a reduce task says of a map output that it cannot read.
 _DAMAGE = frozenset({CorruptDataError.__name__, ObjectMissingError.__name__})
 
@@ -82,6 +85,7 @@ class Job:
         self._verified: dict[Attempt, Verified] = {}  # map attempts on their way to the journal
         self._sources: tuple[MapSource, ...] | None = None
         self._invalidated: dict[int, Receipt] = {}  # map outputs to be written again
+        self._misread: Counter[str] = Counter()  # attempts that found a map output damaged
         self._given_up: set[str] = set()  # keys of map outputs that nobody shall read
         self._early: list[Recovered] = []  # reduce tasks that are kept, while a map task is not
 
@@ -220,18 +224,23 @@ class Job:
 
     def _fail_reduce(self, event: Failed) -> list[Command]:
         """Let a reduce task try again that met a bad map output, and have that written anew."""
-        commands: list[Command] = []
         fields = event.error.get("fields", {})
         key = fields.get("path", fields.get("key"))
-        if event.error["type"] in _DAMAGE and key is not None:
-            receipts = self.map.committed.values()
-            bad = next((receipt for receipt in receipts if receipt.key == key), None)
-            if bad is not None and key not in self._given_up:
-                commands.append(Journal(TaskInvalidated(bad, event.error["message"])))
-                self._given_up.add(key)
-            if key in self._given_up:
-                event = msgspec.structs.replace(event, retryable=True)
-        return [*commands, *self.reduce.handle(event)]
+        if event.error["type"] not in _DAMAGE or key is None:
+            return self.reduce.handle(event)
+        if key in self._given_up:
+            return self.reduce.handle(msgspec.structs.replace(event, retryable=True))
+        receipts = self.map.committed.values()
+        bad = next((receipt for receipt in receipts if receipt.key == key), None)
+        if bad is None:
+            return self.reduce.handle(event)
+        self._misread[key] += 1
+        commands = self.reduce.handle(msgspec.structs.replace(event, retryable=True))
+        is_there = event.error["type"] == CorruptDataError.__name__
+        if is_there and self._misread[key] < MISREADS_MAX and not self.reduce.failed:
+            return commands  # What one read got wrong, the next may get right.
+        self._given_up.add(key)
+        return [Journal(TaskInvalidated(bad, event.error["message"])), *commands]
 
     def _give_up(self, event: TaskInvalidated) -> list[Command]:
         """Open the task of an output that is lost or damaged, now or in an earlier process."""

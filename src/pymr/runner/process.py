@@ -28,7 +28,7 @@ pymr.task.process.main(int(sys.argv[1]), int(sys.argv[2]))
 class TaskProcess:
     """One child process; `attempt` is what it was given to run, if anything."""
 
-    def __init__(self, name: str, code: Code) -> None:
+    def __init__(self, name: str, code: Code, folder: str | None = None) -> None:
         self.name = name
         self.attempt: Attempt | None = None
         self.is_loaded = False
@@ -49,6 +49,7 @@ class TaskProcess:
                 stdout=2,  # stdout is for results; what user code prints goes to stderr
                 pass_fds=(requests_read, replies_write),
                 env=_environment(),
+                cwd=folder,
                 process_group=0,  # Ctrl-C reaches the runner, which decides
             )
         except OSError as error:

@@ -85,9 +85,7 @@ def test_a_map_only_run_goes_on(cli: CommandLine, tmp_path: Path) -> None:
     ]
 
 
-def test_the_boundaries_of_sorted_parts_are_those_of_the_start(
-    cli: CommandLine, tmp_path: Path
-) -> None:
+def test_the_boundaries_of_sorted_parts_are_those_of_the_start(cli: CommandLine) -> None:
     """They were sampled before the first task, and stand in the plan: nothing is sampled again."""
     prepare(cli)
     expected = start(cli, "--sort", "--output=expected").rows("expected")
@@ -168,7 +166,7 @@ def test_after_a_fix_the_finished_tasks_are_kept(cli: CommandLine, tmp_path: Pat
     outcome = cli.run("resume", "words")
 
     assert outcome.succeeded(
-        "worker.py has changed: 2 finished tasks of before are kept as they are"
+        "worker.py has changed; kept from before: 2 finished tasks"
     ) == undisturbed(tmp_path)
     assert len(calls(cli, "map")) == 16
     tasks = {task["task"]: task["code_digest"] for task in manifest(cli)["tasks"]}

@@ -171,7 +171,7 @@ def _plan(found: FoundRun, stored: StoredRun, settings: Settings, shape: Shape) 
     notes = []
     if old:
         tasks = show_many(old, "finished task")
-        notes.append(f"{spec.worker} has changed: {tasks} of before are kept as they are")
+        notes.append(f"{spec.worker} has changed; kept from before: {tasks}")
     return Plan(
         spec=msgspec.structs.replace(spec, shape=shape),
         output=found.output,

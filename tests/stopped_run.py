@@ -112,3 +112,16 @@ def manifest(cli: CommandLine, output: str = "out") -> dict[str, Any]:
 def run_folder(cli: CommandLine) -> Path:
     [journal] = (cli.folder / "out/_pymr").glob("*/journal")
     return journal.parent
+
+
+def processes_of(cli: CommandLine) -> list[str]:
+    """Return the processes that were started for this test and are still there."""
+    found = []
+    home = f"HOME={cli.home}\0".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if home in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:  # It has ended, or is another user's.
+            continue
+    return found

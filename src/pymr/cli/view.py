@@ -13,21 +13,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from types import FrameType
-from typing import NoReturn
 
 import click
 
 from pymr.cli.failure import fail, unforeseen_error
 from pymr.config import Settings
 from pymr.core.events import Entry
-from pymr.errors import InterruptedRunError, PymrError
+from pymr.errors import PymrError
 from pymr.observe.feed import JsonLines, refused
 from pymr.observe.progress import ProgressView
-from pymr.runner.life import Observer
+from pymr.runner.life import Observer, interruption
 from pymr.runner.plan import Plan
+from pymr.runner.process import kill_all
 from pymr.task.manifest import Manifest
 
 ROWS_SHOWN = 3
+EXIT_OF_SIGNAL = 128  # and its number, as a shell has it
 
 
 class View(Observer):
@@ -72,18 +73,18 @@ class View(Observer):
 
         None: there was nothing to do, and that was said.
         """
-        signal.signal(signal.SIGTERM, _on_signal)
-        signal.signal(signal.SIGHUP, _on_signal)  # the terminal is closed
+        _Stop().listen()
         try:
             manifest = work()
-        except KeyboardInterrupt:
-            return self._fail(InterruptedRunError("interrupted by Ctrl-C", signal="SIGINT"))
+        except KeyboardInterrupt as error:
+            return self._fail(interruption(error))
         except PymrError as error:
             return self._fail(error)
         except Exception as error:  # noqa: BLE001 - what nothing foresaw is a bug with a report
             return self._fail(unforeseen_error(error))
         if manifest is not None:
-            self._succeed(manifest)
+            with suppress(KeyboardInterrupt):  # It comes too late.
+                self._succeed(manifest)
         return 0
 
     def _fail(self, error: PymrError) -> int:
@@ -114,6 +115,21 @@ class View(Observer):
             click.echo(summary, err=True)
 
 
-def _on_signal(number: int, _frame: FrameType | None) -> NoReturn:
-    name = signal.Signals(number).name
-    raise InterruptedRunError(f"terminated by {name}", signal=name)
+class _Stop:
+    """Stops the run: at the first signal in good order, at the second at once."""
+
+    def __init__(self) -> None:
+        self._is_asked = False
+
+    def listen(self) -> None:
+        """Wait for the signals that end a run, but for those that are ignored (`nohup`)."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if self._is_asked:
+            kill_all()
+            os._exit(EXIT_OF_SIGNAL + number)
+        self._is_asked = True
+        raise KeyboardInterrupt(signal.Signals(number).name)

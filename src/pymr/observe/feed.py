@@ -20,6 +20,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
+from pymr import failpoint
 from pymr.core.events import SCHEMA_VERSION, AnyEvent, Entry, Event, RunFinished
 from pymr.errors import PymrError, to_dict
 from pymr.text_form import show_path
@@ -92,6 +93,7 @@ class HistoryFile:
             return
         line = encode_entry(entry)
         try:
+            failpoint.hit("history.append")
             written = self._file.write(line)
         except OSError as error:
             self._give_up(error.strerror)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
-from pymr import errors, names
+from pymr import errors, failpoint, names
 from pymr.config import Settings
 from pymr.core import events
 from pymr.core.events import Entry, RunResumed, encode
@@ -89,7 +89,9 @@ class Life:
                 head = head_of(self._plan) if head_of is not None else []
                 self._execute(pool, feed, observer.tick, deadline, head)
             except BaseException as error:
-                if self._manifest is not None and _is_signal(error):  # It came too late.
+                if self._manifest is not None and isinstance(
+                    error, KeyboardInterrupt
+                ):  # It came too late.
                     feed.append(events.RunFinished())
                     return self._manifest
                 pool.close()  # nobody writes any more
@@ -169,13 +171,14 @@ class Life:
     def _fail(self, error: BaseException, feed: Feed) -> None:
         """Record how the run ended, and drop data that nothing will read."""
         if isinstance(error, KeyboardInterrupt):
-            error = InterruptedRunError("interrupted", signal="SIGINT")
+            error = interruption(error)
         if isinstance(error, PymrError):
             feed.append(events.RunFinished(errors.to_dict(error)))
         self._tidy()
 
     def _tidy(self) -> None:
         """Remove what attempts left that are not committed, and their spills."""
+        failpoint.hit("run.tidy")
         store, run = self._output.store, self._plan.spec.run
         with suppress(PymrError):  # It takes space only.
             committed = read_stored(store.root, run).replay.committed
@@ -230,8 +233,11 @@ def remove_folder(folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_signal(error: BaseException) -> bool:
-    return isinstance(error, KeyboardInterrupt | InterruptedRunError)
+def interruption(error: KeyboardInterrupt) -> InterruptedRunError:
+    """Return what an exception means that a signal has raised; its argument names the signal."""
+    name = str(error.args[0]) if error.args else "SIGINT"
+    by = "interrupted by Ctrl-C" if name == "SIGINT" else f"terminated by {name}"
+    return InterruptedRunError(by, signal=name)
 
 
 @contextmanager

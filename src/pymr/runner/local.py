@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from pymr import errors, names
+from pymr import errors, failpoint, names
 from pymr.core import events
 from pymr.core.events import Command
 from pymr.core.job import Job, JobEvent
@@ -78,6 +78,7 @@ class LocalRunner:
             self._take(receipt)
 
     def _take(self, receipt: Receipt) -> None:
+        failpoint.hit("resume.keep")
         try:
             footer = verify_kept(self._store, receipt)
         except CorruptDataError as error:
@@ -200,6 +201,7 @@ class LocalRunner:
                 return self._job.handle(self._verify(receipt))
             case events.Journal(decision):
                 self._journal.append(events.encode(decision))
+                failpoint.hit("commit.decide")
                 if self._ahead_since is None:
                     self._ahead_since = time.monotonic()
                 self._feed.append(decision)
@@ -223,6 +225,7 @@ class LocalRunner:
             self._plan.spec.run, attempt.phase, attempt.task, attempt.number, nonce
         )
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
+        failpoint.hit("lease.grant")
         self._pool.processes[worker].run(AttemptSpec(attempt, key, tmp, work))
 
     def _revoke(self, attempt: Attempt) -> None:
@@ -232,6 +235,7 @@ class LocalRunner:
                 process.kill()
 
     def _verify(self, receipt: Receipt) -> JobEvent:
+        failpoint.hit("commit.verify")
         now = time.monotonic()
         try:
             footer = verify_attempt(self._store, receipt)

@@ -24,12 +24,14 @@ from pymr.names import run_prefix
 from pymr.observe.quantity import show_many
 from pymr.records.source import compare
 from pymr.runner.find import FoundRun
-from pymr.runner.life import Life, Observer, remove_folder
+from pymr.runner.life import Life, Observer, remove_folder, spill_folder
 from pymr.runner.plan import Plan, Request
 from pymr.runner.pool import Pool
 from pymr.runner.run import run_request
 from pymr.runner.stored import StoredPlan, StoredRun, absolute, read_stored
+from pymr.store.local import LocalStore
 from pymr.store.registry import RegisteredRun, register
+from pymr.task.commit import remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import reclaim_output
 from pymr.text_form import show_path
@@ -68,7 +70,7 @@ def resume_run(
         )
     with reclaim_output(found.output, run=found.run, name=found.name) as output:
         if output.previous is not None and output.previous.run == found.run:
-            _forget_copies(found)
+            _remove_leftovers(found, output.store)
             return Resumed(output.previous, was_done=True)
         stored = read_stored(found.output, found.run)
         settings = absolute(change(stored.plan.settings))
@@ -198,9 +200,12 @@ def _refuse_other_job(name: str, before: Shape, now: Shape) -> None:
             )
 
 
-def _forget_copies(found: FoundRun) -> None:
-    """Remove copies of inputs that a run which is done has left when it was stopped."""
-    with suppress(PymrError):
-        folder = read_stored(found.output, found.run).plan.spool_folder
-        if folder is not None:
-            remove_folder(folder)
+def _remove_leftovers(found: FoundRun, store: LocalStore) -> None:
+    """Remove what a run has left that was stopped when it was all but done."""
+    with suppress(PymrError):  # It takes space only.
+        stored = read_stored(found.output, found.run).plan
+        remove_folder(spill_folder(found.output, found.run, stored.settings))
+        if stored.spool_folder is not None:
+            remove_folder(stored.spool_folder)
+        if not stored.settings.keep:
+            remove_attempts(store, found.run)

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, Self
 
+from pymr import failpoint
 from pymr._native import xxh3_64
 from pymr.errors import CorruptDataError, InternalError
 from pymr.store.disk import Verb, translated
@@ -82,10 +83,11 @@ class Journal:
         if b"\n" in line:
             raise InternalError(f"a journal record holds a newline: {line[:80]!r}")
         digest = _chained(self._digest, line)
-        record = b"%b %b\n" % (digest, line)
+        record = memoryview(b"%b %b\n" % (digest, line))
         with self._guarded("write", len(record)):
             while record:  # The disk filling up cuts a write short; the next one says so.
-                record = record[os.write(self._descriptor, record) :]
+                written = os.write(self._descriptor, failpoint.cut("journal.append", record))
+                record = record[written:]
         self._digest = digest
         self._unsynced = True
 
@@ -98,6 +100,7 @@ class Journal:
         if not self._unsynced:
             return
         with self._guarded("sync"):
+            failpoint.hit("journal.sync")
             os.fsync(self._descriptor)
         self._unsynced = False
 

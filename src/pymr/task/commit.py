@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from pymr import failpoint
 from pymr.core.spec import EdgeSum, MapFooter, Receipt, SplitReceipt
 from pymr.errors import (
     CorruptDataError,
@@ -123,12 +124,15 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
     if manifest.replaces is None:
         _refuse_foreign(store, manifest)
     if not is_committed:
+        failpoint.hit("publish.manifest")
         _commit(store, manifest, visible)
+        failpoint.hit("publish.visible")
     try:
         _show_parts(store, manifest)
     except PymrError as error:
         raise _not_shown(error, manifest.name) from error
     manifest = read_manifest(store)
+    failpoint.hit("publish.remove")
     if not keep:
         with suppress(PymrError):  # The result is there; what is left over takes space only.
             remove_attempts(store, manifest.run)
@@ -186,9 +190,11 @@ def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
     stale = _shown_parts(store) - names if manifest.replaces is not None else ()
     try:
         for part in manifest.parts:
+            failpoint.hit("publish.part")
             store.copy(part.key, part.name)
         for name in stale:
             store.delete(name)
+        failpoint.hit("publish.success")
         store.copy(MANIFEST, SUCCESS)
         store.sync("")
     except ResourceError:

@@ -291,7 +291,7 @@ def test_settings_of_how_it_is_done_may_change(cli: CommandLine, tmp_path: Path)
         "resume",
         "words",
         "--workers=2",
-        "--memory=300M",
+        "--memory=4G",
         "--timeout=1m",
         "--attempts=2",
         "--tmp-dir=spills",

@@ -16,9 +16,10 @@ from pymr.failpoint import VARIABLE
 from stopped_run import SETTINGS, objects, prepare, processes_of, start, stopped, undisturbed
 
 # In the task process that comes to the place: it signals the runner, and leaves it the time.
-SIGNAL = "import os, signal, time\nos.kill(os.getppid(), signal.{name})\ntime.sleep({sleep_s})\n"
+SIGNAL = "import os, signal\nos.kill(os.getppid(), signal.{name})\n"
+WAIT = "signal.pause()\n"  # until it is ended
 # A process of the user's own, which would outlive its parent.
-LEAVE_A_CHILD = "import subprocess\nsubprocess.Popen(['sleep', '600'])\n"
+LEAVE_A_CHILD = "import subprocess\nsubprocess.Popen(['tail', '-f', '/dev/null'])\n"
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
 
@@ -62,7 +63,7 @@ def test_a_signal_stops_the_run_in_good_order(
     cli: CommandLine, tmp_path: Path, at: str, kept: str, name: str
 ) -> None:
     """F92, F94, F95: the code of the signal, what is kept, how to go on; and then it goes on."""
-    cli.write("then.py", LEAVE_A_CHILD + SIGNAL.format(name=name, sleep_s=600))
+    cli.write("then.py", LEAVE_A_CHILD + SIGNAL.format(name=name) + WAIT)
 
     outcome = stopped(cli, at, "do")
 
@@ -81,7 +82,7 @@ def test_a_second_signal_stops_it_at_once(cli: CommandLine, popen) -> None:
     """F93: it was tidying, which could take long; what it leaves goes with the next resume."""
     prepare(cli)
     cli.write("at-line17", "do")
-    cli.write("then.py", SIGNAL.format(name="SIGINT", sleep_s=600))
+    cli.write("then.py", SIGNAL.format(name="SIGINT") + WAIT)
     settings = ("--input=in.txt", "--output=out", "--workers=1", *SETTINGS)
     armed = {VARIABLE: f"run.tidy stop 1 {cli.folder / 'token'}"}
     process = popen("start", *settings, "worker.py", **armed)
@@ -119,7 +120,7 @@ def test_a_signal_that_is_ignored_stops_nothing(cli: CommandLine, tmp_path: Path
     """`nohup pymr start …`: the terminal is closed, and the run goes on."""
     prepare(cli)
     cli.write("at-line17", "do")
-    cli.write("then.py", SIGNAL.format(name="SIGHUP", sleep_s=0))
+    cli.write("then.py", SIGNAL.format(name="SIGHUP"))
     arguments = " ".join(["--input=in.txt --output=out --workers=1", *SETTINGS, "worker.py"])
 
     outcome = cli.shell(f"env --ignore-signal=HUP {PYMR} start {arguments}")
@@ -148,7 +149,7 @@ def test_a_signal_after_the_result_is_committed_comes_too_late(
 
 def test_a_runner_that_is_killed_takes_all_processes_with_it(cli: CommandLine) -> None:
     """F97: task processes, and what user code has started; the kernel sees to it."""
-    cli.write("then.py", LEAVE_A_CHILD + SIGNAL.format(name="SIGKILL", sleep_s=600))
+    cli.write("then.py", LEAVE_A_CHILD + SIGNAL.format(name="SIGKILL") + WAIT)
 
     assert stopped(cli, "line17", "do").code == -signal.SIGKILL
 

@@ -42,6 +42,7 @@ def plan(output: Path) -> Plan:
         inputs=tuple(INPUTS),
         tasks=plan_map_tasks(INPUTS, 2),
         workers=2,
+        memory_bytes=1 << 30,
         spool_folder="/tmp/copies",
         warnings=("a note",),
     )

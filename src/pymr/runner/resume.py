@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from pymr.config import Settings
+from pymr.core.budget import ProcessSize
 from pymr.core.spec import Code, Shape
 from pymr.errors import ConfigError, InputError, OutputError, PymrError, RunNotFoundError
 from pymr.names import run_prefix
@@ -25,6 +26,7 @@ from pymr.observe.quantity import show_many
 from pymr.records.source import compare
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Life, Observer, remove_folder, spill_folder
+from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request
 from pymr.runner.pool import Pool
 from pymr.runner.run import run_request
@@ -85,7 +87,8 @@ def resume_run(
         try:
             pool.start(code or stored.plan.code)
             refuse_changed_inputs(found.name, stored.plan)
-            plan = _plan(found, stored, settings, pool.wait_shape())
+            shape = pool.wait_shape()
+            plan = _plan(found, stored, settings, shape, pool.process_size)
             observer.planned(plan)
             register(RegisteredRun(found.run, found.name, found.output, stored.plan.started))
             life = Life(plan, settings, output, stored.plan.started, stored.replay)
@@ -164,7 +167,9 @@ def _changes(stored: StoredPlan) -> Iterator[tuple[str, str]]:
             yield show_path(file.path), f"{difference[0]}, expected {difference[1]}"
 
 
-def _plan(found: FoundRun, stored: StoredRun, settings: Settings, shape: Shape) -> Plan:
+def _plan(
+    found: FoundRun, stored: StoredRun, settings: Settings, shape: Shape, process: ProcessSize
+) -> Plan:
     """Return the plan of a run that goes on, with the code as it is now."""
     spec, before = stored.replay.spec, stored.plan
     _refuse_other_job(found.name, spec.shape, shape)
@@ -174,15 +179,18 @@ def _plan(found: FoundRun, stored: StoredRun, settings: Settings, shape: Shape) 
     if old:
         tasks = show_many(old, "finished task")
         notes.append(f"{spec.worker} has changed; kept from before: {tasks}")
+    size = run_size(before.inputs, before.tasks, spec.reducers)
+    workers, notices = share_again(settings, spec.limits, size, process)
     return Plan(
         spec=msgspec.structs.replace(spec, shape=shape),
         output=found.output,
         shown_output=before.shown_output if os.getcwd() == before.folder else found.output,
         inputs=before.inputs,
         tasks=before.tasks,
-        workers=min(settings.workers, max(len(before.tasks), spec.reducers, 1)),
+        workers=workers,
+        memory_bytes=settings.memory_bytes,
         spool_folder=before.spool_folder,
-        warnings=tuple(dict.fromkeys((*before.warnings, *shape.warnings, *notes))),
+        warnings=tuple(dict.fromkeys((*before.warnings, *shape.warnings, *notes, *notices))),
     )
 
 

@@ -27,7 +27,7 @@ from typing import Final, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 VARIABLE: Final = "_PYMR_FAILPOINT"
-SLOW_S: Final = 0.3
+PAUSE: Final = 0.3  # seconds
 
 _PROCESS: Final = ("kill", "stop", "raise", "slow")
 _DISK: Final = (*_PROCESS, "ENOSPC", "EIO")
@@ -137,7 +137,7 @@ def _break(armed: _Armed) -> None:
         case "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
         case "slow":
-            sleep(SLOW_S)
+            sleep(PAUSE)
         case "raise":
             raise RuntimeError(f"fail-point {armed.name}")
         case kind:

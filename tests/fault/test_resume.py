@@ -363,6 +363,19 @@ def test_a_copy_of_standard_input_that_is_gone_is_told(cli: CommandLine) -> None
     cli.run("resume", "words").refused(3, "`-`: No such file or directory")
 
 
+def test_a_run_that_is_begun_anew_drops_the_copy_of_standard_input(cli: CommandLine) -> None:
+    """With all that was kept of the run before."""
+    prepare(cli)
+    cli.write("at-line17", "kill-runner")
+    settings = ("--input=-", "--output=out", "--workers=1", *SETTINGS)
+    cli.run("start", *settings, "worker.py", stdin="".join(LINES).encode())
+    assert list(cli.temporary.iterdir())
+
+    assert start(cli, "--overwrite").code == 0
+
+    assert list(cli.temporary.iterdir()) == []
+
+
 def test_a_restart_reads_the_copy_of_standard_input_again(cli: CommandLine, tmp_path: Path) -> None:
     """It could be read once only; the copy is as good."""
     prepare(cli)

@@ -97,7 +97,7 @@ def test_a_short_write_takes_half(arm) -> None:
 
 def test_being_slow_is_no_failure(arm, monkeypatch) -> None:
     """It takes its time, and goes on."""
-    monkeypatch.setattr(failpoint, "SLOW_S", 0.001)
+    monkeypatch.setattr(failpoint, "PAUSE", 0.001)
     arm("journal.append", "slow")
 
     assert bytes(failpoint.cut("journal.append", memoryview(b"ab"))) == b"ab"

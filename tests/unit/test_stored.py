@@ -17,7 +17,7 @@ from pymr.core.spec import Code
 from pymr.errors import CorruptDataError, IncompleteError, RunNotFoundError
 from pymr.runner.find import FoundRun, unfinished, unfinished_in
 from pymr.runner.plan import Plan, Request
-from pymr.runner.stored import StoredRun, head_of, read_stored
+from pymr.runner.stored import StoredRun, folders_outside, head_of, read_stored
 from pymr.store.journal import Journal
 
 RUN = "01a2-1"
@@ -157,3 +157,28 @@ def test_a_run_that_was_cancelled_or_has_no_plan_cannot(tmp_path: Path) -> None:
     assert unfinished(found) is None
     assert list(unfinished_in(str(tmp_path))) == []
     assert unfinished(FoundRun("gone", "x", str(tmp_path / "nowhere"), 7.5)) is None
+
+
+def test_only_folders_of_our_own_names_are_a_run_s_to_remove(tmp_path: Path) -> None:
+    """A journal may be anybody's, and name the user's home as a copy of an input."""
+    run = names.new_run_id()
+    output = tmp_path / "out"
+    spills, copy = tmp_path / f"pymr-{run}", tmp_path / f"pymr-input-{run}"
+
+    def outside(spool_folder: Path) -> list[str]:
+        path = output / names.journal_key(run)
+        path.unlink(missing_ok=True)
+        made = msgspec.structs.replace(plan(output), spool_folder=str(spool_folder))
+        journal = Journal.create(str(path))
+        for record in head_of(request(tmp_dir=str(tmp_path)), made, 7.5):
+            journal.append(record)
+        journal.close()
+        return folders_outside(str(output), run)
+
+    assert outside(copy) == [], "there are none"
+    spills.mkdir()
+    copy.mkdir()
+    assert outside(copy) == [str(copy), str(spills)]
+    assert outside(tmp_path) == [str(spills)]
+    assert outside(copy / "..") == [str(spills)]
+    assert folders_outside(str(output), "another") == []

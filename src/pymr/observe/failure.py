@@ -139,7 +139,7 @@ def _place(error: PymrError) -> Iterator[str]:
 
 def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
     """Yield how far the run had come, if it had begun."""
-    if snapshot is None or not snapshot.map.tasks:
+    if snapshot is None or not snapshot.map.tasks or error.fields.get("is_cancelled"):
         return
     name = _clean(snapshot.name)
     if error.fields.get("is_committed"):
@@ -162,6 +162,8 @@ def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
         place = f"fix {_short(frames[-1]['file'])}:{frames[-1]['line']}"
     if snapshot is None or not snapshot.map.tasks:  # It had not begun.
         return f"{place} and start again" if place else None
+    if error.fields.get("is_cancelled"):
+        return None
     name = _clean(snapshot.name)
     if not place:
         return f"pymr resume {name}"

@@ -25,6 +25,8 @@ from pymr.core.events import SCHEMA_VERSION, AnyEvent, Entry, Event, RunFinished
 from pymr.errors import PymrError, to_dict
 from pymr.text_form import show_path
 
+_READ_BYTES = 1 << 20
+
 Sink = Callable[[Entry], object]
 
 
@@ -142,15 +144,41 @@ def read_history(path: str) -> Iterator[Entry]:
     Raises:
         OSError: the file can not be read.
     """
+    with open(path, "rb") as lines:
+        yield from filter(None, map(_parser(), lines))
+
+
+def _parser() -> Callable[[bytes], Entry | None]:
+    """Return what reads a line, and passes over one that is no entry."""
     decode_head = msgspec.json.Decoder(_Head).decode
     decode_event = msgspec.json.Decoder(AnyEvent).decode
+
+    def parse(line: bytes) -> Entry | None:
+        try:
+            head, event = decode_head(line), decode_event(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        return Entry(head.v, head.seq, head.time, event)
+
+    return parse
+
+
+def follow(path: str, wait: Callable[[], bool]) -> Iterator[Entry]:
+    """Yield the entries of a history file, and those that are appended to it.
+
+    `wait` is called before each look; it returns whether more may come after it.
+
+    Raises:
+        OSError: the file can not be read.
+    """
+    parse = _parser()
     with open(path, "rb") as lines:
-        for line in lines:
-            try:
-                head, event = decode_head(line), decode_event(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                continue
-            yield Entry(head.v, head.seq, head.time, event)
+        rest, may_come = b"", True
+        while may_come:
+            may_come = wait()
+            while data := lines.read(_READ_BYTES):
+                *whole, rest = (rest + data).split(b"\n")
+                yield from filter(None, map(parse, whole))
 
 
 def last_seq(path: str) -> int:

@@ -24,7 +24,7 @@ from pymr.task.manifest import Manifest, read_manifest
 RunState = Literal[
     "running", "done", "failed", "interrupted", "died", "cancelled", "replaced", "gone"
 ]
-_UNFINISHED: tuple[RunState, ...] = ("failed", "interrupted", "died")
+UNFINISHED: tuple[RunState, ...] = ("failed", "interrupted", "died")
 
 
 class FoundRun(msgspec.Struct, frozen=True):
@@ -115,7 +115,7 @@ def _last_state(found: FoundRun) -> RunState:
 
 def unfinished(found: FoundRun) -> StoredRun | None:
     """Return what a run that ended early has kept; None if it cannot be resumed."""
-    if state_of(found) not in _UNFINISHED:
+    if state_of(found) not in UNFINISHED:
         return None
     try:
         return read_stored(found.output, found.run)
@@ -130,7 +130,7 @@ def unfinished_in(output: str) -> Iterator[tuple[FoundRun, StoredRun]]:
         with suppress(PymrError):
             stored = read_stored(output, run)
             found = FoundRun(run, stored.replay.spec.name, output, stored.plan.started)
-            if state_of(found) in _UNFINISHED:
+            if state_of(found) in UNFINISHED:
                 yield found, stored
 
 

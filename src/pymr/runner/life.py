@@ -22,11 +22,13 @@ from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
 from pymr.runner.pool import Pool
 from pymr.runner.sample import Sampler
-from pymr.runner.stored import planned_of, read_stored
+from pymr.runner.stored import committed_keys, planned_of, spill_folder
 from pymr.store.journal import Journal
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput
+
+CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
 
 
 class Observer:
@@ -84,10 +86,11 @@ class Life:
         with HistoryFile(path) as history:
             feed = Feed([history, observer.entry], time.time, last_seq(path) + 1)
             try:
+                tick = self._tick(observer)
                 if self._plan.sample is not None:  # What is settled by it is journalled.
-                    self._settle_boundaries(pool, feed, observer.tick, deadline)
+                    self._settle_boundaries(pool, feed, tick, deadline)
                 head = head_of(self._plan) if head_of is not None else []
-                self._execute(pool, feed, observer.tick, deadline, head)
+                self._execute(pool, feed, tick, deadline, head)
             except BaseException as error:
                 if self._manifest is not None and isinstance(
                     error, KeyboardInterrupt
@@ -99,6 +102,24 @@ class Life:
                 raise
             assert self._manifest is not None, "a job that is done was published"
             return self._manifest
+
+    def _tick(self, observer: Observer) -> Callable[[float], None]:
+        """Return what is to be done now and then: tell who watches, look for `pymr cancel`."""
+        due = 0.0
+
+        def tick(now: float) -> None:
+            nonlocal due
+            observer.tick(now)
+            if now >= due:
+                due = now + CANCEL_LOOK_S
+                if self._is_cancelled():
+                    text = "cancelled by `pymr cancel`"
+                    raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
+
+        return tick
+
+    def _is_cancelled(self) -> bool:
+        return os.path.exists(self._path(names.cancelled_key(self._plan.spec.run)))
 
     def _settle_boundaries(
         self, pool: Pool, feed: Feed, tick: Callable[[float], None], deadline: float | None
@@ -181,8 +202,8 @@ class Life:
         failpoint.hit("run.tidy")
         store, run = self._output.store, self._plan.spec.run
         with suppress(PymrError):  # It takes space only.
-            committed = read_stored(store.root, run).replay.committed
-            remove_attempts(store, run, but=[receipt.key for receipt in committed.values()])
+            kept = [] if self._is_cancelled() else committed_keys(store.root, run)
+            remove_attempts(store, run, but=kept)
         remove_folder(self._tmp())
 
     def _limits(self) -> PhaseLimits:
@@ -216,13 +237,6 @@ class Life:
         remove_folder(self._tmp())
         if self._plan.spool_folder is not None:
             remove_folder(self._plan.spool_folder)
-
-
-def spill_folder(output: str, run: str, settings: Settings) -> str:
-    """Return where a run's spills are: inside the output, unless `--tmp-dir` moves them."""
-    if settings.tmp_dir is not None:
-        return os.path.abspath(f"{settings.tmp_dir}/pymr-{run}")
-    return f"{output}/{names.tmp_prefix(run)}"
 
 
 def remove_folder(folder: str) -> None:

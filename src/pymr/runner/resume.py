@@ -21,16 +21,22 @@ from pymr.config import Settings
 from pymr.core.budget import ProcessSize
 from pymr.core.spec import Code, Shape
 from pymr.errors import ConfigError, InputError, OutputError, PymrError, RunNotFoundError
-from pymr.names import run_prefix
+from pymr.names import cancelled_key, run_prefix
 from pymr.observe.quantity import show_many
 from pymr.records.source import compare
 from pymr.runner.find import FoundRun
-from pymr.runner.life import Life, Observer, remove_folder, spill_folder
+from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request
 from pymr.runner.pool import Pool
 from pymr.runner.run import run_request
-from pymr.runner.stored import StoredPlan, StoredRun, absolute, read_stored
+from pymr.runner.stored import (
+    StoredPlan,
+    StoredRun,
+    absolute,
+    folders_outside,
+    read_stored,
+)
 from pymr.store.local import LocalStore
 from pymr.store.registry import RegisteredRun, register
 from pymr.task.commit import remove_attempts
@@ -70,6 +76,11 @@ def resume_run(
         raise RunNotFoundError(
             f"nothing is left of run {found.name} in `{show_path(found.output)}`", hint="pymr jobs"
         )
+    if os.path.exists(f"{found.output}/{cancelled_key(found.run)}"):
+        raise OutputError(
+            f"run {found.name} was cancelled: nothing of it is kept",
+            hint=f"pymr resume {found.name} --restart   does all tasks again",
+        )
     with reclaim_output(found.output, run=found.run, name=found.name) as output:
         if output.previous is not None and output.previous.run == found.run:
             _remove_leftovers(found, output.store)
@@ -107,6 +118,14 @@ def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest
         PymrError: as `run_request`.
     """
     stored = read_stored(found.output, found.run).plan
+    for file in stored.inputs:
+        if file.spool is not None and not os.path.exists(file.spool):
+            name = show_path(file.path)
+            raise InputError(
+                f"input `{name}` could be read only once, and the copy of it is gone",
+                hint="pymr start   with the input again",
+                input=name,
+            )
     settings = absolute(change(stored.settings))
     os.chdir(folder_of(stored))
     again = Request(
@@ -210,10 +229,8 @@ def _refuse_other_job(name: str, before: Shape, now: Shape) -> None:
 
 def _remove_leftovers(found: FoundRun, store: LocalStore) -> None:
     """Remove what a run has left that was stopped when it was all but done."""
+    for folder in folders_outside(found.output, found.run):
+        remove_folder(folder)
     with suppress(PymrError):  # It takes space only.
-        stored = read_stored(found.output, found.run).plan
-        remove_folder(spill_folder(found.output, found.run, stored.settings))
-        if stored.spool_folder is not None:
-            remove_folder(stored.spool_folder)
-        if not stored.settings.keep:
+        if not read_stored(found.output, found.run).plan.settings.keep:
             remove_attempts(store, found.run)

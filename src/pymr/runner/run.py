@@ -5,15 +5,18 @@ The same path for the command line and for `pymr.run`. What differs is who watch
 
 from __future__ import annotations
 
+import glob
+import os
 import time
 
 from pymr.errors import OutputError
+from pymr.names import STATE
 from pymr.observe.quantity import show_kept
 from pymr.runner.find import unfinished_in
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
-from pymr.runner.stored import head_of
+from pymr.runner.stored import folders_outside, head_of
 from pymr.store.registry import RegisteredRun, register
 from pymr.task.manifest import Manifest
 from pymr.task.output import prepare_output
@@ -39,9 +42,13 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
         spec, started = plan.spec, time.time()
         if not settings.overwrite:
             _refuse_unfinished(plan, over)
+        outside = _outside_of_others(plan.output)
         with prepare_output(
             plan.output, overwrite=settings.overwrite, run=spec.run, name=spec.name
         ) as output:
+            for folder in outside:  # The runs are gone, with what was in the output.
+                if folder != request.spool_folder:
+                    remove_folder(folder)
             observer.planned(plan)
             register(RegisteredRun(spec.run, spec.name, plan.output, started))
             life = Life(plan, settings, output, started)
@@ -54,6 +61,13 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
         pool.close()
         if spool_folder is not None and spool_folder != request.spool_folder:
             remove_folder(spool_folder)
+
+
+def _outside_of_others(output: str) -> list[str]:
+    """Return what runs that are in the folder have outside of it."""
+    journals = glob.glob(f"{glob.escape(output)}/{STATE}/*/journal")
+    runs = [os.path.basename(os.path.dirname(path)) for path in journals]
+    return [folder for run in runs for folder in folders_outside(output, run)]
 
 
 def _refuse_unfinished(plan: Plan, over: str | None) -> None:

@@ -9,6 +9,7 @@ Both are durable before the first task runs. What follows are decisions (`core.r
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -20,10 +21,12 @@ from pymr.config import Settings
 from pymr.core.events import JOURNAL_VERSION, Decision, RunPlanned, encode
 from pymr.core.replay import Replay, replay
 from pymr.core.spec import Code, InputFile, MapTask
-from pymr.errors import IncompleteError, ObjectMissingError, RunNotFoundError
+from pymr.errors import IncompleteError, ObjectMissingError, PymrError, RunNotFoundError
 from pymr.runner.plan import Plan, Request
 from pymr.store.journal import read_journal
 from pymr.text_form import show_path
+
+_OUTSIDE = re.compile(r"/pymr-(input-)?[0-9a-f-]{36}$")
 
 
 class StoredPlan(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=True):
@@ -107,6 +110,33 @@ def read_stored(output: str, run: str) -> StoredRun:
             hint="resume with the version of pymr that started the run, or start it anew",
             path=path,
         ) from error
+
+
+def folders_outside(output: str, run: str) -> list[str]:
+    """Return what a run has outside of its output: spills (`--tmp-dir`), copies of inputs.
+
+    Whoever removes them relies on their names: a journal may be anybody's.
+    """
+    try:
+        plan = read_stored(output, run).plan
+    except PymrError:  # Without a plan it had not come so far.
+        return []
+    folders = [plan.spool_folder or ""]
+    if plan.settings.tmp_dir is not None:
+        folders.append(spill_folder(output, run, plan.settings))
+    return [folder for folder in folders if _OUTSIDE.search(folder) and os.path.isdir(folder)]
+
+
+def spill_folder(output: str, run: str, settings: Settings) -> str:
+    """Return where a run's spills are: inside the output, unless `--tmp-dir` moves them."""
+    if settings.tmp_dir is not None:
+        return os.path.abspath(f"{settings.tmp_dir}/pymr-{run}")
+    return f"{output}/{names.tmp_prefix(run)}"
+
+
+def committed_keys(output: str, run: str) -> list[str]:
+    """Return the keys of the objects that a run has committed; raises as `read_stored`."""
+    return [receipt.key for receipt in read_stored(output, run).replay.committed.values()]
 
 
 def _decisions(records: Iterator[bytes]) -> Iterator[Decision]:

@@ -300,7 +300,10 @@ def footer_sums(name: str, data: bytes, end: int, /) -> tuple[list[tuple[int, in
     """
 
 def die_with_parent() -> bool:
-    """Ask the system to kill this process when its parent ends; False where it cannot."""
+    """Ask the system to kill this process, and its group if it leads one, when its parent ends.
+
+    False where it cannot.
+    """
 
 def keep_little_memory() -> None:
     """Have memory that is freed given back to the system soon; call it once, early."""

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": ("init", "Write a worker file that runs."),
     "start": ("start", "Run a job."),
+    "resume": ("resume", "Go on with a run that stopped."),
+    "attach": ("attach", "Follow a run that was started elsewhere."),
+    "cancel": ("cancel", "Stop a run, and give up what it has kept."),
+    "gc": ("gc", "Remove what runs have left that nobody needs."),
     "plan": ("plan", "Show what start would do, and do nothing."),
     "check": ("check", "Try a job on a sample of its input."),
     "head": ("rows", "Show the first rows of a result."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -10,15 +12,19 @@ import msgspec
 
 from pymr import names
 from pymr.core.events import Entry, RunFinished, RunPlanned
-from pymr.errors import CorruptDataError, InterruptedRunError, RunNotFoundError
+from pymr.errors import CorruptDataError, InterruptedRunError, PymrError, RunNotFoundError
 from pymr.observe.feed import read_history
 from pymr.runner.plan import OUTPUT_FOLDER
+from pymr.runner.stored import StoredRun, read_stored
 from pymr.store.claim import read_claim
 from pymr.store.local import LocalStore
 from pymr.store.registry import newest_runs
 from pymr.task.manifest import Manifest, read_manifest
 
-RunState = Literal["running", "done", "failed", "interrupted", "died", "replaced", "gone"]
+RunState = Literal[
+    "running", "done", "failed", "interrupted", "died", "cancelled", "replaced", "gone"
+]
+UNFINISHED: tuple[RunState, ...] = ("failed", "interrupted", "died")
 
 
 class FoundRun(msgspec.Struct, frozen=True):
@@ -91,6 +97,13 @@ def state_of(found: FoundRun) -> RunState:
     manifest = committed_manifest(found.output)
     if manifest is not None and manifest.run == found.run:
         return "done"
+    if Path(found.output, names.cancelled_key(found.run)).exists():
+        return "cancelled"
+    return _last_state(found)
+
+
+def _last_state(found: FoundRun) -> RunState:
+    """Return how a run ended that has no result here."""
     last = history_of(found)[-1:]
     if last and isinstance(last[0].event, RunFinished):
         error = last[0].event.error
@@ -98,6 +111,27 @@ def state_of(found: FoundRun) -> RunState:
             return "replaced"
         return "interrupted" if error["type"] == InterruptedRunError.__name__ else "failed"
     return "died" if Path(found.output, names.run_prefix(found.run)).is_dir() else "gone"
+
+
+def unfinished(found: FoundRun) -> StoredRun | None:
+    """Return what a run that ended early has kept; None if it cannot be resumed."""
+    if state_of(found) not in UNFINISHED:
+        return None
+    try:
+        return read_stored(found.output, found.run)
+    except PymrError:
+        return None
+
+
+def unfinished_in(output: str) -> Iterator[tuple[FoundRun, StoredRun]]:
+    """Yield the runs of an output folder that can be resumed, newest first."""
+    for path in sorted(Path(output, names.STATE).glob("*/journal"), reverse=True):
+        run = path.parent.name
+        with suppress(PymrError):
+            stored = read_stored(output, run)
+            found = FoundRun(run, stored.replay.spec.name, output, stored.plan.started)
+            if state_of(found) in UNFINISHED:
+                yield found, stored
 
 
 def _nearest(text: str) -> str:

@@ -42,6 +42,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     params: dict[str, str] = {}
     warnings: tuple[str, ...] = ()  # of the settings: what was changed, or has no effect
+    spool_folder: str | None = None  # where inputs that can be read only once were copied before
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,13 +82,14 @@ def plan_run(request: Request, pool: Pool) -> Plan:
     _refuse_bytes(request)
     pool.start(request.code)
     run = names.new_run_id()
-    spool_folder = _spool_folder(request.settings, run)
+    spool_folder = request.spool_folder or _spool_folder(request.settings, run)
     try:
         return _plan(request, pool, run, spool_folder)
     except BaseException:
-        import shutil
+        if not request.spool_folder:
+            import shutil
 
-        shutil.rmtree(spool_folder, ignore_errors=True)
+            shutil.rmtree(spool_folder, ignore_errors=True)
         raise
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from pymr import failpoint
 from pymr.api import Job
 from pymr.core.spec import InputFile, JobSpec, Limits, MapWork, Receipt, Split, SplitReceipt
 from pymr.errors import PymrError
@@ -171,7 +172,7 @@ class Mapping:
         emit = ctx.emit
         tick_calls = 1 if self._spec.shape.input_format == "text" else TICK_CALLS
         calls = 0
-        for offset, data in reader:
+        for offset, data in failpoint.each("map.record", reader):
             ctx.at(name, offset)
             try:
                 pairs = mapper(ctx, data)

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pymr import errors
+from pymr import errors, failpoint
 from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt, SampleWork
 from pymr.errors import PymrError
 from pymr.memory_use import pages_of
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from pymr.task.trial import Trial
 
 
-def main(requests_fd: int, replies_fd: int) -> None:
-    """Serve one runner until its end of the pipe is closed."""
+def main(requests_fd: int, replies_fd: int, parent: int) -> None:
+    """Serve one runner, the process `parent`, until its end of the pipe is closed."""
     from pymr._native import die_with_parent, keep_little_memory
 
     die_with_parent()
+    if os.getppid() != parent:
+        return  # It has ended already, and no signal will come.
     keep_little_memory()
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
     process = _TaskProcess(replies_fd)
@@ -54,6 +56,7 @@ class _TaskProcess:
             case channel.Load(code):
                 from pymr.task.user_code import load_job
 
+                failpoint.hit("task.load")
                 try:
                     self._job, shape = load_job(code)
                 except PymrError as error:
@@ -102,7 +105,9 @@ class _TaskProcess:
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             self._reply(_failed(attempt.attempt, _typed(error)))
         else:
+            failpoint.hit("attempt.manifest")
             self._reply(channel.Finished(receipt))
+            failpoint.hit("attempt.reported")
         trim_memory()  # Others may need it more than the next attempt here.
 
     def _try(self, work: MapTrialWork | ReduceTrialWork) -> None:

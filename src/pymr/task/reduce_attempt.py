@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from pymr import failpoint
 from pymr.api import Builtin, Reducer
 from pymr.core.spec import MapSource, Receipt, ReduceWork
 from pymr.records.part import PartTotals, PartWriter
@@ -84,7 +85,7 @@ def _reduce_groups(
 
 def _call_reducer(reducer: Reducer, merge: Merge, ctx: TaskContext) -> None:
     """Call the user's function on every group."""
-    for key, values in merge:
+    for key, values in failpoint.each("reduce.group", merge):
         try:
             pairs = reducer(ctx, key, values)
             if pairs is not None:

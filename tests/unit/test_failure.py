@@ -13,6 +13,7 @@ from pymr.errors import (
     PymrError,
     ResourceError,
     StoreError,
+    TaskLostError,
     UserCodeError,
     WorkerFileError,
     to_dict,
@@ -161,6 +162,15 @@ def test_functions_that_travelled_by_value_are_handed_in_again():
     text = render_failure(error, snapshot, "wc-7f3a")
 
     assert text.endswith('hint: fix worker.py:12, then   pymr.resume("wc-7f3a", job=job)')
+
+
+def test_a_task_that_ended_its_process_can_be_done_where_that_shows():
+    """There is no line of code to name."""
+    error = TaskLostError("task process `worker-1` was killed by SIGSEGV", returncode=-11)
+
+    last = render_failure(error, run_with(error), "wc").splitlines()[-1]
+
+    assert last == "  hint: pymr debug wc map-0017   shows where it ends; then   pymr resume wc"
 
 
 def test_an_error_that_no_attempt_had_names_no_task():

@@ -36,6 +36,7 @@ COMMANDS = {
     "show": ("show", "Show what happened in a run."),
     "errors": ("show", "Show what failed in a run."),
     "doctor": ("doctor", "Look for what stands in the way of a run here."),
+    "debug": ("debug", "Call user code with the record that failed, here."),
     "config": ("config", "Show every setting and where it comes from."),
     "completion": ("completion", "Print the shell's completion script."),
     "version": ("version", "Print versions."),

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pymr.errors import InterruptedRunError, PymrError, UserCodeError
+from pymr.errors import InterruptedRunError, PymrError, TaskLostError, UserCodeError
 from pymr.observe.quantity import show_kept, show_many
 from pymr.observe.snapshot import Snapshot
 from pymr.text_form import show_text
@@ -165,6 +165,9 @@ def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
     if error.fields.get("is_cancelled"):
         return None
     name = _clean(snapshot.name)
+    task = _task(error, snapshot)
+    if isinstance(error, TaskLostError) and task is not None:
+        return f"pymr debug {name} {task}   shows where it ends; then   pymr resume {name}"
     if not place:
         return f"pymr resume {name}"
     by_value = f'pymr.resume("{name}", job=job)'

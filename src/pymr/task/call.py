@@ -12,7 +12,7 @@ from pymr.core.spec import JobSpec
 from pymr.shuffle.builtin import combine_for, reduce_for
 from pymr.shuffle.combine import Combine, Emit, FunctionCombine, UserCombiner
 from pymr.task import forked
-from pymr.task.blame import user_error
+from pymr.task.blame import key_fields, user_error
 from pymr.task.context import CombinerContext
 
 
@@ -79,7 +79,7 @@ def _bound(
         emit_all(emit, pairs, "combiner")
 
     def blame(error: BaseException, key: Any) -> NoReturn:
-        raise user_error(error, "combiner", function, key=f"{key!r:.80}") from error
+        raise user_error(error, "combiner", function, **key_fields(key)) from error
 
     context = CombinerContext(emit, params)
     return UserCombiner(function, context, emit_returned, forked.leave, blame)

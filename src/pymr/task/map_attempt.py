@@ -202,6 +202,7 @@ class Mapping:
             found = find_bad_record(
                 self._silent_mapper(), lines_in(data, offset, file, spec.text), error
             )
+            where["unit"] = "line" if found else "chunk"  # what the mapper raised it for
             if found:
                 where["offset"], data = found
         if spec.shape.input_format != "whole":

@@ -18,7 +18,7 @@ from pymr.shuffle.partition import partition_of
 from pymr.shuffle.value_codec import is_pickled
 from pymr.shuffle.values import GroupValues, short_repr
 from pymr.task import forked
-from pymr.task.blame import user_error
+from pymr.task.blame import key_fields, user_error
 from pymr.task.call import combine_of, emit_all, reduce_of
 from pymr.task.context import TaskContext
 from pymr.task.law import LAW_KEYS_MAX, Reduced, check_law
@@ -158,7 +158,7 @@ class _Reducing:
                 emit_all(self._ctx.emit, pairs, "reducer")
         except BaseException as error:
             forked.leave()
-            raise user_error(error, "reducer", self._job.reducer, key=f"{decoded!r:.80}") from error
+            raise user_error(error, "reducer", self._job.reducer, **key_fields(decoded)) from error
         if forked.is_child:
             forked.leave()
         return self._rows

@@ -17,7 +17,7 @@ import msgspec
 
 from pymr import names
 from pymr.errors import PymrError, RunNotFoundError
-from pymr.runner.find import UNFINISHED, FoundRun, state_of
+from pymr.runner.find import UNFINISHED, FoundRun, runs_in, state_of
 from pymr.runner.life import remove_folder
 from pymr.runner.stored import committed_keys, folders_outside
 from pymr.store.claim import ClaimRecord, LocalClaim
@@ -71,9 +71,7 @@ def _leftovers(output: str) -> Iterator[Leftover]:
         manifest = read_manifest(LocalStore(output))
     for folder in (output, f"{output}/{names.STATE}"):
         yield from _halves(folder)
-    with os.scandir(f"{output}/{names.STATE}") as scan:
-        runs = sorted(entry.name for entry in scan if entry.is_dir(follow_symlinks=False))
-    for run in runs:
+    for run in runs_in(output):
         kept = _kept(output, run, manifest)
         yield from _of_run(output, run, kept)
         yield from _outside(output, run, kept)

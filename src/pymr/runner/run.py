@@ -5,14 +5,11 @@ The same path for the command line and for `pymr.run`. What differs is who watch
 
 from __future__ import annotations
 
-import glob
-import os
 import time
 
 from pymr.errors import OutputError
-from pymr.names import STATE
 from pymr.observe.quantity import show_kept
-from pymr.runner.find import unfinished_in
+from pymr.runner.find import runs_in, unfinished_in
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
@@ -65,9 +62,7 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
 
 def _outside_of_others(output: str) -> list[str]:
     """Return what runs that are in the folder have outside of it."""
-    journals = glob.glob(f"{glob.escape(output)}/{STATE}/*/journal")
-    runs = [os.path.basename(os.path.dirname(path)) for path in journals]
-    return [folder for run in runs for folder in folders_outside(output, run)]
+    return [folder for run in runs_in(output) for folder in folders_outside(output, run)]
 
 
 def _refuse_unfinished(plan: Plan, over: str | None) -> None:

@@ -175,6 +175,7 @@ def test_b45_a_decompressor_that_is_not_installed(cli: CommandLine) -> None:
         ("bz2", bz2.compress(TEXT), "bzip2"),
         ("lzma", lzma.compress(TEXT), "xz"),
     ],
+    ids=["gzip", "bzip2", "xz"],
 )
 @pytest.mark.parametrize("where", ["everywhere", "task process"])
 def test_b45_a_python_without_a_decompressor(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from pymr import failpoint
 from pymr.api import Builtin, Reducer
 from pymr.core.spec import MapSource, Receipt, ReduceWork
 from pymr.records.part import PartTotals, PartWriter
@@ -16,7 +17,7 @@ from pymr.shuffle.sorted_run import SortedRunReader
 from pymr.store.base import ObjectStore
 from pymr.task import forked
 from pymr.task.attempt import AttemptContext, Ticker, call_hook
-from pymr.task.blame import user_error
+from pymr.task.blame import key_fields, user_error
 from pymr.task.call import combine_of, emit_all
 from pymr.task.context import TaskContext
 
@@ -25,7 +26,7 @@ def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     """Run a reduce attempt; see `run_attempt`."""
     attempt = context.attempt
     merge: Merge = reduce_merge(
-        [_open(context.store, source) for source in work.sources],
+        [open_source(context.store, source) for source in work.sources],
         work.partition,
         limits=context.spec.limits,
         spill_folder=attempt.tmp,
@@ -47,7 +48,8 @@ def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     return _receipt(context, merge, totals, ctx.counters)
 
 
-def _open(store: ObjectStore, source: MapSource) -> SortedRunReader:
+def open_source(store: ObjectStore, source: MapSource) -> SortedRunReader:
+    """Open a map output, whose footer is checked."""
     read_at = partial(store.get_range, source.key)
     return SortedRunReader(read_at, store.size(source.key), source.key, source.footer_digest)
 
@@ -73,7 +75,7 @@ def _reduce_groups(
         try:
             ctx.emit(key, compute(values))
         except BaseException as error:
-            raise user_error(error, "reducer", reducer, key=f"{key!r:.80}") from error
+            raise user_error(error, "reducer", reducer, **key_fields(key)) from error
 
     if isinstance(merge, NativeReduceMerge):
         merge.reduce_into(part.rows, reducer.value, reduce)
@@ -84,14 +86,14 @@ def _reduce_groups(
 
 def _call_reducer(reducer: Reducer, merge: Merge, ctx: TaskContext) -> None:
     """Call the user's function on every group."""
-    for key, values in merge:
+    for key, values in failpoint.each("reduce.group", merge):
         try:
             pairs = reducer(ctx, key, values)
             if pairs is not None:
                 emit_all(ctx.emit, pairs, "reducer")
         except BaseException as error:
             forked.leave()
-            raise user_error(error, "reducer", reducer, key=f"{key!r:.80}") from error
+            raise user_error(error, "reducer", reducer, **key_fields(key)) from error
         if forked.is_child:
             forked.leave()
 

@@ -227,6 +227,13 @@ class MemoryMeasured(Event, frozen=True):
     limit_bytes: int
 
 
+class PrintsKept(Event, frozen=True):
+    """What task processes have printed so far in this life, and what of it is in no file."""
+
+    printed_bytes: int
+    left_out_bytes: int
+
+
 class RunFinished(Event, frozen=True):
     """The end. `error` is None if the run was published."""
 
@@ -308,6 +315,7 @@ AnyEvent = (
     | PhaseFinished
     | Warned
     | MemoryMeasured
+    | PrintsKept
     | RunFinished
 )
 

@@ -91,6 +91,7 @@ class Snapshot(msgspec.Struct):
     backups_won: int = 0
     backups: set[Attempt] = msgspec.field(default_factory=set)
     skipped: int = 0  # bad records left out
+    printed: tuple[int, int] = (0, 0)  # bytes by user code, of which so many are in no log
     memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[AttemptError] = msgspec.field(default_factory=list)
@@ -123,8 +124,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case events.Warned(message):
             if message not in snapshot.warnings and len(snapshot.warnings) < WARNINGS_MAX:
                 snapshot.warnings.append(message)
-        case events.MemoryMeasured(peak_bytes, limit_bytes):
-            snapshot.memory = peak_bytes, limit_bytes
+        case events.MemoryMeasured() | events.PrintsKept():
+            _fold_measure(snapshot, entry.event)
         case events.RunFinished(error):
             snapshot.phase = "done" if error is None else "failed"
             snapshot.finished = entry.time
@@ -133,6 +134,15 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case _:
             _fold_attempt(snapshot, entry.event)
     return snapshot
+
+
+def _fold_measure(snapshot: Snapshot, event: events.MemoryMeasured | events.PrintsKept) -> None:
+    match event:
+        case events.MemoryMeasured(peak_bytes, limit_bytes):
+            snapshot.memory = peak_bytes, limit_bytes
+        case events.PrintsKept(printed, left_out):  # Once in each life; its files stay.
+            before = snapshot.printed
+            snapshot.printed = before[0] + printed, before[1] + left_out
 
 
 def _fold_task(

@@ -21,6 +21,7 @@ from pymr.runner.local import LocalRunner
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
 from pymr.runner.pool import Pool
+from pymr.runner.prints import Logs
 from pymr.runner.sample import Sampler
 from pymr.runner.stored import committed_keys, planned_of, spill_folder
 from pymr.store.journal import Journal
@@ -82,7 +83,9 @@ class Life:
         Raises:
             PymrError: the run failed. What it has committed is kept.
         """
-        path = self._path(names.events_key(self._plan.spec.run))
+        run = self._plan.spec.run
+        pool.keep_prints(Logs(self._output.store.root, run, self._epoch))
+        path = self._path(names.events_key(run))
         with HistoryFile(path) as history:
             feed = Feed([history, observer.entry], time.time, last_seq(path) + 1)
             try:

@@ -103,6 +103,9 @@ class LocalRunner:
                     self._receive(process, messages)
                 self._renew_and_tick()
         finally:
+            logs = self._pool.logs
+            if logs is not None and logs.printed_bytes:
+                self._feed.append(events.PrintsKept(logs.printed_bytes, logs.left_out_bytes))
             peak_bytes = self._pool.memory_peak_bytes
             if peak_bytes is not None:
                 limit_bytes = self._plan.memory_bytes
@@ -113,7 +116,8 @@ class LocalRunner:
         while len(self._pool.processes) < self._plan.workers:
             self._pool.start()
         for process in self._pool.processes.values():
-            process.begin(self._plan.spec, self._plan.output)
+            if process.is_loaded:  # The others are told when they listen.
+                process.begin(self._plan.spec, self._plan.output)
         deadline = time.monotonic() + CONNECT_S
         while self._loaded() < self._plan.workers and time.monotonic() < deadline:
             for process, messages in self._pool.wait(TICK_S):
@@ -157,23 +161,23 @@ class LocalRunner:
         now = time.monotonic()
         self._handle(events.WorkerLost(process.name, error, now, was_ready=process.is_loaded))
         if not self._job.done:
-            replacement = self._pool.start()
-            replacement.begin(self._plan.spec, self._plan.output)
+            self._pool.start()
 
     def _report(self, process: TaskProcess, message: channel.FromProcess) -> None:
         now = time.monotonic()
         match message:
             case channel.Loaded():
                 process.is_loaded = True
+                process.begin(self._plan.spec, self._plan.output)
             case channel.LoadFailed(error):
                 raise errors.from_dict(error)
             case channel.Progressed(attempt, bytes_in, records_in):
                 self._feed.append(events.AttemptProgressed(attempt, bytes_in, records_in))
             case channel.Finished(receipt):
-                process.attempt = None
+                process.end_attempt()
                 self._handle(events.Finished(receipt.attempt, receipt, now))
             case channel.Failed(attempt, error, retryable, signature):
-                process.attempt = None
+                process.end_attempt()
                 self._handle(events.Failed(attempt, error, retryable, signature, now))
 
     # -- commands -----------------------------------------------------------------------------

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from typing import Any
+
+import msgspec
 
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, SampleWork
 from pymr.core.trial import MapTrialWork, ReduceTrialWork
+from pymr.runner.prints import Logs, Prints
 from pymr.task import channel
 
 READ_BYTES = 1 << 16
+PRINTS_PIPE_BYTES = 1 << 20  # what fits while this process does something else
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Our own package comes first, and is then looked up last: the folder that holds it must not
 # win over the standard library in the user's code.
@@ -35,8 +41,17 @@ class TaskProcess:
         self.name = name
         self.attempt: Attempt | None = None
         self.is_loaded = False
+        self.prints = Prints()  # of the attempt, else of the process
+        self._own_prints = self.prints
+        self._logs: Logs | None = None
         requests_read, self._requests_fd = os.pipe()
         self.replies_fd, replies_write = os.pipe()
+        self.prints_fd, prints_write = os.pipe()
+        self.end_fd = -1  # readable when the process has ended, whoever holds its pipes
+        for fd in (self.replies_fd, self.prints_fd):
+            os.set_blocking(fd, False)
+        with suppress(OSError):  # There is a limit for all pipes of a user.
+            fcntl.fcntl(self.prints_fd, fcntl.F_SETPIPE_SZ, PRINTS_PIPE_BYTES)
         try:
             self._popen = subprocess.Popen(
                 [
@@ -50,7 +65,8 @@ class TaskProcess:
                     str(os.getpid()),
                 ],
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # stdout is for results; what user code prints goes to stderr
+                stdout=prints_write,
+                stderr=prints_write,
                 pass_fds=(requests_read, replies_write),
                 env=_environment(),
                 cwd=folder,
@@ -62,8 +78,9 @@ class TaskProcess:
                 f"cannot start task process `{name}`: {error.strerror}", hint="lower --workers"
             ) from error
         finally:
-            os.close(requests_read)
-            os.close(replies_write)
+            for fd in (requests_read, replies_write, prints_write):
+                os.close(fd)
+        self.end_fd = os.pidfd_open(self.pid)
         _groups.add(self.pid)
         self._replies = channel.ReplyBuffer()
         self._send(channel.Load(code))
@@ -84,22 +101,75 @@ class TaskProcess:
     def run(self, attempt: AttemptSpec) -> None:
         """Start an attempt; the process must be idle."""
         assert self.attempt is None, f"{self.name} already runs {self.attempt}"
+        self.drain()
         self.attempt = attempt.attempt
+        self.prints = Prints()
+        if self._logs is not None:
+            self.prints.keep(self._logs, self._logs.path_of(self.name, self.attempt))
         self._send(channel.Run(attempt))
 
     def try_out(self, work: MapTrialWork | ReduceTrialWork) -> None:
         """Start a trial; the process must be idle."""
         self._send(channel.Try(work))
 
-    def receive(self) -> list[channel.FromProcess] | None:
-        """Return the messages that have arrived, or None at the end of the pipe.
+    def keep_prints(self, logs: Logs) -> None:
+        """Write what is printed into files, also what was printed so far; the process is idle."""
+        self._logs = logs
+        self._own_prints.keep(logs, logs.path_of(self.name, None))
 
-        Blocks only if nothing has arrived: call it when `replies_fd` is readable.
-        """
-        data = os.read(self.replies_fd, READ_BYTES)
-        if not data:
-            return None
-        return list(self._replies.feed(data))
+    def end_attempt(self) -> None:
+        """Take note that the attempt has reported its end: what it printed is complete."""
+        if self.attempt is not None:
+            self.drain()
+            self.prints.close()
+            self.attempt, self.prints = None, self._own_prints
+
+    def drain(self) -> None:
+        """Take what was printed, as much as there is, but no more than the pipe holds."""
+        for _ in range(PRINTS_PIPE_BYTES // READ_BYTES):
+            try:
+                data = os.read(self.prints_fd, READ_BYTES)
+            except BlockingIOError:
+                return
+            if not data:
+                return
+            self.prints.add(data)
+
+    def receive(self) -> tuple[list[channel.FromProcess], bool]:
+        """Return the messages that have arrived, and whether there will be others."""
+        messages: list[channel.FromProcess] = []
+        while True:
+            has_ended = self._has_ended()  # Asked first: what it sent before is then there.
+            try:
+                data = os.read(self.replies_fd, READ_BYTES)
+            except BlockingIOError:
+                return messages, not has_ended
+            if not data:
+                return messages, False
+            messages += map(self._with_prints, self._replies.feed(data))
+
+    def _has_ended(self) -> bool:
+        """Say whether the process has ended; it stays there until it is reaped."""
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, how) is not None
+
+    def _with_prints(self, message: channel.FromProcess) -> channel.FromProcess:
+        """Add to the message of a failure what was printed before it."""
+        match message:
+            case channel.LoadFailed() | channel.SampleFailed() | channel.TryFailed():
+                return msgspec.structs.replace(message, error=self._told(message.error))
+            case channel.Failed():
+                return msgspec.structs.replace(message, error=self._told(message.error))
+        return message
+
+    def _told(self, error: dict[str, Any]) -> dict[str, Any]:
+        fields = {**error["fields"], **self._last_lines()}
+        return {**error, "fields": fields}
+
+    def _last_lines(self) -> dict[str, Any]:
+        self.drain()
+        lines = self.prints.last_lines()
+        return {"prints": lines} if lines else {}
 
     def kill(self) -> None:
         """End the process and everything it started, at once."""
@@ -111,20 +181,24 @@ class TaskProcess:
         self.kill()  # What it left behind goes with it.
         code = self._popen.wait()
         _groups.discard(self.pid)
+        lines = self._last_lines()
+        self.end_attempt()
+        self._own_prints.close()
         self.close()
         return errors.TaskLostError(
             f"task process `{self.name}` {_how(code)}",
             reason=_how(code),
             returncode=code,
             pid=self.pid,
+            **lines,
         )
 
     def close(self) -> None:
         """Close the pipes."""
-        for fd in (self._requests_fd, self.replies_fd):
+        for fd in (self._requests_fd, self.replies_fd, self.prints_fd, self.end_fd):
             if fd >= 0:
                 os.close(fd)
-        self._requests_fd = self.replies_fd = -1
+        self._requests_fd = self.replies_fd = self.prints_fd = self.end_fd = -1
 
     def _send(self, message: channel.Message) -> None:
         with suppress(BrokenPipeError):  # It is gone; the end of its replies says so.

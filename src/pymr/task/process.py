@@ -1,7 +1,8 @@
 """The task process: a child that loads the user's code once and runs attempts, one by one.
 
 It is started by `subprocess` (never forked), talks over two inherited pipes, has /dev/null
-as standard input, and dies with its parent. Ending without a report is how it fails.
+as standard input and a pipe as standard output and error, and dies with its parent. Ending
+without a report is how it fails.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt, SampleWork
 from pymr.errors import PymrError
 from pymr.memory_use import pages_of
 from pymr.task import channel, forked
+from pymr.task.descriptors import EXIT_CLOSED, StandardDescriptors, is_closed, move_up
 
 if TYPE_CHECKING:
     from pymr.api import Job
@@ -32,26 +34,33 @@ def main(requests_fd: int, replies_fd: int, parent: int) -> None:
         return  # It has ended already, and no signal will come.
     keep_little_memory()
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
-    process = _TaskProcess(replies_fd)
+    requests_fd, replies_fd = move_up(requests_fd), move_up(replies_fd)
+    process = _TaskProcess(replies_fd, StandardDescriptors())
     os.register_at_fork(after_in_child=forked.mark)
     try:
         for request in channel.read_requests(requests_fd):
             process.handle(request)
     except BrokenPipeError:
         return  # The runner is gone; nobody is left to tell.
+    except OSError as error:
+        if is_closed(error):
+            os._exit(EXIT_CLOSED)
+        raise
 
 
 class _TaskProcess:
     """The state of a task process: the job it loaded, the run it works for."""
 
-    def __init__(self, replies_fd: int) -> None:
+    def __init__(self, replies_fd: int, standard: StandardDescriptors) -> None:
         self._replies_fd = replies_fd
+        self._standard = standard
         self._job: Job | None = None
         self._spec: JobSpec | None = None
         self._store: ObjectStore | None = None
         self._trial: Trial | None = None
 
     def handle(self, request: channel.ToProcess) -> None:
+        self._standard.restore()
         match request:
             case channel.Load(code):
                 from pymr.task.user_code import load_job
@@ -96,7 +105,7 @@ class _TaskProcess:
         assert store is not None, "Begin comes before Run"
 
         def progress(bytes_in: int, records_in: int) -> None:
-            self._reply(channel.Progressed(attempt.attempt, bytes_in, records_in))
+            self._send(channel.Progressed(attempt.attempt, bytes_in, records_in))
 
         try:
             receipt: Receipt = run_attempt(job, spec, attempt, store, progress)
@@ -125,6 +134,10 @@ class _TaskProcess:
             self._reply(channel.Tried(trial))
 
     def _reply(self, message: channel.Message) -> None:
+        self._standard.flush()
+        self._send(message)
+
+    def _send(self, message: channel.Message) -> None:
         channel.write_all(self._replies_fd, channel.frame(message))
 
 

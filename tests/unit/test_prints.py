@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pymr.core.spec import Attempt
-from pymr.runner.prints import HEAD_BYTES_MAX, RECENT_LINES_MAX, TAIL_BYTES_MAX, Logs, Prints
+from pymr.runner.prints import HEAD_BYTES_MAX, TAIL_BYTES_MAX, Logs, Prints
 
 RUN = "0190"
 
@@ -58,7 +58,7 @@ def test_a_run_that_has_printed_much_keeps_no_more(tmp_path: Path) -> None:
 
     assert kept(tmp_path) == {"map-00000-1.log": b"0123456789"}
     assert (logs.printed_bytes, logs.left_out_bytes) == (15, 5)
-    assert prints.last_lines() == ["0123456789abc", "x"]
+    assert prints.recent() == ["0123456789abc", "x"]
 
 
 def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     assert (logs.printed_bytes, logs.left_out_bytes) == (4, 4)
 
 
-def test_the_last_lines_are_text_whatever_was_printed() -> None:
+def test_recent_lines_are_text_whatever_was_printed() -> None:
     """Bytes that are none are marked."""
     prints = Prints()
 
     prints.add(b"\xff\n" + b"n\n" * 50)
     prints.add(b"end \xc3")
 
-    assert prints.last_lines() == ["n"] * (RECENT_LINES_MAX - 1) + ["end \ufffd"]
+    assert prints.recent() == ["\ufffd", *["n"] * 50, "end \ufffd"]

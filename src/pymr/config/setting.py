@@ -31,7 +31,10 @@ REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a re
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
 ON_RESUME = frozenset(
-    {"workers", "memory", "attempts", "timeout", "keep", "tmp_dir", "json", "quiet", "verbose"}
+    {
+        *("workers", "memory", "attempts", "timeout", "task_timeout", "keep", "tmp_dir"),
+        *("json", "quiet", "verbose"),
+    }
 )
 
 
@@ -113,6 +116,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sort: bool
     attempts: int
     timeout_s: float | None
+    task_timeout_s: float | None = None  # a journal may be older than it is
     overwrite: bool
     recursive: bool
     allow_empty: bool
@@ -198,6 +202,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("sort", SWITCH, "put all parts together in key order", default=False),
     Setting("attempts", whole(1, 100), "tries a task has before the job fails", 4),
     Setting("timeout", DURATION, "longest time the run may take", unit="s"),
+    Setting("task_timeout", DURATION, "longest time a task may make no progress", unit="s"),
     Setting("overwrite", SWITCH, "replace an output that exists", default=False),
     Setting("recursive", SWITCH, "read the folders inside input folders too", default=False),
     Setting("allow_empty", SWITCH, "accept an input folder without files", default=False),

@@ -150,6 +150,8 @@ def _place(error: PymrError) -> Iterator[str]:
         yield f"  record  {_clean(fields['input'])}{line}{offset}{record}"
     elif isinstance(error, UserCodeError) and fields.get("key") is not None:
         yield f"  key  {_clean(fields['key'])}"
+    elif fields.get("work") is not None:
+        yield f"  input  {_clean(fields['work'])}"
 
 
 def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:

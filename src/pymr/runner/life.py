@@ -17,6 +17,7 @@ from pymr.core.phase import PhaseLimits
 from pymr.core.replay import Replay, attempt_first
 from pymr.errors import InterruptedRunError, PymrError
 from pymr.observe.feed import Feed, HistoryFile, last_seq
+from pymr.runner.hang import HangWatch
 from pymr.runner.local import LocalRunner
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
@@ -163,6 +164,7 @@ class Life:
                 feed=feed,
                 publish=partial(self._publish, pool, feed),
                 tmp=self._tmp(),
+                hangs=HangWatch(self._settings.task_timeout_s),
                 on_tick=tick,
             )
             try:

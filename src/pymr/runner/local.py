@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from pymr import errors, failpoint, names
 from pymr.core import events
@@ -27,6 +28,8 @@ from pymr.core.spec import (
 )
 from pymr.errors import CorruptDataError, PymrError
 from pymr.observe.feed import Feed
+from pymr.runner import hang
+from pymr.runner.hang import HangWatch
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
@@ -34,8 +37,10 @@ from pymr.store.base import ObjectStore
 from pymr.store.journal import Journal
 from pymr.task import channel
 from pymr.task.commit import verify_attempt, verify_kept
+from pymr.text_form import show_path
 
 CONNECT_S = 5.0  # wait for workers at the start; then go on with those that came
+SPLITS_SHOWN = 3
 JOURNAL_SYNC_S = 1.0  # a decision is durable by then: one fsync for all that came meanwhile
 
 
@@ -53,6 +58,7 @@ class LocalRunner:
         feed: Feed,
         publish: Callable[[], None],
         tmp: str,
+        hangs: HangWatch,
         on_tick: Callable[[float], None],
     ) -> None:
         self._job = job
@@ -63,6 +69,7 @@ class LocalRunner:
         self._feed = feed
         self._publish = publish
         self._tmp = tmp
+        self._hangs = hangs
         self._on_tick = on_tick
         self._ahead_since: float | None = None  # of the first decision that is not durable yet
 
@@ -117,7 +124,7 @@ class LocalRunner:
             self._pool.start()
         for process in self._pool.processes.values():
             if process.is_loaded:  # The others are told when they listen.
-                process.begin(self._plan.spec, self._plan.output)
+                self._begin(process)
         deadline = time.monotonic() + CONNECT_S
         while self._loaded() < self._plan.workers and time.monotonic() < deadline:
             for process, messages in self._pool.wait(TICK_S):
@@ -126,12 +133,15 @@ class LocalRunner:
         connected = self._loaded()
         self._feed.append(events.WorkersConnected(connected, self._plan.workers))
 
+    def _begin(self, process: TaskProcess) -> None:
+        process.begin(self._plan.spec, self._plan.output, is_watched=self._hangs.is_on)
+
     def _loaded(self) -> int:
         return sum(process.is_loaded for process in self._pool.processes.values())
 
     def _ask_for_leases(self) -> None:
         for process in list(self._pool.processes.values()):
-            if process.is_loaded and process.attempt is None and not self._job.done:
+            if process.is_idle and not self._job.done:
                 self._handle(events.LeaseAsked(process.name, time.monotonic()))
 
     def _renew_and_tick(self) -> None:
@@ -139,6 +149,7 @@ class LocalRunner:
         for process in self._pool.processes.values():
             if process.attempt is not None:  # Alive as a process is alive as a worker, here.
                 self._handle(events.Renewed(process.attempt, now))
+        self._hangs.look(self._pool.processes.values(), now)
         self._handle(events.Ticked(now))
         if self._ahead_since is not None and now - self._ahead_since >= JOURNAL_SYNC_S:
             self._journal.sync()
@@ -157,28 +168,60 @@ class LocalRunner:
             self._report(process, message)
 
     def _lose(self, process: TaskProcess) -> None:
+        attempt = process.attempt
         error = errors.to_dict(self._pool.remove(process))
         now = time.monotonic()
+        if attempt is not None:
+            error["fields"]["work"] = self._work_of(attempt)
+            self._has_hung(process, attempt, error)
         self._handle(events.WorkerLost(process.name, error, now, was_ready=process.is_loaded))
         if not self._job.done:
             self._pool.start()
+
+    def _work_of(self, attempt: Attempt) -> str:
+        """Return what an attempt reads, for people: nobody knows how far it came."""
+        if attempt.phase == "reduce":
+            return f"partition {attempt.task} of all map outputs"
+        splits = self._plan.tasks[attempt.task].splits
+        paths = [show_path(self._plan.inputs[split.input].path) for split in splits]
+        shown = [
+            f"{path} [{split.start}:{split.end}]"
+            for path, split in zip(paths[:SPLITS_SHOWN], splits, strict=False)
+        ]
+        more = len(splits) - len(shown)
+        return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
     def _report(self, process: TaskProcess, message: channel.FromProcess) -> None:
         now = time.monotonic()
         match message:
             case channel.Loaded():
                 process.is_loaded = True
-                process.begin(self._plan.spec, self._plan.output)
+                self._begin(process)
             case channel.LoadFailed(error):
                 raise errors.from_dict(error)
             case channel.Progressed(attempt, bytes_in, records_in):
+                self._hangs.progressed(attempt, now)
                 self._feed.append(events.AttemptProgressed(attempt, bytes_in, records_in))
             case channel.Finished(receipt):
                 process.end_attempt()
-                self._handle(events.Finished(receipt.attempt, receipt, now))
+                if not self._has_hung(process, receipt.attempt, None):
+                    self._handle(events.Finished(receipt.attempt, receipt, now))
             case channel.Failed(attempt, error, retryable, signature):
                 process.end_attempt()
-                self._handle(events.Failed(attempt, error, retryable, signature, now))
+                if not self._has_hung(process, attempt, error):
+                    self._handle(events.Failed(attempt, error, retryable, signature, now))
+
+    def _has_hung(
+        self, process: TaskProcess, attempt: Attempt, reported: dict[str, Any] | None
+    ) -> bool:
+        """Report an attempt that was interrupted as hung, and end its process."""
+        if not self._hangs.ended(attempt):
+            return False
+        process.kill()  # Who knows what the interruption has left half done.
+        error = self._hangs.error(attempt, self._plan.spec.name, reported)
+        now = time.monotonic()
+        self._handle(events.Failed(attempt, error, False, hang.SIGNATURE, now))
+        return True
 
     # -- commands -----------------------------------------------------------------------------
 
@@ -229,6 +272,7 @@ class LocalRunner:
             self._plan.spec.run, attempt.phase, attempt.task, attempt.number, nonce
         )
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
+        self._hangs.progressed(attempt, time.monotonic())
         failpoint.hit("lease.grant")
         self._pool.processes[worker].run(AttemptSpec(attempt, key, tmp, work))
 

@@ -21,7 +21,6 @@ HEAD_BYTES_MAX = 1 << 20  # of one file: written as they come
 TAIL_BYTES_MAX = 1 << 20  # of one file: the last ones, written at its end
 LOGS_BYTES_MAX = 256 << 20  # of all files of one process's work on a run
 RECENT_BYTES_MAX = 16 << 10  # at hand for a message
-RECENT_LINES_MAX = 40
 
 
 class Logs:
@@ -97,10 +96,9 @@ class Prints:
             os.close(self._fd)
             self._fd = -1
 
-    def last_lines(self) -> list[str]:
-        """Return the last lines, at most RECENT_LINES_MAX; the first may have lost its start."""
-        lines = self._recent.decode("utf-8", "replace").splitlines()
-        return lines[-RECENT_LINES_MAX:]
+    def recent(self) -> list[str]:
+        """Return the last lines; the first may have lost its start."""
+        return self._recent.decode("utf-8", "replace").splitlines()
 
     def _leave_out(self, size: int) -> None:
         self._tail_bytes -= size

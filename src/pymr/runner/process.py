@@ -16,9 +16,13 @@ from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, SampleWork
 from pymr.core.trial import MapTrialWork, ReduceTrialWork
 from pymr.runner.prints import Logs, Prints
+from pymr.runner.stacks import read_stacks
 from pymr.task import channel
+from pymr.task.descriptors import EXIT_CLOSED
+from pymr.task.hung import INTERRUPT_SIGNAL, STACKS_SIGNAL
 
 READ_BYTES = 1 << 16
+RECENT_LINES_MAX = 40  # of prints, with a failure
 PRINTS_PIPE_BYTES = 1 << 20  # what fits while this process does something else
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Our own package comes first, and is then looked up last: the folder that holds it must not
@@ -31,6 +35,16 @@ sys.path.append(sys.path.pop(0))
 pymr.task.process.main(*map(int, (sys.argv[1], sys.argv[2], sys.argv[4])))
 """
 
+_CRASH = ", a crash in compiled code"
+_MEANING = {
+    "SIGABRT": ", by which compiled code gives up",
+    "SIGBUS": _CRASH,
+    "SIGFPE": _CRASH,
+    "SIGILL": _CRASH,
+    "SIGKILL": ", from outside, or as memory ran out",
+    "SIGSEGV": _CRASH,
+}
+
 _groups: set[int] = set()  # of task processes that were not reaped; for the end of all
 
 
@@ -41,6 +55,7 @@ class TaskProcess:
         self.name = name
         self.attempt: Attempt | None = None
         self.is_loaded = False
+        self._is_killed = False
         self.prints = Prints()  # of the attempt, else of the process
         self._own_prints = self.prints
         self._logs: Logs | None = None
@@ -90,13 +105,18 @@ class TaskProcess:
         """The process id, which is its process group's too."""
         return self._popen.pid
 
+    @property
+    def is_idle(self) -> bool:
+        """It can be given something to do."""
+        return self.is_loaded and self.attempt is None and not self._is_killed
+
     def sample(self, spec: JobSpec, work: SampleWork) -> None:
         """Start mapping a part of the input for its keys; the process must be idle."""
         self._send(channel.Sample(spec, work))
 
-    def begin(self, spec: JobSpec, root: str) -> None:
-        """Name the run that all later attempts belong to."""
-        self._send(channel.Begin(spec, root))
+    def begin(self, spec: JobSpec, root: str, *, is_watched: bool = False) -> None:
+        """Name the run that all later attempts belong to, and whether each call is told of."""
+        self._send(channel.Begin(spec, root, is_watched))
 
     def run(self, attempt: AttemptSpec) -> None:
         """Start an attempt; the process must be idle."""
@@ -163,25 +183,33 @@ class TaskProcess:
         return message
 
     def _told(self, error: dict[str, Any]) -> dict[str, Any]:
-        fields = {**error["fields"], **self._last_lines()}
-        return {**error, "fields": fields}
+        _, lines = self._last_prints()
+        return {**error, "fields": {**error["fields"], **lines}}
 
-    def _last_lines(self) -> dict[str, Any]:
+    def _last_prints(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return as fields of an error what was printed last: stacks, and other lines."""
         self.drain()
-        lines = self.prints.last_lines()
-        return {"prints": lines} if lines else {}
+        frames, lines = read_stacks(self.prints.recent())
+        return {"frames": frames}, {"prints": lines[-RECENT_LINES_MAX:]} if lines else {}
+
+    def interrupt(self) -> None:
+        """Have the stacks of its threads printed, and HungError raised in user code."""
+        for number in (STACKS_SIGNAL, INTERRUPT_SIGNAL):
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End the process and everything it started, at once."""
-        with suppress(ProcessLookupError):  # It has ended by itself.
-            os.killpg(self.pid, signal.SIGKILL)
+        self._is_killed = True
+        if self._popen.returncode is None:  # Else it is gone, and its id another's.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def reap(self) -> errors.TaskLostError:
         """Wait for the end of a process that was killed or has closed its pipe; say how."""
         self.kill()  # What it left behind goes with it.
         code = self._popen.wait()
         _groups.discard(self.pid)
-        lines = self._last_lines()
+        frames, lines = self._last_prints()
         self.end_attempt()
         self._own_prints.close()
         self.close()
@@ -190,6 +218,7 @@ class TaskProcess:
             reason=_how(code),
             returncode=code,
             pid=self.pid,
+            **frames,
             **lines,
         )
 
@@ -213,12 +242,15 @@ def kill_all() -> None:
 
 
 def _how(code: int) -> str:
+    if code == EXIT_CLOSED:
+        return "ended: its code had closed the pipes of its process"
     if code >= 0:
         return f"ended by itself with exit code {code}"
     try:
-        return f"was killed by {signal.Signals(-code).name}"
+        name = signal.Signals(-code).name
     except ValueError:
         return f"was killed by signal {-code}"
+    return f"was killed by {name}{_MEANING.get(name, '')}"
 
 
 def _environment() -> dict[str, str]:

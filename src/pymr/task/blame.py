@@ -9,6 +9,7 @@ from typing import Any
 
 from pymr._native import encode_key, xxh3_128
 from pymr.errors import PymrError, UserCodeError
+from pymr.task.hung import HungError
 from pymr.text_form import show_bytes
 
 FRAMES_MAX = 50  # a RecursionError has a thousand
@@ -123,8 +124,11 @@ def find_bad_record(
 ) -> tuple[int, str | bytes] | None:
     """Return the first of `records` on which `call` raises the same type of error.
 
-    `call` must not emit. None: no record alone raises it (the error needs several of them).
+    `call` must not emit. None: no record alone raises it (the error needs several of them), or
+    it would not end.
     """
+    if isinstance(error, HungError):
+        return None
     for offset, record in records:
         try:
             call(record)

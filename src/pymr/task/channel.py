@@ -48,10 +48,14 @@ class Sample(Message, frozen=True):
 
 
 class Begin(Message, frozen=True):
-    """All attempts that follow belong to this run, with its output in folder `root`."""
+    """All attempts that follow belong to this run, with its output in folder `root`.
+
+    `is_watched`: each call of user code that ends is progress, which is to be told of.
+    """
 
     spec: JobSpec
     root: str
+    is_watched: bool = False
 
 
 class Run(Message, frozen=True):

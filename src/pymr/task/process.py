@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pymr import errors, failpoint
@@ -17,6 +19,7 @@ from pymr.errors import PymrError
 from pymr.memory_use import pages_of
 from pymr.task import channel, forked
 from pymr.task.descriptors import EXIT_CLOSED, StandardDescriptors, is_closed, move_up
+from pymr.task.hung import Interruption
 
 if TYPE_CHECKING:
     from pymr.api import Job
@@ -35,7 +38,9 @@ def main(requests_fd: int, replies_fd: int, parent: int) -> None:
     keep_little_memory()
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
     requests_fd, replies_fd = move_up(requests_fd), move_up(replies_fd)
-    process = _TaskProcess(replies_fd, StandardDescriptors())
+    standard, interruption = StandardDescriptors(), Interruption()
+    interruption.listen(standard.prints)
+    process = _TaskProcess(replies_fd, standard, interruption)
     os.register_at_fork(after_in_child=forked.mark)
     try:
         for request in channel.read_requests(requests_fd):
@@ -51,9 +56,12 @@ def main(requests_fd: int, replies_fd: int, parent: int) -> None:
 class _TaskProcess:
     """The state of a task process: the job it loaded, the run it works for."""
 
-    def __init__(self, replies_fd: int, standard: StandardDescriptors) -> None:
+    def __init__(
+        self, replies_fd: int, standard: StandardDescriptors, interruption: Interruption
+    ) -> None:
         self._replies_fd = replies_fd
         self._standard = standard
+        self._interruption = interruption
         self._job: Job | None = None
         self._spec: JobSpec | None = None
         self._store: ObjectStore | None = None
@@ -74,9 +82,11 @@ class _TaskProcess:
                     self._reply(channel.Loaded(shape, pages_of()))
             case channel.Sample(spec, work):
                 self._sample(spec, work)
-            case channel.Begin(spec, root):
+            case channel.Begin(spec, root, is_watched):
                 from pymr.store.local import LocalStore
+                from pymr.task.attempt import Ticker
 
+                Ticker.each_call = is_watched
                 self._spec = spec
                 self._store = LocalStore(root)
             case channel.Run(attempt):
@@ -108,7 +118,9 @@ class _TaskProcess:
             self._send(channel.Progressed(attempt.attempt, bytes_in, records_in))
 
         try:
-            receipt: Receipt = run_attempt(job, spec, attempt, store, progress)
+            receipt: Receipt = self._interruptible(
+                partial(run_attempt, job, spec, attempt, store, progress)
+            )
         except BrokenPipeError:
             raise
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
@@ -118,6 +130,14 @@ class _TaskProcess:
             self._reply(channel.Finished(receipt))
             failpoint.hit("attempt.reported")
         trim_memory()  # Others may need it more than the next attempt here.
+
+    def _interruptible(self, run: Callable[[], Receipt]) -> Receipt:
+        """Do what may be interrupted; what is written to the runner afterwards may not."""
+        self._interruption.is_allowed = True
+        try:
+            return run()
+        finally:
+            self._interruption.is_allowed = False
 
     def _try(self, work: MapTrialWork | ReduceTrialWork) -> None:
         from pymr.task.trial import Trial

@@ -227,6 +227,13 @@ class MemoryMeasured(Event, frozen=True):
     limit_bytes: int
 
 
+class StraysEnded(Event, frozen=True):
+    """Processes that user code had started in an attempt, and left behind, were ended."""
+
+    attempt: Attempt
+    count: int
+
+
 class PrintsKept(Event, frozen=True):
     """What task processes have printed so far in this life, and what of it is in no file."""
 
@@ -316,6 +323,7 @@ AnyEvent = (
     | Warned
     | MemoryMeasured
     | PrintsKept
+    | StraysEnded
     | RunFinished
 )
 

@@ -233,6 +233,9 @@ def _attempts(snapshot: Snapshot) -> Iterator[str]:
         facts.append(f"{show_many(snapshot.backups_won, 'backup attempt')} won")
     if facts:
         yield f"  {', '.join(facts)}"
+    if snapshot.strays:
+        children = "child" if snapshot.strays == 1 else "children"
+        yield f"  {show_count(snapshot.strays)} leftover {children} of attempts killed"
 
 
 def _warnings(manifest: Manifest, snapshot: Snapshot | None) -> list[str]:

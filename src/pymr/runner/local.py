@@ -202,14 +202,19 @@ class LocalRunner:
             case channel.Progressed(attempt, bytes_in, records_in):
                 self._hangs.progressed(attempt, now)
                 self._feed.append(events.AttemptProgressed(attempt, bytes_in, records_in))
-            case channel.Finished(receipt):
-                process.end_attempt()
+            case channel.Finished(receipt, strays):
+                self._end_attempt(process, receipt.attempt, strays)
                 if not self._has_hung(process, receipt.attempt, None):
                     self._handle(events.Finished(receipt.attempt, receipt, now))
-            case channel.Failed(attempt, error, retryable, signature):
-                process.end_attempt()
+            case channel.Failed(attempt, error, retryable, signature, strays):
+                self._end_attempt(process, attempt, strays)
                 if not self._has_hung(process, attempt, error):
                     self._handle(events.Failed(attempt, error, retryable, signature, now))
+
+    def _end_attempt(self, process: TaskProcess, attempt: Attempt, strays: int) -> None:
+        process.end_attempt()
+        if strays:
+            self._feed.append(events.StraysEnded(attempt, strays))
 
     def _has_hung(
         self, process: TaskProcess, attempt: Attempt, reported: dict[str, Any] | None

@@ -15,6 +15,7 @@ import msgspec
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, SampleWork
 from pymr.core.trial import MapTrialWork, ReduceTrialWork
+from pymr.offspring import offspring_of
 from pymr.runner.prints import Logs, Prints
 from pymr.runner.stacks import read_stacks
 from pymr.task import channel
@@ -201,8 +202,12 @@ class TaskProcess:
         """End the process and everything it started, at once."""
         self._is_killed = True
         if self._popen.returncode is None:  # Else it is gone, and its id another's.
+            outside = offspring_of(self.pid)  # They may have left the group.
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
+            for pid in (self.pid, *outside):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def reap(self) -> errors.TaskLostError:
         """Wait for the end of a process that was killed or has closed its pipe; say how."""

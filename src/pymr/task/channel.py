@@ -104,9 +104,10 @@ class Progressed(Message, frozen=True):
 
 
 class Finished(Message, frozen=True):
-    """The attempt's object is complete."""
+    """The attempt's object is complete. `strays`: processes that it had left, and were ended."""
 
     receipt: Receipt
+    strays: int = 0
 
 
 class Failed(Message, frozen=True):
@@ -116,6 +117,7 @@ class Failed(Message, frozen=True):
     error: dict[str, Any]
     retryable: bool
     signature: str
+    strays: int = 0
 
 
 class Tried(Message, frozen=True):

@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pymr import errors, failpoint
-from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt, SampleWork
-from pymr.errors import PymrError
+from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, Receipt, SampleWork
+from pymr.errors import PymrError, UserCodeError
 from pymr.memory_use import pages_of
 from pymr.task import channel, forked
 from pymr.task.descriptors import EXIT_CLOSED, StandardDescriptors, is_closed, move_up
 from pymr.task.hung import Interruption
+from pymr.task.surroundings import PrivateModules, Surroundings
 
 if TYPE_CHECKING:
     from pymr.api import Job
@@ -27,14 +30,17 @@ if TYPE_CHECKING:
     from pymr.store.base import ObjectStore
     from pymr.task.trial import Trial
 
+_OF_ATTEMPTS = ("pymr.store.local", "pymr.task.map_attempt", "pymr.task.reduce_attempt")
+
 
 def main(requests_fd: int, replies_fd: int, parent: int) -> None:
     """Serve one runner, the process `parent`, until its end of the pipe is closed."""
-    from pymr._native import die_with_parent, keep_little_memory
+    from pymr._native import adopt_orphans, die_with_parent, keep_little_memory
 
     die_with_parent()
     if os.getppid() != parent:
         return  # It has ended already, and no signal will come.
+    adopt_orphans()  # What user code starts is ended with the attempt, whoever started that.
     keep_little_memory()
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
     requests_fd, replies_fd = move_up(requests_fd), move_up(replies_fd)
@@ -62,6 +68,8 @@ class _TaskProcess:
         self._replies_fd = replies_fd
         self._standard = standard
         self._interruption = interruption
+        self._modules = PrivateModules()
+        self._surroundings: Surroundings | None = None  # as they were when the code was loaded
         self._job: Job | None = None
         self._spec: JobSpec | None = None
         self._store: ObjectStore | None = None
@@ -69,17 +77,11 @@ class _TaskProcess:
 
     def handle(self, request: channel.ToProcess) -> None:
         self._standard.restore()
+        if self._surroundings is not None:
+            self._surroundings.restore()
         match request:
             case channel.Load(code):
-                from pymr.task.user_code import load_job
-
-                failpoint.hit("task.load")
-                try:
-                    self._job, shape = load_job(code)
-                except PymrError as error:
-                    self._reply(channel.LoadFailed(errors.to_dict(error)))
-                else:
-                    self._reply(channel.Loaded(shape, pages_of()))
+                self._load(code)
             case channel.Sample(spec, work):
                 self._sample(spec, work)
             case channel.Begin(spec, root, is_watched):
@@ -93,6 +95,23 @@ class _TaskProcess:
                 self._run(attempt)
             case channel.Try(work):
                 self._try(work)
+
+    def _load(self, code: Code) -> None:
+        from pymr.task.user_code import load_job
+
+        failpoint.hit("task.load")
+        _keep_folder()
+        self._modules.give()
+        try:
+            self._job, shape = load_job(code)
+        except PymrError as error:
+            self._reply(channel.LoadFailed(errors.to_dict(error)))
+            return
+        self._surroundings = Surroundings()
+        self._reply(channel.Loaded(shape, pages_of()))
+        for name in _OF_ATTEMPTS:  # While the runner makes its plan.
+            import_module(name)
+        self._modules.give()
 
     def _sample(self, spec: JobSpec, work: SampleWork) -> None:
         from pymr.task.sample import sample_keys
@@ -124,12 +143,16 @@ class _TaskProcess:
         except BrokenPipeError:
             raise
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
-            self._reply(_failed(attempt.attempt, _typed(error)))
+            self._reply(_failed(attempt.attempt, _typed(error), self._end_strays()))
         else:
             failpoint.hit("attempt.manifest")
-            self._reply(channel.Finished(receipt))
+            self._reply(channel.Finished(receipt, self._end_strays()))
             failpoint.hit("attempt.reported")
         trim_memory()  # Others may need it more than the next attempt here.
+
+    def _end_strays(self) -> int:
+        assert self._surroundings is not None, "Load comes before Run"
+        return self._surroundings.end_strays()
 
     def _interruptible(self, run: Callable[[], Receipt]) -> Receipt:
         """Do what may be interrupted; what is written to the runner afterwards may not."""
@@ -161,20 +184,39 @@ class _TaskProcess:
         channel.write_all(self._replies_fd, channel.frame(message))
 
 
+def _keep_folder() -> None:
+    """Have inputs looked up in the folder as it is now, wherever user code goes."""
+    from pymr.records import source
+
+    with suppress(OSError):  # It was removed: then nothing is found there anyway.
+        source.folder = move_up(os.open(".", os.O_RDONLY | os.O_DIRECTORY))
+
+
 def _typed(error: BaseException) -> PymrError:
     """Return `error` as one of ours; what is not yet ours is a bug or the machine's limit."""
+    if isinstance(error, UserCodeError):
+        return error
+    if is_closed(error):
+        return UserCodeError(
+            "a descriptor of the task was closed under its hands",
+            hint="close only what your code has opened: no os.closerange",
+        )
     if isinstance(error, PymrError):
         return error
+    if not isinstance(error, Exception):  # Raised in our own frames: by a thread of user code.
+        return UserCodeError(f"user code has ended its task by {type(error).__name__}")
     if isinstance(error, MemoryError):
         return errors.ResourceError("a task ran out of memory", hint="lower --workers")
     import traceback
 
-    text = "".join(traceback.format_exception(error))
+    text = ""
+    with suppress(Exception):  # It calls what user code may have patched.
+        text = "".join(traceback.format_exception(error))
     return errors.InternalError(f"{type(error).__name__}: {error}", traceback=text)
 
 
-def _failed(attempt: Attempt, error: PymrError) -> channel.Failed:
+def _failed(attempt: Attempt, error: PymrError, strays: int) -> channel.Failed:
     fields = error.fields
     place = (fields.get("input"), fields.get("offset"), fields.get("key"))
     signature = f"{type(error).__name__} {error.message} {place}"
-    return channel.Failed(attempt, errors.to_dict(error), error.retryable, signature)
+    return channel.Failed(attempt, errors.to_dict(error), error.retryable, signature, strays)

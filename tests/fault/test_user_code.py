@@ -352,3 +352,40 @@ def test_f88_an_import_that_starts_threads_and_prints_is_one_like_others(cli: Co
 
     assert outcome.succeeded("; pymr logs ") == ROWS
     assert processes_of(cli) == []
+
+
+# -- memory ----------------------------------------------------------------------------------
+
+
+def test_f78_a_process_that_leaks_is_replaced(cli: CommandLine) -> None:
+    """100 MB a task, twelve tasks: never more than a few of them at once."""
+    cli.write("in.txt", "".join(f"line {n:02d}\n" for n in range(12)))
+    head = "leak = []\nsizes = []\ndef setup(ctx):\n    leak.append(bytearray(100_000_000))\n"
+
+    outcome = cli.start(
+        *("--input=in.txt", "--mappers=12", "--reducers=1", "--memory=256M"),
+        worker=worker(
+            "ctx.emit('most', len(leak))", head=head, job="reducer=pymr.MAX, setup=setup"
+        ),
+    )
+
+    rows = outcome.succeeded("  a task process was replaced 4 times: its memory grew from task to")
+    assert "most\t3" in rows
+    assert cli.run("show", "out", "--json").stdout.count('"kind":"ProcessReplaced"') == 4
+
+
+def test_f78_what_the_first_task_has_loaded_stays(cli: CommandLine) -> None:
+    """A model that is loaded once is no leak, however large."""
+    cli.write("in.txt", "".join(f"line {n:02d}\n" for n in range(12)))
+    head = (
+        "model = []\ndef setup(ctx):\n    if not model:\n"
+        "        model.append(bytearray(200_000_000))\n"
+    )
+
+    outcome = cli.start(
+        *("--input=in.txt", "--mappers=12", "--reducers=1", "--memory=256M"),
+        worker=worker("pass", head=head, job="reducer=pymr.SUM, setup=setup"),
+    )
+
+    assert len(outcome.succeeded()) == 12
+    assert "replaced" not in outcome.stderr

@@ -234,6 +234,13 @@ class StraysEnded(Event, frozen=True):
     count: int
 
 
+class ProcessReplaced(Event, frozen=True):
+    """A task process is not used again: what it holds has grown so much from task to task."""
+
+    worker: str
+    grown_bytes: int
+
+
 class PrintsKept(Event, frozen=True):
     """What task processes have printed so far in this life, and what of it is in no file."""
 
@@ -324,6 +331,7 @@ AnyEvent = (
     | MemoryMeasured
     | PrintsKept
     | StraysEnded
+    | ProcessReplaced
     | RunFinished
 )
 

@@ -92,6 +92,7 @@ class Snapshot(msgspec.Struct):
     backups: set[Attempt] = msgspec.field(default_factory=set)
     skipped: int = 0  # bad records left out
     printed: tuple[int, int] = (0, 0)  # bytes by user code, of which so many are in no log
+    replaced: int = 0  # task processes that leaked memory
     strays: int = 0  # processes that attempts had left, and were ended
     memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
@@ -178,6 +179,8 @@ def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
             _fail(snapshot, attempt, from_dict(error), will_retry=will_retry)
         case events.StraysEnded(_, count):
             snapshot.strays += count
+        case events.ProcessReplaced():
+            snapshot.replaced += 1
         case events.AttemptRevoked(attempt):
             snapshot.phase_state(attempt.phase).running.pop(attempt, None)
 

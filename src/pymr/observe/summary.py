@@ -233,6 +233,9 @@ def _attempts(snapshot: Snapshot) -> Iterator[str]:
         facts.append(f"{show_many(snapshot.backups_won, 'backup attempt')} won")
     if facts:
         yield f"  {', '.join(facts)}"
+    if snapshot.replaced:
+        times = "once" if snapshot.replaced == 1 else f"{show_count(snapshot.replaced)} times"
+        yield f"  a task process was replaced {times}: its memory grew from task to task"
     if snapshot.strays:
         children = "child" if snapshot.strays == 1 else "children"
         yield f"  {show_count(snapshot.strays)} leftover {children} of attempts killed"

@@ -16,6 +16,7 @@ from typing import Any
 
 from pymr import errors, failpoint, names
 from pymr.core import events
+from pymr.core.budget import READ_WRITE_BYTES
 from pymr.core.events import Command
 from pymr.core.job import Job, JobEvent
 from pymr.core.replay import Replay
@@ -202,19 +203,24 @@ class LocalRunner:
             case channel.Progressed(attempt, bytes_in, records_in):
                 self._hangs.progressed(attempt, now)
                 self._feed.append(events.AttemptProgressed(attempt, bytes_in, records_in))
-            case channel.Finished(receipt, strays):
-                self._end_attempt(process, receipt.attempt, strays)
+            case channel.Finished(receipt, left):
+                self._end_attempt(process, receipt.attempt, left)
                 if not self._has_hung(process, receipt.attempt, None):
                     self._handle(events.Finished(receipt.attempt, receipt, now))
-            case channel.Failed(attempt, error, retryable, signature, strays):
-                self._end_attempt(process, attempt, strays)
+            case channel.Failed(attempt, error, retryable, signature, left):
+                self._end_attempt(process, attempt, left)
                 if not self._has_hung(process, attempt, error):
                     self._handle(events.Failed(attempt, error, retryable, signature, now))
 
-    def _end_attempt(self, process: TaskProcess, attempt: Attempt, strays: int) -> None:
+    def _end_attempt(self, process: TaskProcess, attempt: Attempt, left: channel.Left) -> None:
+        """Take note of what an attempt has left; a process that leaks is not used again."""
         process.end_attempt()
-        if strays:
-            self._feed.append(events.StraysEnded(attempt, strays))
+        if left.strays:
+            self._feed.append(events.StraysEnded(attempt, left.strays))
+        grown_bytes = process.grown_bytes(left.private_bytes)
+        if grown_bytes > READ_WRITE_BYTES + self._plan.spec.limits.spill_bytes_max:
+            self._feed.append(events.ProcessReplaced(process.name, grown_bytes))
+            process.kill()
 
     def _has_hung(
         self, process: TaskProcess, attempt: Attempt, reported: dict[str, Any] | None

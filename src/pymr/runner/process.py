@@ -59,6 +59,7 @@ class TaskProcess:
         self._is_killed = False
         self.prints = Prints()  # of the attempt, else of the process
         self._own_prints = self.prints
+        self._first_bytes: int | None = None  # its memory after the first attempt
         self._logs: Logs | None = None
         requests_read, self._requests_fd = os.pipe()
         self.replies_fd, replies_write = os.pipe()
@@ -137,6 +138,17 @@ class TaskProcess:
         """Write what is printed into files, also what was printed so far; the process is idle."""
         self._logs = logs
         self._own_prints.keep(logs, logs.path_of(self.name, None))
+
+    def grown_bytes(self, private_bytes: int | None) -> int:
+        """Return by how much its memory has grown since its first attempt, of what it has now.
+
+        What the first one has left is what all of them need: modules, models, tables.
+        """
+        if private_bytes is None:
+            return 0
+        if self._first_bytes is None:
+            self._first_bytes = private_bytes
+        return private_bytes - self._first_bytes
 
     def end_attempt(self) -> None:
         """Take note that the attempt has reported its end: what it printed is complete."""

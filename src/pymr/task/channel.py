@@ -103,11 +103,18 @@ class Progressed(Message, frozen=True):
     records_in: int
 
 
+class Left(msgspec.Struct, frozen=True):
+    """What an attempt has left behind in its process."""
+
+    strays: int = 0  # processes, which were ended
+    private_bytes: int | None = None  # of memory that the process still has; None: not known
+
+
 class Finished(Message, frozen=True):
-    """The attempt's object is complete. `strays`: processes that it had left, and were ended."""
+    """The attempt's object is complete."""
 
     receipt: Receipt
-    strays: int = 0
+    left: Left = Left()
 
 
 class Failed(Message, frozen=True):
@@ -117,7 +124,7 @@ class Failed(Message, frozen=True):
     error: dict[str, Any]
     retryable: bool
     signature: str
-    strays: int = 0
+    left: Left = Left()
 
 
 class Tried(Message, frozen=True):

@@ -143,12 +143,16 @@ class _TaskProcess:
         except BrokenPipeError:
             raise
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
-            self._reply(_failed(attempt.attempt, _typed(error), self._end_strays()))
+            left = channel.Left(self._end_strays())
+            self._reply(_failed(attempt.attempt, _typed(error), left))
+            trim_memory()
         else:
             failpoint.hit("attempt.manifest")
-            self._reply(channel.Finished(receipt, self._end_strays()))
+            trim_memory()  # Others may need it more than the next attempt here.
+            pages = pages_of()
+            left = channel.Left(self._end_strays(), pages.private if pages else None)
+            self._reply(channel.Finished(receipt, left))
             failpoint.hit("attempt.reported")
-        trim_memory()  # Others may need it more than the next attempt here.
 
     def _end_strays(self) -> int:
         assert self._surroundings is not None, "Load comes before Run"
@@ -215,8 +219,8 @@ def _typed(error: BaseException) -> PymrError:
     return errors.InternalError(f"{type(error).__name__}: {error}", traceback=text)
 
 
-def _failed(attempt: Attempt, error: PymrError, strays: int) -> channel.Failed:
+def _failed(attempt: Attempt, error: PymrError, left: channel.Left) -> channel.Failed:
     fields = error.fields
     place = (fields.get("input"), fields.get("offset"), fields.get("key"))
     signature = f"{type(error).__name__} {error.message} {place}"
-    return channel.Failed(attempt, errors.to_dict(error), error.retryable, signature, strays)
+    return channel.Failed(attempt, errors.to_dict(error), error.retryable, signature, left)

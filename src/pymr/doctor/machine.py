@@ -15,7 +15,7 @@ from pymr.errors import ResourceError
 from pymr.observe.quantity import show_size
 
 # Beside the pipes of workers and the sorted runs of a merge: modules, logs, journal, claim.
-# Measured: a run of 2 workers needs 20 descriptors, 4 of them pipes.
+# Measured: a run of 2 workers needs 20 descriptors beside the four that it has of each worker.
 OTHER_FILES = 16
 FILES_WISHED = 65536
 PROCESSES_MIN = 4  # the command, a worker, and what a worker file may start
@@ -126,7 +126,7 @@ def _open_files(seen: LimitsSeen, settings: Settings) -> Finding:
     if soft is None:
         return _AREA.ok("open files", "no limit")
     text = f"at most {soft:,} for each process"
-    runner, merge = 2 * settings.workers + OTHER_FILES, settings.merge_fan_in + OTHER_FILES
+    runner, merge = 4 * settings.workers + OTHER_FILES, settings.merge_fan_in + OTHER_FILES
     wished = FILES_WISHED if hard is None else min(hard, FILES_WISHED)
     remedy = f"ulimit -n {wished}"
     if wished < max(runner, merge):

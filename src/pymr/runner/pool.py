@@ -120,7 +120,9 @@ class Pool:
                     if message.memory is not None:
                         self.process_size = ProcessSize(*message.memory)
                     return message.shape
-        raise errors.WorkerFileError(f"the worker's code was not imported within {LOAD_S:.0f} s")
+        process = next(iter(self.processes.values()))
+        text = f"the worker's code was not imported within {LOAD_S:.0f} s"
+        raise errors.WorkerFileError(text, **process.where())
 
     def _start_again(self, process: TaskProcess) -> None:
         """Replace a process that ended while it imported the code, unless the code did it.
@@ -133,13 +135,14 @@ class Pool:
             raise errors.WorkerFileError(
                 f"the worker's code ended its process while it was imported:"
                 f" it {lost.fields['reason']}",
-                prints=lost.fields.get("prints"),
+                **{name: lost.fields.get(name) for name in ("frames", "prints")},
             )
         self.start()
 
 
 def _watched(process: TaskProcess) -> tuple[int, ...]:
-    return process.replies_fd, process.end_fd, process.prints_fd
+    fds = process.replies_fd, process.prints_fd, process.end_fd
+    return tuple(fd for fd in fds if fd >= 0)
 
 
 def _arrived(

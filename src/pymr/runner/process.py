@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pymr.task.descriptors import EXIT_CLOSED
 from pymr.task.hung import INTERRUPT_SIGNAL, STACKS_SIGNAL
 
 READ_BYTES = 1 << 16
+STACKS_WAIT_S = 1.0  # for the stacks of a process that is asked for them
 RECENT_LINES_MAX = 40  # of prints, with a failure
 PRINTS_PIPE_BYTES = 1 << 20  # what fits while this process does something else
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -97,7 +99,8 @@ class TaskProcess:
         finally:
             for fd in (requests_read, replies_write, prints_write):
                 os.close(fd)
-        self.end_fd = os.pidfd_open(self.pid)
+        with suppress(OSError):  # Else the end of its replies tells.
+            self.end_fd = os.pidfd_open(self.pid)
         _groups.add(self.pid)
         self._replies = channel.ReplyBuffer()
         self._send(channel.Load(code))
@@ -204,6 +207,13 @@ class TaskProcess:
         self.drain()
         frames, lines = read_stacks(self.prints.recent())
         return {"frames": frames}, {"prints": lines[-RECENT_LINES_MAX:]} if lines else {}
+
+    def where(self) -> dict[str, Any]:
+        """Return, as fields of an error, where its code is, and what was printed last."""
+        os.kill(self.pid, STACKS_SIGNAL)
+        select.select([self.prints_fd], [], [], STACKS_WAIT_S)
+        frames, lines = self._last_prints()
+        return {**frames, **lines}
 
     def interrupt(self) -> None:
         """Have the stacks of its threads printed, and HungError raised in user code."""

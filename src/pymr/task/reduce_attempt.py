@@ -92,8 +92,7 @@ def _reduce_groups(context: AttemptContext, groups: _Groups, ctx: TaskContext) -
 
 def _call_reducer(reducer: Reducer, groups: _Groups, ctx: TaskContext) -> None:
     """Call the user's function on every group."""
-    called = groups.ticker.called if groups.ticker.each_call else None
-    for key, values in failpoint.each("reduce.group", groups.merge):
+    for key, values in groups.ticker.after_each(failpoint.each("reduce.group", groups.merge)):
         try:
             pairs = reducer(ctx, key, values)
             if pairs is not None:
@@ -103,8 +102,6 @@ def _call_reducer(reducer: Reducer, groups: _Groups, ctx: TaskContext) -> None:
             raise user_error(error, "reducer", reducer, **key_fields(key)) from error
         if forked.is_child:
             forked.leave()
-        if called is not None:
-            called()
 
 
 def _receipt(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import time
@@ -12,10 +13,11 @@ from pymr.core.budget import RUNNER_BYTES, ProcessSize
 from pymr.core.spec import Code, Shape
 from pymr.memory_use import MemoryMeter, pages_of
 from pymr.runner.prints import Logs
-from pymr.runner.process import TaskProcess
+from pymr.runner.process import READ_BYTES, TaskProcess
 from pymr.task import channel
 
 TICK_S = 0.5  # how often the core learns the time when nothing else happens
+PRINTS_PAUSE_S = 0.002  # between looks at what is printed little by little
 LOAD_S = 120.0  # an import that takes longer is stuck
 LOAD_TRIES_MAX = 3  # a kill may come from outside (memory ran out); thrice is the code's fault
 
@@ -32,6 +34,7 @@ class Pool:
         self._folder = folder
         self._code: Code | None = None
         self._selector = selectors.DefaultSelector()
+        self._prints = _PrintsSelector(self._selector)
         self.logs: Logs | None = None  # where prints are kept, once that is known
         self._started = 0
         self._memory = MemoryMeter(_private_bytes_of_the_caller())
@@ -47,6 +50,7 @@ class Pool:
         self.processes[process.name] = process
         for fd in _watched(process):
             self._selector.register(fd, selectors.EVENT_READ, process)
+        self._prints.add(process)
         if self.logs is not None:
             process.keep_prints(self.logs)
         return process
@@ -67,13 +71,31 @@ class Pool:
         now = time.monotonic()
         deadline = now + timeout_s
         while True:
-            ready = self._selector.select(min(deadline - now, self._memory.due_in(now)))
+            due_in = min(self._memory.due_in(now), self._prints.due_in(now))
+            ready = self._selector.select(min(deadline - now, due_in))
             now = time.monotonic()
             if not self._memory.due_in(now):
                 self._memory.sample(self._pids(), now)
-            arrived = list(_arrived(ready))
+            arrived = list(self._arrived(ready, now))
             if arrived or now >= deadline:
                 return arrived
+
+    def _arrived(
+        self, ready: Iterable[tuple[selectors.SelectorKey, int]], now: float
+    ) -> Iterator[tuple[TaskProcess, list[channel.FromProcess] | None]]:
+        """Yield what `wait` returns; what was printed is taken on the way."""
+        speaking: dict[TaskProcess, None] = {}
+        for key, _mask in ready:
+            if key.data is self._prints:
+                self._prints.drain(now)
+            else:
+                speaking[key.data] = None
+        for process in speaking:
+            messages, may_come = process.receive()
+            if messages:
+                yield process, messages
+            if not may_come:
+                yield process, None
 
     def _pids(self) -> Iterator[int]:
         yield os.getpid()
@@ -84,6 +106,7 @@ class Pool:
         """Forget a process, end it if it still runs, and say how it ended."""
         for fd in _watched(process):
             self._selector.unregister(fd)
+        self._prints.remove(process)
         del self.processes[process.name]
         return process.reap()
 
@@ -93,6 +116,7 @@ class Pool:
             process.kill()
         for process in list(self.processes.values()):
             self.remove(process)
+        self._prints.close()
         self._selector.close()
 
     def wait_shape(self) -> Shape:
@@ -141,26 +165,46 @@ class Pool:
 
 
 def _watched(process: TaskProcess) -> tuple[int, ...]:
-    fds = process.replies_fd, process.prints_fd, process.end_fd
-    return tuple(fd for fd in fds if fd >= 0)
+    return tuple(fd for fd in (process.replies_fd, process.end_fd) if fd >= 0)
 
 
-def _arrived(
-    ready: Iterable[tuple[selectors.SelectorKey, int]],
-) -> Iterator[tuple[TaskProcess, list[channel.FromProcess] | None]]:
-    """Yield what `Pool.wait` returns; what was printed is taken on the way."""
-    speaking: dict[TaskProcess, None] = {}
-    for key, _mask in ready:
-        if key.fd == key.data.prints_fd:
-            key.data.drain()
-        else:
-            speaking[key.data] = None
-    for process in speaking:
-        messages, may_come = process.receive()
-        if messages:
-            yield process, messages
-        if not may_come:
-            yield process, None
+class _PrintsSelector:
+    """Sees that processes have printed: one thing to wait for, in the selector `outer`.
+
+    Who prints line by line would wake this process for each; after few bytes it takes a pause.
+    """
+
+    def __init__(self, outer: selectors.BaseSelector) -> None:
+        self._outer = outer
+        self._inner = selectors.EpollSelector()
+        self._outer.register(self._inner.fileno(), selectors.EVENT_READ, self)
+        self._resumes: float | None = None  # when the pause ends
+
+    def add(self, process: TaskProcess) -> None:
+        self._inner.register(process.prints_fd, selectors.EVENT_READ, process)
+
+    def remove(self, process: TaskProcess) -> None:
+        self._inner.unregister(process.prints_fd)
+
+    def due_in(self, now: float) -> float:
+        """Return how long there is a pause yet; at its end, listen again."""
+        if self._resumes is None:
+            return math.inf
+        if now < self._resumes:
+            return self._resumes - now
+        self._resumes = None
+        self._outer.register(self._inner.fileno(), selectors.EVENT_READ, self)
+        return math.inf
+
+    def drain(self, now: float) -> None:
+        """Take what was printed."""
+        size = sum(key.data.drain() for key, _mask in self._inner.select(0))
+        if size < READ_BYTES:
+            self._resumes = now + PRINTS_PAUSE_S
+            self._outer.unregister(self._inner.fileno())
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 def _private_bytes_of_the_caller() -> int:

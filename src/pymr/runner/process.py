@@ -160,16 +160,19 @@ class TaskProcess:
             self.prints.close()
             self.attempt, self.prints = None, self._own_prints
 
-    def drain(self) -> None:
-        """Take what was printed, as much as there is, but no more than the pipe holds."""
+    def drain(self) -> int:
+        """Take what was printed, but no more than the pipe holds; return how many bytes."""
+        size = 0
         for _ in range(PRINTS_PIPE_BYTES // READ_BYTES):
             try:
                 data = os.read(self.prints_fd, READ_BYTES)
             except BlockingIOError:
-                return
+                break
             if not data:
-                return
+                break
             self.prints.add(data)
+            size += len(data)
+        return size
 
     def receive(self) -> tuple[list[channel.FromProcess], bool]:
         """Return the messages that have arrived, and whether there will be others."""

@@ -340,6 +340,16 @@ def test_f76_a_child_that_holds_the_pipes_hides_no_death(cli: CommandLine) -> No
     assert processes_of(cli) == []
 
 
+def test_f76_daemons_of_a_process_that_crashes_are_ended_too(cli: CommandLine) -> None:
+    """The command adopts them."""
+    mapper = DAEMON + "if line == '3':\n    os._exit(5)\n"
+
+    outcome = cli.start("--input=in.txt", worker=worker(mapper))
+
+    outcome.refused(1, "ended by itself with exit code 5")
+    assert processes_of(cli) == []
+
+
 def test_f88_an_import_that_starts_threads_and_prints_is_one_like_others(cli: CommandLine) -> None:
     """A thread that prints for ever does not hold the run up."""
     head = (

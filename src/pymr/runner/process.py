@@ -16,7 +16,7 @@ import msgspec
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, SampleWork
 from pymr.core.trial import MapTrialWork, ReduceTrialWork
-from pymr.offspring import offspring_of
+from pymr.offspring import children_of, offspring_of
 from pymr.runner.prints import Logs, Prints
 from pymr.runner.stacks import read_stacks
 from pymr.task import channel
@@ -227,18 +227,14 @@ class TaskProcess:
         """End the process and everything it started, at once."""
         self._is_killed = True
         if self._popen.returncode is None:  # Else it is gone, and its id another's.
-            outside = offspring_of(self.pid)  # They may have left the group.
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            for pid in (self.pid, *outside):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _kill_group(self.pid)
 
     def reap(self) -> errors.TaskLostError:
         """Wait for the end of a process that was killed or has closed its pipe; say how."""
         self.kill()  # What it left behind goes with it.
         code = self._popen.wait()
         _groups.discard(self.pid)
+        _adopted.end()
         frames, lines = self._last_prints()
         self.end_attempt()
         self._own_prints.close()
@@ -264,11 +260,54 @@ class TaskProcess:
             channel.write_all(self._requests_fd, channel.frame(message))
 
 
+class _Adopted:
+    """Processes of user code that come to this one, when their own parents have ended."""
+
+    def __init__(self) -> None:
+        self._before: set[int] | None = None  # children of this process's own; None: it adopts none
+
+    def begin(self) -> None:
+        from pymr._native import adopt_orphans
+
+        if adopt_orphans():
+            self._before = set(children_of())
+
+    def end(self) -> None:
+        """End them; daemons of a task process that has ended are among them."""
+        while self._before is not None:
+            adopted = set(children_of()) - self._before - _groups
+            for pid in adopted:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in adopted:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+            if not adopted:
+                return
+
+
+_adopted = _Adopted()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what task processes leave, to end it: for a command's own process."""
+    _adopted.begin()
+
+
 def kill_all() -> None:
     """End all task processes of this process, and all that they have started, at once."""
     for group in list(_groups):
+        _kill_group(group)
+
+
+def _kill_group(pid: int) -> None:
+    """End a process that leads a group, all of that, and its offspring that has left it."""
+    outside = offspring_of(pid)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    for each in (pid, *outside):  # It may have left its group itself.
         with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
+            os.kill(each, signal.SIGKILL)
 
 
 def _how(code: int) -> str:

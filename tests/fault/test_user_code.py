@@ -141,13 +141,13 @@ umask = os.umask(0o22)
 os.umask(umask)
 ctx.emit('folder', os.path.basename(os.getcwd()))
 ctx.emit('umask', umask)
-ctx.emit('environ', [os.environ.get('NEW'), '/nowhere' in os.environ['PATH']])
+ctx.emit('environ', [os.environ.get('NEW'), os.environ['KEPT'], '/nowhere' in os.environ['PATH']])
 ctx.emit('term', signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
 ctx.emit('alarm', signal.getsignal(signal.SIGALRM) == signal.SIG_DFL)
 ctx.emit('timer', list(signal.getitimer(signal.ITIMER_REAL)))
 ctx.emit('blocked', len(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
 ctx.emit('gc', gc.isenabled())
-ctx.emit('recursion', sys.getrecursionlimit() > 500)
+ctx.emit('recursion', sys.getrecursionlimit())
 ctx.emit('digits', len(str(10 ** 5000)))
 print('heard')
 """
@@ -157,7 +157,7 @@ def test_f84_what_an_attempt_changes_is_gone_for_the_next(cli: CommandLine) -> N
     """In the same process: the map task changes all, the reduce task finds it as it was."""
     reducer = "def reducer(ctx, key, values):\n    if key != '1':\n        return\n"
     reducer += "".join(f"    {line}\n" for line in LOOK.splitlines())
-    head = f"os.environ['KEPT'] = 'yes'\nprint('loaded')\n{reducer}"
+    head = f"os.environ['KEPT'] = 'yes'\nsys.setrecursionlimit(777)\nprint('loaded')\n{reducer}"
 
     outcome = cli.start(
         "--input=in.txt", "--format=jsonl", worker=worker(SET, head=head, job="reducer=reducer")
@@ -170,13 +170,13 @@ def test_f84_what_an_attempt_changes_is_gone_for_the_next(cli: CommandLine) -> N
     umask = seen.pop("umask")
     assert seen == {
         "folder": '"here"',
-        "environ": "[null,false]",
+        "environ": '[null,"yes",false]',
         "term": "true",
         "alarm": "true",
         "timer": "[0.0,0.0]",
         "blocked": "0",
         "gc": "true",
-        "recursion": "true",
+        "recursion": "777",
         "digits": "5001",
     }
     assert umask != "511"

@@ -63,15 +63,13 @@ class TaskProcess:
         self._own_prints = self.prints
         self._first_bytes: int | None = None  # its memory after the first attempt
         self._logs: Logs | None = None
-        requests_read, self._requests_fd = os.pipe()
-        self.replies_fd, replies_write = os.pipe()
-        self.prints_fd, prints_write = os.pipe()
+        self._requests_fd = self.replies_fd = self.prints_fd = -1
         self.end_fd = -1  # readable when the process has ended, whoever holds its pipes
-        for fd in (self.replies_fd, self.prints_fd):
-            os.set_blocking(fd, False)
-        with suppress(OSError):  # There is a limit for all pipes of a user.
-            fcntl.fcntl(self.prints_fd, fcntl.F_SETPIPE_SZ, PRINTS_PIPE_BYTES)
+        requests_read = replies_write = prints_write = -1
         try:
+            requests_read, self._requests_fd = os.pipe()
+            self.replies_fd, replies_write = os.pipe()
+            self.prints_fd, prints_write = os.pipe()
             self._popen = subprocess.Popen(
                 [
                     sys.executable,
@@ -98,7 +96,12 @@ class TaskProcess:
             ) from error
         finally:
             for fd in (requests_read, replies_write, prints_write):
-                os.close(fd)
+                if fd >= 0:
+                    os.close(fd)
+        for fd in (self.replies_fd, self.prints_fd):
+            os.set_blocking(fd, False)
+        with suppress(OSError):  # There is a limit for all pipes of a user.
+            fcntl.fcntl(self.prints_fd, fcntl.F_SETPIPE_SZ, PRINTS_PIPE_BYTES)
         with suppress(OSError):  # Else the end of its replies tells.
             self.end_fd = os.pidfd_open(self.pid)
         _groups.add(self.pid)

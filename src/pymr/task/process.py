@@ -79,6 +79,7 @@ class _TaskProcess:
         self._standard.restore()
         if self._surroundings is not None:
             self._surroundings.restore()
+            self._modules.give()
         match request:
             case channel.Load(code):
                 self._load(code)
@@ -107,6 +108,7 @@ class _TaskProcess:
         except PymrError as error:
             self._reply(channel.LoadFailed(errors.to_dict(error)))
             return
+        self._standard.keep()
         self._surroundings = Surroundings()
         self._reply(channel.Loaded(shape, pages_of()))
         for name in _OF_ATTEMPTS:  # While the runner makes its plan.
@@ -117,6 +119,7 @@ class _TaskProcess:
         from pymr.task.sample import sample_keys
 
         assert self._job is not None, "Load comes before Sample"
+        self._modules.give()
         try:
             sample = sample_keys(self._job, spec, work)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
@@ -172,6 +175,7 @@ class _TaskProcess:
         job, spec = self._job, self._spec
         assert job is not None, "Load comes before Try"
         assert spec is not None, "Begin comes before Try"
+        self._modules.give()
         self._trial = self._trial or Trial(job, spec)
         try:
             trial = self._trial.run(work)

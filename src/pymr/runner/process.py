@@ -58,7 +58,7 @@ class TaskProcess:
         self.name = name
         self.attempt: Attempt | None = None
         self.is_loaded = False
-        self._is_killed = False
+        self.was_killed = False  # by this process
         self.prints = Prints()  # of the attempt, else of the process
         self._own_prints = self.prints
         self._first_bytes: int | None = None  # its memory after the first attempt
@@ -116,7 +116,7 @@ class TaskProcess:
     @property
     def is_idle(self) -> bool:
         """It can be given something to do."""
-        return self.is_loaded and self.attempt is None and not self._is_killed
+        return self.is_loaded and self.attempt is None and not self.was_killed
 
     def sample(self, spec: JobSpec, work: SampleWork) -> None:
         """Start mapping a part of the input for its keys; the process must be idle."""
@@ -228,7 +228,7 @@ class TaskProcess:
 
     def kill(self) -> None:
         """End the process and everything it started, at once."""
-        self._is_killed = True
+        self.was_killed = True
         if self._popen.returncode is None:  # Else it is gone, and its id another's.
             _kill_group(self.pid)
 

@@ -18,6 +18,7 @@ from pymr.core.sample import Sample, combined, is_combined, plan_larger_sample
 from pymr.core.spec import SampleWork
 from pymr.errors import PymrError, TimeoutReachedError
 from pymr.observe.quantity import show_many
+from pymr.runner.hang import HangWatch
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
@@ -37,12 +38,14 @@ class Sampler:
         pool: Pool,
         *,
         deadline: float | None,
+        hangs: HangWatch,
         on_tick: Callable[[float], None],
         warn: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._pool = pool
         self._deadline = deadline
+        self._hangs = hangs  # a piece of the sample is one call to it
         self._on_tick = on_tick
         self._warn = warn
         self._keys = DistinctKeys(None)
@@ -98,15 +101,20 @@ class Sampler:
 
     def _hand_out(self) -> None:
         for process in self._pool.processes.values():
-            if process.is_loaded and process.name not in self._held and self._waiting:
+            if process.is_idle and process.name not in self._held and self._waiting:
                 piece = self._held[process.name] = self._waiting.popleft()
                 piece.tries += 1
+                self._hangs.progressed(process, time.monotonic())
                 process.sample(self._plan.spec, piece.work)
 
     def _receive(self, process: TaskProcess, messages: list[channel.FromProcess] | None) -> None:
         if messages is None:
-            error = self._pool.remove(process)
-            self._try_again(self._held.pop(process.name, None), error)
+            has_work = process.name in self._held
+            error: PymrError = self._pool.remove(process)
+            if has_work:
+                self._try_again(process, error)
+            elif not process.was_killed:
+                raise error
             self._pool.start()
             return
         for message in messages:
@@ -116,21 +124,27 @@ class Sampler:
                 case channel.LoadFailed(error=failure):
                     raise errors.from_dict(failure)
                 case channel.Sampled(sample):
+                    self._hangs.ended(process)
                     del self._held[process.name]
                     self._emitted += sample.emitted
                     self._keys.merge(sample.weights, sample.halvings)
                 case channel.SampleFailed(error=failure):
-                    self._try_again(self._held.pop(process.name), errors.from_dict(failure))
+                    self._try_again(process, errors.from_dict(failure))
 
-    def _try_again(self, piece: _Piece | None, error: PymrError) -> None:
-        """Let another process map `piece`, unless it has been tried often enough."""
-        if piece is None or piece.tries >= SAMPLE_TRIES_MAX:
+    def _try_again(self, process: TaskProcess, error: PymrError) -> None:
+        """Let another process map what this one has not, unless it has been tried often enough."""
+        piece = self._held.pop(process.name)
+        if self._hangs.ended(process):
+            hung = self._hangs.error("the sample for --sort", errors.to_dict(error))
+            error = errors.from_dict(hung)
+        if piece.tries >= SAMPLE_TRIES_MAX:
             raise error
         self._warn(f"sampling keys failed: {error.message}; tried again")
         self._waiting.append(piece)
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()
+        self._hangs.look(now)
         self._on_tick(now)
         if self._deadline is not None and now >= self._deadline:
             raise TimeoutReachedError(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pymr import errors, failpoint
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, Receipt, SampleWork
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pymr.core.trial import MapTrialWork, ReduceTrialWork
     from pymr.store.base import ObjectStore
     from pymr.task.trial import Trial
+
+Done = TypeVar("Done")
 
 _OF_ATTEMPTS = ("pymr.store.local", "pymr.task.map_attempt", "pymr.task.reduce_attempt")
 
@@ -121,7 +123,7 @@ class _TaskProcess:
         assert self._job is not None, "Load comes before Sample"
         self._modules.give()
         try:
-            sample = sample_keys(self._job, spec, work)
+            sample = self._interruptible(partial(sample_keys, self._job, spec, work))
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             self._reply(channel.SampleFailed(errors.to_dict(_typed(error))))
         else:
@@ -161,7 +163,7 @@ class _TaskProcess:
         assert self._surroundings is not None, "Load comes before Run"
         return self._surroundings.end_strays()
 
-    def _interruptible(self, run: Callable[[], Receipt]) -> Receipt:
+    def _interruptible(self, run: Callable[[], Done]) -> Done:
         """Do what may be interrupted; what is written to the runner afterwards may not."""
         self._interruption.is_allowed = True
         try:

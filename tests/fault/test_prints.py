@@ -55,6 +55,7 @@ def test_f77_what_is_printed_stands_with_its_attempt(cli: CommandLine) -> None:
     outcome = cli.start(
         "--input=in.txt",
         worker=worker(mapper, head=f"print('imported')\n{reducer}", reducer="reducer"),
+        environ={"PYTHONUNBUFFERED": ""},
     )
 
     assert outcome.succeeded("pymr logs ") == ["1\t1", "2\t1", "3\t1"]

@@ -109,6 +109,16 @@ def test_f8_f74_f79_a_task_that_ends_its_process_fails_the_job(
     assert processes_of(cli) == []
 
 
+def test_f79_how_a_process_ended_is_known_where_sigchld_is_ignored(cli: CommandLine) -> None:
+    """As some init systems and shells leave it."""
+    cli.write("worker.py", worker("os.abort()"))
+    start = f"{cli.pymr} start --input=in.txt --output=out worker.py"
+
+    outcome = cli.shell(f"env --ignore-signal=CHLD {start}")
+
+    outcome.refused(1, "was killed by SIGABRT")
+
+
 def test_f89_recursion_without_end_is_an_exception(cli: CommandLine) -> None:
     """Its frames are cut to their ends."""
     outcome = cli.start(

@@ -74,6 +74,7 @@ class View(Observer):
         None: there was nothing to do, and that was said.
         """
         _Stop().listen()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Ignored, it hides how a process ended.
         adopt_orphans()
         try:
             manifest = work()

@@ -193,7 +193,10 @@ class TaskProcess:
     def _has_ended(self) -> bool:
         """Say whether the process has ended; it stays there until it is reaped."""
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self.pid, how) is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, how) is not None
+        except ChildProcessError:  # SIGCHLD is ignored, or others wait for all children.
+            return True
 
     def _with_prints(self, message: channel.FromProcess) -> channel.FromProcess:
         """Add to the message of a failure what was printed before it."""
@@ -216,15 +219,17 @@ class TaskProcess:
 
     def where(self) -> dict[str, Any]:
         """Return, as fields of an error, where its code is, and what was printed last."""
-        os.kill(self.pid, STACKS_SIGNAL)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, STACKS_SIGNAL)
         select.select([self.prints_fd], [], [], STACKS_WAIT_S)
         frames, lines = self._last_prints()
         return {**frames, **lines}
 
     def interrupt(self) -> None:
         """Have the stacks of its threads printed, and HungError raised in user code."""
-        for number in (STACKS_SIGNAL, INTERRUPT_SIGNAL):
-            os.kill(self.pid, number)
+        with suppress(ProcessLookupError):
+            for number in (STACKS_SIGNAL, INTERRUPT_SIGNAL):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End the process and everything it started, at once."""

@@ -151,6 +151,7 @@ class LocalRunner:
             if process.attempt is not None:  # Alive as a process is alive as a worker, here.
                 self._handle(events.Renewed(process.attempt, now))
         self._hangs.look(now)
+        self._pool.end_stuck(now)
         self._handle(events.Ticked(now))
         if self._ahead_since is not None and now - self._ahead_since >= JOURNAL_SYNC_S:
             self._journal.sync()

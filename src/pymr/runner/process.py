@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -58,6 +59,7 @@ class TaskProcess:
         self.name = name
         self.attempt: Attempt | None = None
         self.is_loaded = False
+        self.started = time.monotonic()
         self.was_killed = False  # by this process
         self.prints = Prints()  # of the attempt, else of the process
         self._own_prints = self.prints

@@ -145,6 +145,7 @@ class Sampler:
     def _look_at_clock(self) -> None:
         now = time.monotonic()
         self._hangs.look(now)
+        self._pool.end_stuck(now)
         self._on_tick(now)
         if self._deadline is not None and now >= self._deadline:
             raise TimeoutReachedError(

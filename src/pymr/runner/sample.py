@@ -67,7 +67,11 @@ class Sampler:
         weights = self._keys.weights
         if is_combined(spec.shape):
             weights = combined(weights, plan.inputs)
-        boundaries = choose_boundaries(weights, spec.reducers)
+        # Copies: they are there as long as the run is, and would keep the memory that the other
+        # keys around them leave.
+        boundaries = tuple(
+            bytes(memoryview(key)) for key in choose_boundaries(weights, spec.reducers)
+        )
         return msgspec.structs.replace(
             plan,
             spec=msgspec.structs.replace(spec, boundaries=boundaries),

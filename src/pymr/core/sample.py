@@ -27,6 +27,7 @@ from pymr.core.spec import InputFile, SampleSplit, Shape, Split
 KEYS_PER_REDUCER = 1000
 SAMPLE_KEYS_MIN = 10_000
 SAMPLE_KEYS_MAX = 250_000  # what the least `--memory` has room for, `core.budget` counts them
+SAMPLE_KEY_BYTES_MAX = 256  # of an encoded key; longer ones are told apart by these alone
 SPARE_KEYS_FACTOR = 4  # so many times what is wanted may be kept
 KEYS_OF_SPLIT_MIN = 16  # however small a split is beside the others, unless they are many
 

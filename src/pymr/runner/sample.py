@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
 from pymr import errors
 from pymr.core.boundary import choose_boundaries
-from pymr.core.sample import Sample, combined, is_combined, plan_larger_sample
+from pymr.core.sample import (
+    SAMPLE_KEY_BYTES_MAX,
+    Sample,
+    combined,
+    is_combined,
+    plan_larger_sample,
+)
 from pymr.core.spec import SampleWork
 from pymr.errors import PymrError, TimeoutReachedError
 from pymr.observe.quantity import show_many
@@ -76,7 +82,7 @@ class Sampler:
             plan,
             spec=msgspec.structs.replace(spec, boundaries=boundaries),
             sample=None,
-            warnings=(*plan.warnings, *_notes(len(weights), spec.reducers)),
+            warnings=(*plan.warnings, *_notes(weights, spec.reducers)),
         )
 
     def _map(self, sample: Sample) -> None:
@@ -151,9 +157,12 @@ class _Piece:
         self.tries = 0
 
 
-def _notes(keys: int, parts: int) -> Iterator[str]:
+def _notes(keys: Collection[bytes], parts: int) -> Iterator[str]:
     """Yield how many parts will be empty, if any."""
-    if keys < parts:
-        empty = parts - max(keys, 1)
-        found = show_many(keys, "different key")
-        yield f"{empty:,} of {parts:,} parts are empty: the sample for --sort has {found}"
+    if len(keys) < parts:
+        empty = parts - max(len(keys), 1)
+        found = show_many(len(keys), "different key")
+        if any(len(key) == SAMPLE_KEY_BYTES_MAX for key in keys):
+            found += f", told apart by their first {SAMPLE_KEY_BYTES_MAX} encoded bytes"
+        are = "is" if empty == 1 else "are"
+        yield f"{empty:,} of {parts:,} parts {are} empty: the sample for --sort has {found}"

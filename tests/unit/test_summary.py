@@ -209,6 +209,7 @@ def test_mixed_columns_are_said(columns, output_format, line):
     ("ledger", "why"),
     [
         ({"emitted": 0}, "the mapper emitted nothing"),
+        ({"reduced": 0}, "the combiner emitted nothing"),
         ({}, "the reducer emitted nothing"),
     ],
 )

@@ -113,7 +113,9 @@ def _damage(manifest: Manifest) -> Iterator[str]:
 def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
     """Yield what the user may want to know about the result and how it came about."""
     if not manifest.records and manifest.ledger["bytes_in"]:  # Of no input the plan has warned.
-        function = "reducer" if manifest.ledger["emitted"] else "mapper"
+        function = "reducer" if manifest.ledger["reduced"] else "combiner"
+        if not manifest.ledger["emitted"]:
+            function = "mapper"
         yield f"  warning: the output is empty: the {function} emitted nothing"
     yield from _mixed(manifest)
     if manifest.settings.boundaries is not None:

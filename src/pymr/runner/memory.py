@@ -9,6 +9,7 @@ from pymr.config import Settings
 from pymr.config.value import spell_size
 from pymr.core.budget import Budget, ProcessSize, RunSize, divide
 from pymr.core.plan import MIB
+from pymr.core.sample import Sample
 from pymr.core.spec import InputFile, Limits, MapTask
 from pymr.errors import ConfigError
 from pymr.records.compression import DECODER_BYTES
@@ -22,8 +23,13 @@ class Share(NamedTuple):
     notices: tuple[str, ...]  # what was wished for and does not fit
 
 
-def run_size(files: Sequence[InputFile], tasks: Sequence[MapTask], reducers: int) -> RunSize:
-    """Return how much there is to do."""
+def run_size(
+    files: Sequence[InputFile],
+    tasks: Sequence[MapTask],
+    reducers: int,
+    sample: Sample | None = None,
+) -> RunSize:
+    """Return how much there is to do; `sample` is mapped ahead of it."""
     return RunSize(
         files=len(files),
         map_tasks=len(tasks),
@@ -32,6 +38,7 @@ def run_size(files: Sequence[InputFile], tasks: Sequence[MapTask], reducers: int
         decoder_bytes=max(
             (DECODER_BYTES[file.compression] for file in files if file.compression), default=0
         ),
+        sample_keys=sample.keys_max if sample is not None else 0,
     )
 
 
@@ -87,7 +94,10 @@ def share_again(
 def _notices(settings: Settings, wished: int, budget: Budget, limits: Limits) -> Iterator[str]:
     memory = f"of --memory {spell_size(settings.memory_bytes)}"
     if budget.workers < wished:
-        each = f"each takes {_spelled(budget.process_bytes)} {memory}"
+        each = f"each takes {_spelled(budget.process_bytes)}"
+        if budget.sample_bytes:
+            each += f", the sample for --sort {_spelled(budget.sample_bytes)},"
+        each += f" {memory}"
         yield f"workers is {wished}, going on with {budget.workers}: {each}"
     if settings.spill_bytes and settings.spill_bytes > limits.spill_bytes_max:
         most = spell_size(limits.spill_bytes_max)

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from pymr.shuffle.codec import decode_key, encode_key, encode_value
-from pymr.shuffle.values import GroupValues, too_large
+from pymr.shuffle.values import GroupValues, short_repr, too_large
 
 # From an encoded key and two or more of its encoded values, in order, to what replaces them.
 Combine: TypeAlias = Callable[[bytes, Iterator[bytes]], Iterable[bytes]]
@@ -76,8 +76,8 @@ class FunctionCombine:
             )
         if encode_key(key) != self._key:
             raise ValueError(
-                f"a combiner may emit its own key only: called with {decode_key(self._key)!r:.80},"
-                f" emitted {key!r:.80}"
+                "a combiner may emit its own key only: called with"
+                f" {short_repr(decode_key(self._key))}, emitted {short_repr(key)}"
             )
         data = encode_value(value)
         if len(data) > self._value_bytes_max:

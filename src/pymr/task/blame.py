@@ -9,6 +9,7 @@ from typing import Any
 
 from pymr._native import encode_key, xxh3_128
 from pymr.errors import PymrError, UserCodeError
+from pymr.shuffle.values import short_repr
 from pymr.text_form import show_bytes
 
 FRAMES_MAX = 50  # a RecursionError has a thousand
@@ -46,7 +47,7 @@ def user_error(
 def key_fields(key: Any) -> dict[str, str]:
     """Return the fields of an error that name a key: its text, cut, and what tells it apart."""
     return {
-        "key": f"{key!r:.80}",
+        "key": short_repr(key),
         "key_digest": xxh3_128(encode_key(key)).to_bytes(16, "big").hex(),
     }
 
@@ -110,6 +111,8 @@ def message_of(error: BaseException) -> str:
 def _hint(error: BaseException, text: str) -> str | None:
     if isinstance(error, TypeError) and "+: 'int' and 'str'" in text:
         return "the values are str: emit numbers, for instance ctx.emit(key, 1)"
+    if isinstance(error, TypeError) and "GroupValues'" in text:
+        return "values is an iterator: values = list(values) first, or sum(1 for _ in values)"
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         return f"raise an ordinary exception instead of {type(error).__name__}"
     hint = getattr(error, "hint", None)

@@ -13,6 +13,7 @@
     │   ├── ObjectMissingError         5         no object under that key
     │   └── StoreUnavailableError      5    yes  the store did not answer
     ├── ResourceError                  6    yes  out of disk, memory or quota
+    │   └── TaskMemoryError            6    yes  … a task: it is tried once more, alone
     ├── IntegrityError                 7         corrupt data, or books that do not balance
     │   └── CorruptDataError           7    yes  a checksum differs: read or make it again
     ├── TimeoutReachedError            9         `--timeout`
@@ -117,6 +118,14 @@ class ResourceError(PymrError):
 
     exit_code = 6
     retryable = True
+
+
+class TaskMemoryError(ResourceError):
+    """A task needs more memory than it has.
+
+    Fields: `used_bytes` (the most that was seen) and `had_bytes`; of a MemoryError those of a
+    UserCodeError.
+    """
 
 
 class IntegrityError(PymrError):

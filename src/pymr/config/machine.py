@@ -65,6 +65,27 @@ def _processes(groups: str) -> int | None:
     return min(limits, default=None)
 
 
+def oom_kills() -> int:
+    """Return how many processes the kernel has ended so far for want of memory.
+
+    In our cgroup, where that counts; else on the whole machine.
+    """
+    groups = _read("/proc/self/cgroup")
+    for folder in group_folders(groups, "memory"):
+        for name in ("memory.events", "memory.oom_control"):
+            if (count := _counted(_read(f"{folder}/{name}"))) is not None:
+                return count
+    return _counted(_read("/proc/vmstat")) or 0
+
+
+def _counted(text: str) -> int | None:
+    for line in text.splitlines():
+        name, _, number = line.partition(" ")
+        if name == "oom_kill" and number.isdigit():
+            return int(number)
+    return None
+
+
 def cpu_quota(text: str) -> float | None:
     """Return the cores that a `quota period` line of microseconds allows; None: no limit."""
     match text.split():

@@ -26,12 +26,14 @@ from pymr.config.value import (
 
 MiB, GiB, TiB = 1 << 20, 1 << 30, 1 << 40
 MEMORY_BYTES_MIN = 256 * MiB  # task processes of the interpreter itself need about half of it
+TASK_MEMORY_BYTES_MIN = 32 * MiB  # a task process with the least to work with
 WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machines
 REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
 ON_RESUME = frozenset(
-    {"workers", "memory", "attempts", "timeout", "keep", "tmp_dir", "json", "quiet", "verbose"}
+    {"workers", "memory", "task_memory", "attempts", "timeout", "keep", "tmp_dir"}
+    | {"json", "quiet", "verbose"}
 )
 
 
@@ -99,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mappers: int | None
     reducers: int | None
     memory_bytes: int
+    task_memory_bytes: int | None
     output: str | None
     name: str | None
     format: Literal["tsv", "jsonl"]
@@ -156,6 +159,13 @@ SETTINGS: tuple[Setting, ...] = (
         size(MEMORY_BYTES_MIN, 1024 * TiB, example="2G"),
         "memory that all processes may use together",
         default_text="half of the machine's",
+        unit="bytes",
+    ),
+    Setting(
+        "task_memory",
+        size(TASK_MEMORY_BYTES_MIN, 1024 * TiB, example="2G"),
+        "memory that one task may use, your code included",
+        default_text="the machine's by --workers",
         unit="bytes",
     ),
     Setting("output", PATH, "where the parts go", default_text="./pymr-out/NAME"),

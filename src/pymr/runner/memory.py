@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pymr.config import Settings
+from pymr.config import Settings, this_machine
 from pymr.config.value import spell_size
-from pymr.core.budget import Budget, ProcessSize, RunSize, divide
+from pymr.core.budget import Budget, ProcessSize, RunSize, TaskMemory, divide, task_memory
 from pymr.core.plan import MIB
-from pymr.core.spec import InputFile, Limits, MapTask
-from pymr.errors import ConfigError
+from pymr.core.spec import Attempt, InputFile, Limits, MapTask
+from pymr.errors import ConfigError, TaskMemoryError
 from pymr.records.compression import DECODER_BYTES
 
 
@@ -82,6 +82,23 @@ def share_again(
     memory = f"of --memory {spell_size(settings.memory_bytes)}"
     buffers = f"buffers are of {spell_size(limits.spill_bytes_max)}, as the run was planned"
     return workers, (f"workers is {wished}, going on with {workers} {memory}: {buffers}",)
+
+
+def task_memory_of(settings: Settings, workers: int) -> TaskMemory:
+    """Return what one task may use on this machine."""
+    machine_bytes = this_machine().memory_bytes
+    return task_memory(settings.task_memory_bytes, machine_bytes, settings.memory_bytes, workers)
+
+
+def too_much(attempt: Attempt, used_bytes: int, had_bytes: int, how: str = "") -> TaskMemoryError:
+    """Return the error of an attempt that took more memory than it has; `how` that showed."""
+    wished = 1 << max(used_bytes, had_bytes).bit_length()  # the next power of two
+    return TaskMemoryError(
+        f"{attempt}{how} used {_spelled(used_bytes)}, had {_spelled(had_bytes)}",
+        hint=f"--task-memory {spell_size(wished)}",
+        used_bytes=used_bytes,
+        had_bytes=had_bytes,
+    )
 
 
 def _notices(settings: Settings, wished: int, budget: Budget, limits: Limits) -> Iterator[str]:

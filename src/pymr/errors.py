@@ -5,6 +5,7 @@
     ├── ConfigError                    2         a flag, setting or call is wrong
     │   └── WorkerFileError            2         worker.py cannot be used
     ├── InputError                     3         an input cannot be read as asked
+    │   ├── InputDeviceError           3    yes  … since its disk failed
     │   └── RecordError                3         … at a known place of a known file
     ├── OutputError                    4         the output exists, or is claimed
     │   └── RunNotFoundError           4         no such run
@@ -77,6 +78,12 @@ class InputError(PymrError):
     """An input cannot be read as asked."""
 
     exit_code = 3
+
+
+class InputDeviceError(InputError):
+    """The disk of an input failed to give it; it may at the next try. Field: `input`."""
+
+    retryable = True
 
 
 class RecordError(InputError):

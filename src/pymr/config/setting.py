@@ -29,6 +29,7 @@ MEMORY_BYTES_MIN = 256 * MiB  # task processes of the interpreter itself need ab
 TASK_MEMORY_BYTES_MIN = 32 * MiB  # a task process with the least to work with
 WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machines
 REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
+FAN_IN_MAX = 1024  # sorted runs that are open at once
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
 ON_RESUME = frozenset(
@@ -224,7 +225,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "merge_fan_in",
-        whole(2, 1024, example="64"),
+        whole(2, FAN_IN_MAX, example="64"),
         "sorted runs merged at once",
         64,
         is_hidden=True,

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pymr.config import Settings, this_machine
+from pymr.config.machine import OTHER_FILES
+from pymr.config.setting import FAN_IN_MAX
 from pymr.config.value import spell_size
 from pymr.core.budget import Budget, ProcessSize, RunSize, TaskMemory, divide, task_memory
 from pymr.core.plan import MIB
@@ -55,7 +57,7 @@ def share_out(settings: Settings, size: RunSize, process: ProcessSize) -> Share:
     spill_bytes_max = budget.spill_bytes_max & -MIB  # whole, to read well
     limits = Limits(
         spill_bytes_max=min(settings.spill_bytes or spill_bytes_max, spill_bytes_max),
-        merge_fan_in_max=settings.merge_fan_in,
+        merge_fan_in_max=min(settings.merge_fan_in, _fan_in_max()),
         merge_bytes_max=budget.merge_bytes_max & -MIB,
         record_bytes_max=settings.max_record_bytes,
         expansion_max=settings.max_expansion,
@@ -101,8 +103,17 @@ def too_much(attempt: Attempt, used_bytes: int, had_bytes: int, how: str = "") -
     )
 
 
+def _fan_in_max() -> int:
+    """Return how many sorted runs may be open at once; two always are."""
+    files_max = this_machine().files_max
+    return FAN_IN_MAX if files_max is None else max(files_max - OTHER_FILES, 2)
+
+
 def _notices(settings: Settings, wished: int, budget: Budget, limits: Limits) -> Iterator[str]:
     memory = f"of --memory {spell_size(settings.memory_bytes)}"
+    if limits.merge_fan_in_max < settings.merge_fan_in:
+        most = f"{limits.merge_fan_in_max}, by the open files allowed here (ulimit -n)"
+        yield f"merge_fan_in is {settings.merge_fan_in}, going on with {most}"
     if budget.workers < wished:
         each = f"each takes {_spelled(budget.process_bytes)} {memory}"
         yield f"workers is {wished}, going on with {budget.workers}: {each}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -25,6 +26,11 @@ sys.path.append(sys.path.pop(0))
 pymr.task.process.main(*map(int, (sys.argv[1], sys.argv[2], sys.argv[4])))
 """
 
+_HINTS = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n 65536",
+    errno.EAGAIN: "lower --workers, or raise the limit of processes: ulimit -u",
+}
+
 _groups: set[int] = set()  # of task processes that were not reaped; for the end of all
 
 
@@ -38,9 +44,10 @@ class TaskProcess:
         self.memory_bytes_max = 0  # what the attempt may use
         self.used_bytes = 0  # the most that it was seen to use
         self.is_loaded = False
-        requests_read, self._requests_fd = os.pipe()
-        self.replies_fd, replies_write = os.pipe()
+        self._requests_fd = self.replies_fd = requests_read = replies_write = -1
         try:
+            requests_read, self._requests_fd = os.pipe()
+            self.replies_fd, replies_write = os.pipe()
             self._popen = subprocess.Popen(
                 [
                     sys.executable,
@@ -62,11 +69,13 @@ class TaskProcess:
         except OSError as error:
             self.close()
             raise errors.ResourceError(
-                f"cannot start task process `{name}`: {error.strerror}", hint="lower --workers"
+                f"cannot start task process `{name}`: {error.strerror}",
+                hint=_HINTS.get(error.errno or 0, "lower --workers"),
             ) from error
         finally:
-            os.close(requests_read)
-            os.close(replies_write)
+            for fd in (requests_read, replies_write):
+                if fd >= 0:
+                    os.close(fd)
         _groups.add(self.pid)
         self._replies = channel.ReplyBuffer()
         self._send(channel.Load(code))

@@ -15,7 +15,7 @@ from pymr.core import events
 from pymr.core.events import Command
 from pymr.core.job import Job as CoreJob
 from pymr.core.job import JobEvent
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Limits, MapWork, Receipt, ReduceWork
 from pymr.errors import PymrError, from_dict, to_dict

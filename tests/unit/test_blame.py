@@ -12,7 +12,7 @@ from typing import Any
 import click
 import pytest
 
-from pymr.errors import PymrError, ResourceError, UserCodeError
+from pymr.errors import PymrError, ResourceError, TaskMemoryError, UserCodeError
 from pymr.shuffle.values import GroupValues
 from pymr.task.blame import (
     FRAMES_MAX,
@@ -57,6 +57,15 @@ def test_an_exception_becomes_an_error_of_user_code() -> None:
     assert not error.retryable
     expected = {"function": "mapper", "error_type": "KeyError", "error_text": "'ts'"}
     assert error.fields.items() >= {**expected, "input": "in.txt", "offset": 7}.items()
+
+
+def test_a_memory_error_is_none_of_the_users_faults_alone() -> None:
+    """It keeps the user's line, and is an error of its own class."""
+    error = blamed(lambda: bytes(1 << 60))
+
+    assert isinstance(error, TaskMemoryError)
+    assert error.message == "mapper raised MemoryError"
+    assert error.fields["frames"][-1]["file"] == HERE
 
 
 def test_frames_are_the_users_own() -> None:

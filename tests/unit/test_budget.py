@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymr.core import budget
-from pymr.core.budget import Budget, ProcessSize, RunSize, divide
+from pymr.core.budget import Budget, ProcessSize, RunSize, TaskMemory, divide, task_memory
 from pymr.core.plan import MIB
 from pymr.core.sample import SAMPLE_KEYS_MAX
 
@@ -146,3 +146,18 @@ def test_a_budget_does_not_depend_on_anything_else() -> None:
     same: Any = [divided(300, workers=5, files=7) for _ in range(2)]
 
     assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "memory", "expected"),
+    [
+        (None, 400, (450, 900)),  # nine tenths of the machine, by workers
+        (100, 150, (100, 900)),
+        (100, 400, (200, 900)),  # a worker's part of --memory
+        (2000, 400, (2000, 2000)),  # it may swap
+        (None, 3000, (1500, 1500)),
+    ],
+)
+def test_what_one_task_may_use(asked: int | None, memory: int, expected: tuple[int, int]) -> None:
+    """Of a machine of 1000 with two workers, beside others and alone."""
+    assert task_memory(asked, 1000, memory, workers=2) == TaskMemory(*expected)

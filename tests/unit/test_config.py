@@ -303,11 +303,17 @@ def test_too_many_workers_are_clamped_with_a_notice() -> None:
     assert huge.settings.workers == 1024
 
 
-def test_default_workers_respect_the_limit_of_processes() -> None:
-    """Many cores and few allowed processes is a machine where the default must work."""
+def test_default_workers_respect_the_limits_of_processes_and_files() -> None:
+    """Many cores and few allowed processes or open files is a machine where the default must work."""
+    narrow = Machine(cores=64, memory_bytes=8 << 30, files_max=64)
     crowded = Machine(cores=64, memory_bytes=8 << 30, processes_max=20)
 
     assert settle(machine=crowded).settings.workers == 10
+    assert settle(machine=narrow).settings.workers == 24
+    assert settle({"workers": 30}, machine=narrow).warnings == (
+        "workers is 30, going on with 24, with two of the 64 open files allowed here (ulimit -n)"
+        " for each",
+    )
 
 
 def test_a_choice_is_one_of_its_words() -> None:

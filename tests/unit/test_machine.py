@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pymr.config.machine import cpu_quota, group_folders, this_machine
+from pymr.config import machine
+from pymr.config.machine import cpu_quota, group_folders, oom_kills, this_machine
 
 
 @pytest.mark.parametrize(
@@ -30,9 +31,27 @@ def test_limits_are_looked_for_from_the_own_group_up_to_the_root() -> None:
     assert list(group_folders("0::/\n", "cpu", "/g")) == ["/g"]
 
 
+def test_the_kernel_counts_whom_it_ends_for_want_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the nearest group that counts, else on the machine; what is not told is none."""
+    texts = {
+        "/proc/self/cgroup": "0::/a\n",
+        "/sys/fs/cgroup/a/memory.events": "low 0\noom 4\noom_kill 3\noom_group_kill 0\n",
+        "/proc/vmstat": "nr_free_pages 12\noom_kill 7\n",
+    }
+    monkeypatch.setattr(machine, "_read", lambda path: texts.get(path, ""))
+
+    assert oom_kills() == 3
+    del texts["/sys/fs/cgroup/a/memory.events"]
+    assert oom_kills() == 7
+    del texts["/proc/vmstat"]
+    assert oom_kills() == 0
+
+
 def test_this_machine_has_cores_and_memory() -> None:
     """The real one is readable wherever the tests run."""
-    machine = this_machine()
+    found = this_machine()
 
-    assert machine.cores >= 1
-    assert machine.memory_bytes > 64 << 20
+    assert found.cores >= 1
+    assert found.memory_bytes > 64 << 20

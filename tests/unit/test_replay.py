@@ -8,7 +8,8 @@ import pytest
 from core_samples import attempt, committed, spec
 from pymr.config.setting import BY_NAME
 from pymr.core.events import Decision, RunPlanned, RunResumed, TaskInvalidated, encode
-from pymr.core.phase import LIVE_ATTEMPTS_MAX, PhaseLimits
+from pymr.core.limit import PhaseLimits
+from pymr.core.phase import LIVE_ATTEMPTS_MAX
 from pymr.core.replay import ATTEMPTS_PER_EPOCH, attempt_first, replay
 
 PLANNED = RunPlanned(spec(), 3, 1, 26)

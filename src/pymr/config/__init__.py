@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from pymr.config.machine import Machine, this_machine
+from pymr.config.machine import OTHER_FILES, Machine, this_machine
 from pymr.config.setting import (
     BY_NAME,
     MEMORY_BYTES_MIN,
@@ -163,10 +163,14 @@ def _clamp_workers(given: Given, machine: Machine) -> tuple[Given, list[str]]:
 
 def _workers_max(machine: Machine) -> tuple[int, str]:
     """Return the limit of workers and its reason; half of the processes are left to others."""
-    if machine.processes_max is not None and machine.processes_max // 2 < WORKERS_MAX:
+    limits = [(WORKERS_MAX, "the limit of one machine")]
+    if machine.processes_max is not None:
         reason = f"half of the {machine.processes_max} processes allowed here (ulimit -u)"
-        return max(machine.processes_max // 2, 1), reason
-    return WORKERS_MAX, "the limit of one machine"
+        limits.append((max(machine.processes_max // 2, 1), reason))
+    if machine.files_max is not None:
+        reason = f"with two of the {machine.files_max} open files allowed here (ulimit -n) for each"
+        limits.append((max((machine.files_max - OTHER_FILES) // 2, 1), reason))
+    return min(limits)
 
 
 def _default(setting: Setting, machine: Machine) -> Any:

@@ -26,12 +26,15 @@ from pymr.config.value import (
 
 MiB, GiB, TiB = 1 << 20, 1 << 30, 1 << 40
 MEMORY_BYTES_MIN = 256 * MiB  # task processes of the interpreter itself need about half of it
+TASK_MEMORY_BYTES_MIN = 32 * MiB  # a task process with the least to work with
 WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machines
 REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
+FAN_IN_MAX = 1024  # sorted runs that are open at once
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
 ON_RESUME = frozenset(
-    {"workers", "memory", "attempts", "timeout", "keep", "tmp_dir", "json", "quiet", "verbose"}
+    {"workers", "memory", "task_memory", "attempts", "timeout", "keep", "tmp_dir"}
+    | {"json", "quiet", "verbose"}
 )
 
 
@@ -99,6 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mappers: int | None
     reducers: int | None
     memory_bytes: int
+    task_memory_bytes: int | None
     output: str | None
     name: str | None
     format: Literal["tsv", "jsonl"]
@@ -158,6 +162,13 @@ SETTINGS: tuple[Setting, ...] = (
         default_text="half of the machine's",
         unit="bytes",
     ),
+    Setting(
+        "task_memory",
+        size(TASK_MEMORY_BYTES_MIN, 1024 * TiB, example="2G"),
+        "memory that one task may use, your code included",
+        default_text="the machine's by --workers",
+        unit="bytes",
+    ),
     Setting("output", PATH, "where the parts go", default_text="./pymr-out/NAME"),
     Setting("name", NAME, "name of the job", default_text="from the worker file"),
     Setting("format", choice("tsv", "jsonl"), "text form of the output", "tsv"),
@@ -214,7 +225,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "merge_fan_in",
-        whole(2, 1024, example="64"),
+        whole(2, FAN_IN_MAX, example="64"),
         "sorted runs merged at once",
         64,
         is_hidden=True,

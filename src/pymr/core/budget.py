@@ -6,7 +6,8 @@
                run, what reading and writing take, and its work: the buffer of a map task, or the
                sorted runs of a merge, never both at a time
 
-A pure function of sizes. What user code holds while it runs is not in it.
+Pure functions of sizes. What user code holds while it runs is not in it, but has a limit of its
+own: what one task may use, all included.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ SPILL_BYTES_MAX = 256 * MIB  # beyond, a longer sort costs what a saved merge ga
 # for large ones, but no more than those of 16 MiB take.
 RECORDS_SHARE = 4
 RECORDS_BYTES_MAX = 48 * MIB
+
+
+# Of the machine's memory; the rest is for the runner and other programs. A task that grows by
+# 1 GB/s, as fast as pages are made, is stopped within the 100 ms in which it is looked at.
+TASKS_SHARE = 0.9
 
 
 class RunSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,3 +106,23 @@ def divide(memory_bytes: int, workers: int, run: RunSize, process: ProcessSize) 
         spill_bytes_max=min(work, SPILL_BYTES_MAX),
         merge_bytes_max=min(work, SPILL_BYTES_MAX),
     )
+
+
+class TaskMemory(msgspec.Struct, frozen=True):
+    """What one task may use, user code included: beside others, and alone."""
+
+    beside_bytes: int
+    alone_bytes: int
+
+
+def task_memory(
+    asked_bytes: int | None, machine_bytes: int, memory_bytes: int, workers: int
+) -> TaskMemory:
+    """Return what a task may use; None: as large a part of the machine as each worker can have.
+
+    It is no less than the part of `memory_bytes` that a worker has, and alone no less than
+    what the machine has for all tasks.
+    """
+    usable = int(machine_bytes * TASKS_SHARE)
+    beside = max(asked_bytes or usable // workers, memory_bytes // workers)
+    return TaskMemory(beside, max(beside, usable))

@@ -80,6 +80,17 @@ class Failed(Event, frozen=True):
     now: float
 
 
+class MemoryExceeded(Event, frozen=True):
+    """An attempt took more memory than it may, ran out of it, or was ended for the lack of it.
+
+    `error`: errors.to_dict of a TaskMemoryError, whose fields are what it used and had.
+    """
+
+    attempt: Attempt
+    error: dict[str, Any]
+    now: float
+
+
 class WorkerLost(Event, frozen=True):
     """A worker is gone, and with it what it held. `error`: errors.to_dict of the cause.
 
@@ -169,11 +180,15 @@ class WorkersConnected(Event, frozen=True):
 
 
 class AttemptStarted(Event, frozen=True):
-    """An attempt was granted to a worker. `backup`: another attempt of the task runs too."""
+    """An attempt was granted to a worker.
+
+    `backup`: another attempt of the task runs too. `alone`: nothing else runs meanwhile.
+    """
 
     attempt: Attempt
     worker: str
     backup: bool = False
+    alone: bool = False
 
 
 class AttemptProgressed(Event, frozen=True):
@@ -242,11 +257,15 @@ class Command(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
 
 
 class Grant(Command, frozen=True):
-    """Let `worker` run `attempt`; it must renew before `expires` (monotonic seconds)."""
+    """Let `worker` run `attempt`; it must renew before `expires` (monotonic seconds).
+
+    `alone`: nothing else runs meanwhile, so it may use the memory of all.
+    """
 
     worker: str
     attempt: Attempt
     expires: float
+    alone: bool = False
 
 
 class Revoke(Command, frozen=True):
@@ -290,6 +309,7 @@ AnyEvent = (
     | Finished
     | Verified
     | Failed
+    | MemoryExceeded
     | WorkerLost
     | Ticked
     | Published

@@ -13,11 +13,12 @@ from pymr.config import Settings
 from pymr.core import events
 from pymr.core.events import Entry, RunResumed, encode
 from pymr.core.job import Job
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first
 from pymr.errors import InterruptedRunError, PymrError
 from pymr.observe.feed import Feed, HistoryFile, last_seq
 from pymr.runner.local import LocalRunner
+from pymr.runner.memory import task_memory_of
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
 from pymr.runner.pool import Pool
@@ -160,6 +161,7 @@ class Life:
                 feed=feed,
                 publish=partial(self._publish, pool, feed),
                 tmp=self._tmp(),
+                memory=task_memory_of(self._settings, plan.workers),
                 on_tick=tick,
             )
             try:

@@ -9,12 +9,15 @@ the last commits.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from pymr import errors, failpoint, names
+from pymr.config.machine import oom_kills
 from pymr.core import events
+from pymr.core.budget import TaskMemory
 from pymr.core.events import Command
 from pymr.core.job import Job, JobEvent
 from pymr.core.replay import Replay
@@ -25,8 +28,9 @@ from pymr.core.spec import (
     Receipt,
     ReduceWork,
 )
-from pymr.errors import CorruptDataError, PymrError
+from pymr.errors import CorruptDataError, PymrError, TaskMemoryError
 from pymr.observe.feed import Feed
+from pymr.runner.memory import too_much
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
@@ -53,6 +57,7 @@ class LocalRunner:
         feed: Feed,
         publish: Callable[[], None],
         tmp: str,
+        memory: TaskMemory,
         on_tick: Callable[[float], None],
     ) -> None:
         self._job = job
@@ -63,6 +68,8 @@ class LocalRunner:
         self._feed = feed
         self._publish = publish
         self._tmp = tmp
+        self._memory = memory
+        self._oom_kills = oom_kills()  # that were none of this run, or are dealt with
         self._on_tick = on_tick
         self._ahead_since: float | None = None  # of the first decision that is not durable yet
 
@@ -101,6 +108,8 @@ class LocalRunner:
                 self._ask_for_leases()
                 for process, messages in self._pool.wait(TICK_S):
                     self._receive(process, messages)
+                for process in self._pool.too_large:
+                    self._exceed(process)
                 self._renew_and_tick()
         finally:
             peak_bytes = self._pool.memory_peak_bytes
@@ -152,8 +161,22 @@ class LocalRunner:
         for message in messages:
             self._report(process, message)
 
+    def _exceed(self, process: TaskProcess, how: str = "", **fields: object) -> None:
+        """Report that what a process runs takes too much memory; the core has it ended."""
+        attempt = process.attempt
+        assert attempt is not None, "an idle process may use what it likes"
+        error = too_much(attempt, process.used_bytes, process.memory_bytes_max, how)
+        told = errors.to_dict(error)
+        told["fields"] |= fields
+        self._handle(events.MemoryExceeded(attempt, told, time.monotonic()))
+
     def _lose(self, process: TaskProcess) -> None:
-        error = errors.to_dict(self._pool.remove(process))
+        lost = self._pool.remove(process)
+        error = errors.to_dict(lost)
+        was_killed = process.attempt is not None and lost.fields["returncode"] == -signal.SIGKILL
+        if was_killed and oom_kills() > self._oom_kills:  # The kernel counts before it kills.
+            self._oom_kills += 1
+            self._exceed(process, " was ended by the system, which had no memory left; it")
         now = time.monotonic()
         self._handle(events.WorkerLost(process.name, error, now, was_ready=process.is_loaded))
         if not self._job.done:
@@ -173,6 +196,9 @@ class LocalRunner:
                 process.attempt = None
                 self._handle(events.Finished(receipt.attempt, receipt, now))
             case channel.Failed(attempt, error, retryable, signature):
+                if error["type"] == TaskMemoryError.__name__:
+                    self._exceed(process, f": {error['message']}; it", **error["fields"])
+                    return
                 process.attempt = None
                 self._handle(events.Failed(attempt, error, retryable, signature, now))
 
@@ -193,8 +219,8 @@ class LocalRunner:
         match command:
             case events.Note(event):
                 self._feed.append(event)
-            case events.Grant(worker, attempt):
-                self._grant(worker, attempt)
+            case events.Grant(worker, attempt, _, alone):
+                self._grant(worker, attempt, is_alone=alone)
             case events.Revoke(attempt, worker):
                 self._revoke(attempt)
             case events.Verify(receipt):
@@ -213,7 +239,7 @@ class LocalRunner:
                 raise errors.from_dict(error)
         return []
 
-    def _grant(self, worker: str, attempt: Attempt) -> None:
+    def _grant(self, worker: str, attempt: Attempt, *, is_alone: bool) -> None:
         work: MapWork | ReduceWork
         if attempt.phase == "map":
             splits = self._plan.tasks[attempt.task].splits
@@ -226,7 +252,10 @@ class LocalRunner:
         )
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
         failpoint.hit("lease.grant")
-        self._pool.processes[worker].run(AttemptSpec(attempt, key, tmp, work))
+        memory = self._memory
+        memory_bytes_max = memory.alone_bytes if is_alone else memory.beside_bytes
+        spec = AttemptSpec(attempt, key, tmp, work)
+        self._pool.processes[worker].run(spec, memory_bytes_max)
 
     def _revoke(self, attempt: Attempt) -> None:
         """End the process that runs `attempt`, if one still does; another takes its place."""

@@ -52,16 +52,29 @@ class Pool:
         return self._memory.peak_bytes
 
     def wait(self, timeout_s: float) -> list[tuple[TaskProcess, list[channel.FromProcess] | None]]:
-        """Return what arrived, within `timeout_s`; None stands for the end of a process."""
+        """Return what arrived, within `timeout_s`; None stands for the end of a process.
+
+        It may be nothing, and earlier, if a process is `too_large`.
+        """
         now = time.monotonic()
         deadline = now + timeout_s
         while True:
             ready = self._selector.select(min(deadline - now, self._memory.due_in(now)))
             now = time.monotonic()
             if not self._memory.due_in(now):
-                self._memory.sample(self._pids(), now)
-            if ready or now >= deadline:
+                self._sample(now)
+            if ready or now >= deadline or self.too_large:
                 return [(key.data, key.data.receive()) for key, _mask in ready]
+
+    @property
+    def too_large(self) -> list[TaskProcess]:
+        """The processes whose attempts use more memory than they may."""
+        return [process for process in self.processes.values() if process.is_too_large]
+
+    def _sample(self, now: float) -> None:
+        used = self._memory.sample(self._pids(), now)
+        for process in self.processes.values():
+            process.used_bytes = max(process.used_bytes, used.get(process.pid, 0))
 
     def _pids(self) -> Iterator[int]:
         yield os.getpid()

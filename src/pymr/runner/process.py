@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -25,6 +26,11 @@ sys.path.append(sys.path.pop(0))
 pymr.task.process.main(*map(int, (sys.argv[1], sys.argv[2], sys.argv[4])))
 """
 
+_HINTS = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n 65536",
+    errno.EAGAIN: "lower --workers, or raise the limit of processes: ulimit -u",
+}
+
 _groups: set[int] = set()  # of task processes that were not reaped; for the end of all
 
 
@@ -34,10 +40,14 @@ class TaskProcess:
     def __init__(self, name: str, code: Code, folder: str | None = None) -> None:
         self.name = name
         self.attempt: Attempt | None = None
+        self._is_killed = False
+        self.memory_bytes_max = 0  # what the attempt may use
+        self.used_bytes = 0  # the most that it was seen to use
         self.is_loaded = False
-        requests_read, self._requests_fd = os.pipe()
-        self.replies_fd, replies_write = os.pipe()
+        self._requests_fd = self.replies_fd = requests_read = replies_write = -1
         try:
+            requests_read, self._requests_fd = os.pipe()
+            self.replies_fd, replies_write = os.pipe()
             self._popen = subprocess.Popen(
                 [
                     sys.executable,
@@ -59,11 +69,13 @@ class TaskProcess:
         except OSError as error:
             self.close()
             raise errors.ResourceError(
-                f"cannot start task process `{name}`: {error.strerror}", hint="lower --workers"
+                f"cannot start task process `{name}`: {error.strerror}",
+                hint=_HINTS.get(error.errno or 0, "lower --workers"),
             ) from error
         finally:
-            os.close(requests_read)
-            os.close(replies_write)
+            for fd in (requests_read, replies_write):
+                if fd >= 0:
+                    os.close(fd)
         _groups.add(self.pid)
         self._replies = channel.ReplyBuffer()
         self._send(channel.Load(code))
@@ -81,15 +93,22 @@ class TaskProcess:
         """Name the run that all later attempts belong to."""
         self._send(channel.Begin(spec, root))
 
-    def run(self, attempt: AttemptSpec) -> None:
+    def run(self, attempt: AttemptSpec, memory_bytes_max: int) -> None:
         """Start an attempt; the process must be idle."""
         assert self.attempt is None, f"{self.name} already runs {self.attempt}"
         self.attempt = attempt.attempt
+        self.memory_bytes_max, self.used_bytes = memory_bytes_max, 0
         self._send(channel.Run(attempt))
 
     def try_out(self, work: MapTrialWork | ReduceTrialWork) -> None:
         """Start a trial; the process must be idle."""
         self._send(channel.Try(work))
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether its attempt was seen to use more memory than it may."""
+        is_at_work = self.attempt is not None and not self._is_killed
+        return is_at_work and self.used_bytes > self.memory_bytes_max
 
     def receive(self) -> list[channel.FromProcess] | None:
         """Return the messages that have arrived, or None at the end of the pipe.
@@ -103,6 +122,7 @@ class TaskProcess:
 
     def kill(self) -> None:
         """End the process and everything it started, at once."""
+        self._is_killed = True
         with suppress(ProcessLookupError):  # It has ended by itself.
             os.killpg(self.pid, signal.SIGKILL)
 

@@ -29,6 +29,7 @@ from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request
 from pymr.runner.pool import Pool
+from pymr.runner.preflight import looked_over, refuse_few_files
 from pymr.runner.run import run_request
 from pymr.runner.stored import (
     StoredPlan,
@@ -93,6 +94,7 @@ def resume_run(
                 f" {output.previous.name} since",
                 hint="pymr start   with another --output",
             )
+        refuse_few_files()
         deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
         pool = Pool(deadline, folder_of(stored.plan))
         try:
@@ -100,6 +102,7 @@ def resume_run(
             refuse_changed_inputs(found.name, stored.plan)
             shape = pool.wait_shape()
             plan = _plan(found, stored, settings, shape, pool.process_size)
+            plan = looked_over(plan, settings)
             observer.planned(plan)
             register(RegisteredRun(found.run, found.name, found.output, stored.plan.started))
             life = Life(plan, settings, output, stored.plan.started, stored.replay)

@@ -13,6 +13,7 @@ from pymr.runner.find import runs_in, unfinished_in
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
+from pymr.runner.preflight import looked_over, refuse_few_files
 from pymr.runner.stored import folders_outside, head_of
 from pymr.store.registry import RegisteredRun, register
 from pymr.task.manifest import Manifest
@@ -30,12 +31,14 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
             field `is_committed` says that the result stands and only its parts are not shown.
     """
     settings = request.settings
+    refuse_few_files()
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline)
     spool_folder = None  # of a run that nobody can resume
     try:
         plan = plan_run(request, pool)
         spool_folder = plan.spool_folder
+        plan = looked_over(plan, settings)
         spec, started = plan.spec, time.time()
         if not settings.overwrite:
             _refuse_unfinished(plan, over)

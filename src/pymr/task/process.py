@@ -133,7 +133,7 @@ def _typed(error: BaseException) -> PymrError:
     if isinstance(error, PymrError):
         return error
     if isinstance(error, MemoryError):
-        return errors.ResourceError("a task ran out of memory", hint="lower --workers")
+        return errors.TaskMemoryError("it ran out of memory")
     import traceback
 
     text = "".join(traceback.format_exception(error))

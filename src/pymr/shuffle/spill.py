@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 
 from pymr import failpoint
 from pymr.errors import ResourceError
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
+
+_HINTS = {
+    number: f"{first}, or choose another folder with --tmp-dir"
+    for number, first in (
+        (errno.ENOSPC, "free some space there"),
+        (errno.EDQUOT, "free some of your quota"),
+        (errno.EFBIG, "raise the limit of a file's size: ulimit -f unlimited"),
+    )
+}
 
 
 class SpillFolder:
@@ -86,7 +96,7 @@ def failure(action: str, folder: str, error: OSError) -> ResourceError:
     """Return the error of a spill in `folder` that one cannot `action`: write or read."""
     return ResourceError(
         f"cannot {action} a spill in `{folder}`: {error.strerror}",
-        hint="free some space there, or choose another folder with --tmp-dir",
+        hint=_HINTS.get(error.errno or 0, "choose another folder with --tmp-dir"),
         path=folder,
     )
 

@@ -12,7 +12,7 @@ The rows stand in `setting`, the ways to write a value in `value`. There is no g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ from pymr.config.source import (
     nearest,
     unknown_variables,
 )
+from pymr.config.value import spell_size
 from pymr.errors import ConfigError
 
 __all__ = [
@@ -94,6 +95,8 @@ def resolve(
     if "workers" in given:
         given["workers"], notice = _clamp_workers(given["workers"], machine)
         warnings += notice
+    if "memory" in given:
+        warnings += _too_much_memory(given["memory"].value, machine)
     values = {
         setting.field: given[setting.name].value
         if setting.name in given
@@ -159,6 +162,16 @@ def _clamp_workers(given: Given, machine: Machine) -> tuple[Given, list[str]]:
         return given, []
     notice = f"workers is {given.value}, going on with {limit}, {reason}"
     return Given(limit, given.origin), [notice]
+
+
+def _too_much_memory(memory_bytes: int, machine: Machine) -> Iterator[str]:
+    """Yield that there is not so much. Most runs use far less than they may, so it is allowed."""
+    if memory_bytes > machine.memory_bytes:
+        there = spell_size(machine.memory_bytes & -MiB)
+        yield (
+            f"memory is {spell_size(memory_bytes)}, this machine has {there}:"
+            " the system ends processes of a run that needs more"
+        )
 
 
 def _workers_max(machine: Machine) -> tuple[int, str]:

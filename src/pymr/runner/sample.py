@@ -14,7 +14,7 @@ import msgspec
 
 from pymr import errors
 from pymr.core.boundary import choose_boundaries
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.sample import (
     SAMPLE_KEY_BYTES_MAX,
     Sample,

@@ -9,7 +9,6 @@ from typing import Any
 
 from pymr._native import encode_key, xxh3_128
 from pymr.errors import PymrError, TaskMemoryError, UserCodeError
-from pymr.shuffle.values import short_repr
 from pymr.text_form import show_bytes
 
 FRAMES_MAX = 50  # a RecursionError has a thousand
@@ -49,6 +48,8 @@ def user_error(
 
 def key_fields(key: Any) -> dict[str, str]:
     """Return the fields of an error that name a key: its text, cut, and what tells it apart."""
+    from pymr.shuffle.values import short_repr  # With its codecs: of no use before an error.
+
     return {
         "key": short_repr(key),
         "key_digest": xxh3_128(encode_key(key)).to_bytes(16, "big").hex(),

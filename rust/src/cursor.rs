@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-const MISFIT: &str = "an entry has other values than it says";
 const LZ4_RATIO_MAX: usize = 255; // no lz4 block grows more
 const READ_BYTES_MAX: usize = 4 << 20; // at once; more is doubled, as it turns out to be there
 const KEPT_BYTES_MAX: usize = 1 << 20; // of a block that was read, kept for the next one
@@ -115,9 +114,8 @@ pub struct Cursor {
     attached: bool,
     raw: Vec<u8>,
     position: usize,
-    key: (usize, usize), // (0, 0): no entry of the block was parsed
+    key: (usize, usize),
     values: (usize, usize),
-    last_key: Vec<u8>, // of the block before
     sums: Option<(Sum, Hasher)>,
     pub prefix: u64, // the first 8 bytes of the key, big endian
     pub count: u64,  // values of the entry
@@ -149,7 +147,6 @@ impl Cursor {
             position: 0,
             key: (0, 0),
             values: (0, 0),
-            last_key: Vec::new(),
             sums: counted.then(Default::default),
             prefix: 0,
             count: 0,
@@ -187,61 +184,52 @@ impl Cursor {
             }
             self.load(at)?;
         }
-        self.parse().map_err(|problem| {
-            self.values = (0, 0); // Whoever asks again gets the error again.
-            self.source.corrupt(self.loaded, problem.to_owned())
-        })
+        if self.parse().is_none() {
+            (self.key, self.values) = ((0, 0), (0, 0)); // Whoever asks again gets the error again.
+            return Err(self.corrupt());
+        }
+        Ok(())
     }
 
     /// The error of an entry that cannot be, although its block is what was written.
     #[cold]
     pub fn corrupt(&self) -> Trouble {
-        self.source.corrupt(self.loaded, MISFIT.to_owned())
+        let problem = "an entry has other values than it says".to_owned();
+        self.source.corrupt(self.loaded, problem)
+    }
+
+    /// The error of an entry whose key is less than the one before.
+    #[cold]
+    pub fn disorder(&self) -> Trouble {
+        let problem = "its keys are not in order".to_owned();
+        self.source.corrupt(self.loaded, problem)
     }
 
     #[inline]
-    fn parse(&mut self) -> Result<(), &'static str> {
+    fn parse(&mut self) -> Option<()> {
         let data = &self.raw[..];
         let mut at = self.position;
-        let number = |at: &mut usize| bytes::varint(data, at).ok_or(MISFIT);
-        let end_of = |at: usize, length: usize| {
-            let end = at.checked_add(length).filter(|&end| end <= data.len());
-            end.ok_or(MISFIT)
-        };
-        let length = number(&mut at)?;
-        let key = (at, end_of(at, length)?);
-        let prefix = prefix(data, key.0, key.1);
-        if prefix <= self.prefix
-            && (prefix < self.prefix || data[key.0..key.1] < *self.key_before())
-        {
-            return Err("its keys are not in order"); // a group would come in two parts
-        }
-        at = key.1;
-        let count = number(&mut at)?;
-        let length = number(&mut at)?;
-        let values = (at, end_of(at, length)?);
+        let length = bytes::varint(data, &mut at)?;
+        let key_end = at.checked_add(length).filter(|&end| end <= data.len())?;
+        self.key = (at, key_end);
+        self.prefix = prefix(data, at, key_end);
+        at = key_end;
+        let count = bytes::varint(data, &mut at)?;
+        let length = bytes::varint(data, &mut at)?;
+        let end = at.checked_add(length).filter(|&end| end <= data.len())?;
         if count == 0 || count > length {
-            return Err(MISFIT); // a value has a byte at least
-        }
-        if let Some((sum, hasher)) = &mut self.sums {
-            let found = hasher.add(sum, &data[key.0..key.1], &data[values.0..values.1]);
-            if found != Some(count as u64) {
-                return Err(MISFIT);
-            }
+            return None; // a value has a byte at least
         }
         self.count = count as u64;
-        self.position = values.1;
-        (self.key, self.values, self.prefix) = (key, values, prefix);
-        Ok(())
-    }
-
-    /// The key of the entry before, whichever block it is in.
-    fn key_before(&self) -> &[u8] {
-        if self.key.1 == 0 {
-            &self.last_key
-        } else {
-            self.key()
+        self.values = (at, end);
+        if let Some((sum, hasher)) = &mut self.sums {
+            let (key, values) = (&data[self.key.0..self.key.1], &data[at..end]);
+            if hasher.add(sum, key, values)? != self.count {
+                return None;
+            }
         }
+        self.position = end;
+        Some(())
     }
 
     #[cold]
@@ -259,12 +247,6 @@ impl Cursor {
         if xxh3_64(data) != block.checksum {
             let problem = "the checksum of a block differs".to_owned();
             return Err(self.source.corrupt(block.offset, problem));
-        }
-        if self.key.1 > 0 {
-            let key = &self.raw[self.key.0..self.key.1];
-            self.last_key.clear();
-            self.last_key.try_reserve(key.len())?;
-            self.last_key.extend_from_slice(key);
         }
         self.raw.clear();
         self.position = 0;

@@ -75,6 +75,7 @@ class CommandLine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "here"
+        self.pymr = PYMR  # for lines of shell
         self.home = folder / "home"
         self.temporary = folder / "tmp"
         for made in (self.folder, self.home, self.temporary):

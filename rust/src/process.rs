@@ -1,20 +1,39 @@
 //! What the system knows of a task process: its threads, and the tie to what started it.
 
-/// Ask the system to kill this process when the thread that started it ends.
+/// What the kernel sends to a task process whose parent has ended: a signal that nobody else uses.
+#[cfg(target_os = "linux")]
+fn orphaned() -> libc::c_int {
+    libc::SIGRTMAX() - 3
+}
+
+/// End this process and all that it has started, if it leads its group: processes of user code.
 ///
-/// Returns whether it will: only Linux can (`PR_SET_PDEATHSIG`). A parent that is gone already is
-/// not noticed; the caller compares `os.getppid()` afterwards.
+/// Runs as a signal handler, also while user code holds the interpreter: system calls only.
+#[cfg(target_os = "linux")]
+extern "C" fn end_group(_signal: libc::c_int) {
+    // SAFETY: these calls are safe in a signal handler, and take plain numbers.
+    unsafe {
+        let leads = libc::getpgrp() == libc::getpid();
+        libc::kill(if leads { 0 } else { libc::getpid() }, libc::SIGKILL);
+    }
+}
+
+/// Ask the system to end this process, and those it has started, when the thread that started it
+/// ends.
+///
+/// Returns whether it will: only Linux can (`PR_SET_PDEATHSIG`). The signal is not SIGKILL, which
+/// would leave alone what user code has started; without its handler it ends this process all the
+/// same. A parent that is gone already is not noticed; the caller compares `os.getppid()`
+/// afterwards.
 #[cfg(target_os = "linux")]
 pub fn die_with_parent() -> bool {
-    // SAFETY: this option takes plain numbers and touches no memory of ours.
+    // SAFETY: the action is a zeroed struct, valid as such, with a handler of the right type;
+    // the option of prctl takes plain numbers. Neither touches memory of ours.
     unsafe {
-        libc::prctl(
-            libc::PR_SET_PDEATHSIG,
-            libc::SIGKILL as libc::c_ulong,
-            0,
-            0,
-            0,
-        ) == 0
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = end_group as *const () as libc::sighandler_t;
+        libc::sigaction(orphaned(), &raw const action, std::ptr::null_mut()) == 0
+            && libc::prctl(libc::PR_SET_PDEATHSIG, orphaned() as libc::c_ulong, 0, 0, 0) == 0
     }
 }
 

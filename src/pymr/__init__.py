@@ -13,8 +13,9 @@ A worker file needs nothing but this façade:
 
     job = pymr.Job(mapper=mapper, reducer=reducer, combiner=pymr.SUM)
 
-`pymr.run(job, input=…)` runs it here and now; `pymr start worker.py --input …` from a shell;
-`pymr.main(job)` makes the file run itself. What is not named here is not public.
+`pymr.run(job, input=…)` runs it here and now, `pymr.resume(run)` goes on with one that stopped;
+`pymr start worker.py --input …` from a shell; `pymr.main(job)` makes the file run itself. What is
+not named here is not public.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymr.api import (
     COUNT,
+    IDENTITY,
     LINES,
     MAX,
     MIN,
@@ -37,7 +39,7 @@ from pymr.api import (
 
 if TYPE_CHECKING:
     from pymr import errors
-    from pymr.runner.library import run
+    from pymr.runner.library import resume, run
     from pymr.runner.result import Result
 
 if "t" in sys.abiflags:  # The build tells: setting PYTHON_GIL does not make it another.
@@ -50,6 +52,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "COUNT",
+    "IDENTITY",
     "LINES",
     "MAX",
     "MIN",
@@ -63,12 +66,14 @@ __all__ = [
     "__version__",
     "errors",
     "main",
+    "resume",
     "run",
 ]
 
 # Loaded when first used: a task process needs none of it, and a worker file rarely.
 _LAZY = {
     "run": ("pymr.runner.library", "run"),
+    "resume": ("pymr.runner.library", "resume"),
     "Result": ("pymr.runner.result", "Result"),
     "errors": ("pymr.errors", None),
 }

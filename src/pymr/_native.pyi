@@ -8,6 +8,8 @@ _Sealed: TypeAlias = tuple[int, int, int, int, int]
 # Records, bytes and fingerprint read of counted runs; values that a combiner took and gave.
 _Moved: TypeAlias = tuple[int, int, int, int, int]
 
+__version__: str  # of the source that it was built from
+
 def xxh3_64(data: bytes, seed: int = 0, /) -> int:
     """Return the 64-bit XXH3 hash of `data` with `seed`, of 64 bits."""
 
@@ -299,7 +301,10 @@ def footer_sums(name: str, data: bytes, end: int, /) -> tuple[list[tuple[int, in
     """
 
 def die_with_parent() -> bool:
-    """Ask the system to kill this process when its parent ends; False where it cannot."""
+    """Ask the system to kill this process, and its group if it leads one, when its parent ends.
+
+    False where it cannot.
+    """
 
 def keep_little_memory() -> None:
     """Have memory that is freed given back to the system soon; call it once, early."""

@@ -6,6 +6,7 @@
     OUT/_pymr/MANIFEST.json                the commit: names everything below that is the result
     OUT/_pymr/<run>/journal                decisions, fsynced before they count
     OUT/_pymr/<run>/events.jsonl           all events, best effort
+    OUT/_pymr/<run>/cancelled              `pymr cancel` was here: nothing is kept for a resume
     OUT/_pymr/<run>/map-00017-1-<nonce>    sorted run of one map attempt, write-once
     OUT/_pymr/<run>/reduce-00003-1-<nonce> part data of one reduce attempt, write-once
     OUT/_pymr/<run>/tmp/                   spills and half-written objects
@@ -55,6 +56,11 @@ def journal_key(run: str) -> str:
 def events_key(run: str) -> str:
     """Return the history of all events of a run."""
     return f"{STATE}/{run}/events.jsonl"
+
+
+def cancelled_key(run: str) -> str:
+    """Return the mark of a run that is not to be resumed."""
+    return f"{STATE}/{run}/cancelled"
 
 
 def tmp_prefix(run: str) -> str:

@@ -236,7 +236,7 @@ def test_records_that_change_on_the_way_to_the_reducer_stop_the_run(
             store.replace(source.key, body)
         return open_run(store, source.key)
 
-    monkeypatch.setattr(reduce_attempt, "_open", tampered)
+    monkeypatch.setattr(reduce_attempt, "open_source", tampered)
 
     refused(
         inline(tmp_path), IntegrityError, "books of map tasks → partition 0 do not balance", "read"

@@ -10,7 +10,14 @@ import pytest
 
 import pymr
 from cli import CommandLine
-from pymr.errors import ConfigError, InputError, OutputError, UserCodeError, WorkerFileError
+from pymr.errors import (
+    ConfigError,
+    InputError,
+    OutputError,
+    RunNotFoundError,
+    UserCodeError,
+    WorkerFileError,
+)
 
 SCRIPT = """\
 import pymr
@@ -219,3 +226,59 @@ def test_an_async_mapper_is_refused():
 
     with pytest.raises(WorkerFileError, match="`mapper` is an async function"):
         pymr.Job(mapper=mapper)
+
+
+# -- resume ------------------------------------------------------------------------------------
+
+
+def refuse_three(ctx, line):
+    """A mapper that one line is too much for."""
+    if line.startswith("three"):
+        raise ValueError(line)
+    ctx.emit(line.split()[0], 1)
+
+
+def test_a_run_goes_on_with_functions_that_were_fixed(text, tmp_path):
+    """They had travelled by value: they are handed in again; what is finished is kept."""
+    text.write_text("one\none\none\nthree\n")
+    options = {"reducer": count, "input": pymr.LINES}
+    job = pymr.Job(mapper=refuse_three, **options)
+    with pytest.raises(UserCodeError) as caught:
+        pymr.run(job, input=text, output=tmp_path / "out", name="halt", mappers=2, workers=1)
+    [note] = caught.value.__notes__
+    assert "1 of 2 map tasks are finished and kept" in note
+    assert note.endswith('then   pymr.resume("halt", job=job)')
+
+    def mapper(ctx, line):
+        ctx.emit(line.split()[0], 1)
+
+    result = pymr.resume("halt", job=pymr.Job(mapper=mapper, **options), workers=2)
+
+    assert dict(result) == {"one": 3, "three": 1}
+    assert [task.attempt for task in result.manifest.tasks] == [1, 1001, 1001]
+    assert "has changed; kept from before: 1 finished task" in result.manifest.warnings[0]
+
+
+def test_a_resume_without_a_job_uses_the_functions_of_the_start(text, tmp_path):
+    """By path as well; of a run that is done it returns the result."""
+    job = pymr.Job(mapper=refuse_three, reducer=count, input=pymr.LINES)
+    with pytest.raises(UserCodeError):
+        pymr.run(job, input=text, output=tmp_path / "out")
+    with pytest.raises(UserCodeError, match="three"):
+        pymr.resume(tmp_path / "out")
+
+    done = pymr.run(pymr.Job(mapper=words, reducer=count), input=text, output=tmp_path / "done")
+
+    assert dict(pymr.resume(tmp_path / "done")) == dict(done)
+
+
+def test_a_resume_refuses_what_it_cannot_do(text, tmp_path):
+    """A run that is not there; a setting that is frozen."""
+    with pytest.raises(RunNotFoundError):
+        pymr.resume("nowhere")
+    job = pymr.Job(mapper=refuse_three, reducer=count, input=pymr.LINES)
+    with pytest.raises(UserCodeError):
+        pymr.run(job, input=text, output=tmp_path / "out")
+
+    with pytest.raises(ConfigError, match="--reducers cannot change"):
+        pymr.resume(tmp_path / "out", reducers=3)

@@ -43,7 +43,7 @@ def assert_unshown(cli: CommandLine) -> None:
     assert [path.name for path in (cli.folder / "out").glob("[!.]*")] == ["_pymr"]
     verified = cli.run("verify", "out")
     assert verified.code == 7
-    assert "hint: start again with the same --output" in verified.stderr
+    assert "shows the parts that were committed" in verified.stderr
 
 
 def test_a_disk_that_fills_up_at_the_parts_is_told_as_what_it_is(tmp_path: Path) -> None:

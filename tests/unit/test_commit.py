@@ -380,14 +380,14 @@ def test_a_publish_costs_three_fsyncs(store: LocalStore, fsyncs: list[int]) -> N
 
 
 def test_a_run_of_two_tasks_costs_eight_fsyncs(store: LocalStore, fsyncs: list[int]) -> None:
-    """Map output 2, the decision about it 1, part 2, publish 3; the last decision none."""
-    journal = Journal(f"{store.root}/{names.journal_key('r1')}")
+    """The plan 1, map output 2, part 2, publish 3; decisions within a second none."""
+    journal = Journal.create(f"{store.root}/{names.journal_key('r1')}")
     journal.append(b"planned")
+    journal.sync()
     with store.create(names.attempt_key("r1", "map", 0, 1, "nonce")) as writer:
         writer.write(b"sorted run")
         writer.commit()
     journal.append(b"map committed")
-    journal.sync()
     key = names.attempt_key("r1", "reduce", 0, 1, "nonce")
     with store.create(key) as writer:
         writer.write(OLD[0])

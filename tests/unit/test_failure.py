@@ -13,6 +13,7 @@ from pymr.errors import (
     PymrError,
     ResourceError,
     StoreError,
+    TaskLostError,
     UserCodeError,
     WorkerFileError,
     to_dict,
@@ -39,9 +40,9 @@ def raised(frames=None, **fields):
     return UserCodeError(f"mapper raised ValueError: {fields['error_text']}", **fields)
 
 
-def run_with(error, *, committed=61, phase="map"):
+def run_with(error, *, committed=61, phase="map", name="wc"):
     """Return what is known of a run in which an attempt failed with `error`."""
-    snapshot = Snapshot(map=PhaseState(tasks=64), reduce=PhaseState(tasks=8))
+    snapshot = Snapshot(name=name, map=PhaseState(tasks=64), reduce=PhaseState(tasks=8))
     if phase == "map":
         snapshot.map.committed = committed
     else:
@@ -54,7 +55,7 @@ def test_an_error_of_user_code_shows_line_record_and_progress():
     """The whole picture."""
     error = raised(input="logs/19.gz", line=48213, offset=3901127, record="u881,checkout,n/a")
 
-    text = render_failure(error, run_with(error), "wc-7f3a")
+    text = render_failure(error, run_with(error, name="wc-7f3a"), "wc-7f3a")
 
     assert text.splitlines() == [
         "✗ wc-7f3a failed: mapper raised ValueError in map-0017",
@@ -62,8 +63,8 @@ def test_an_error_of_user_code_shows_line_record_and_progress():
         "    ▸ 12 │     ctx.emit(user, int(amount))",
         "    ValueError: invalid literal for int() with base 10: 'n/a'",
         '  record  logs/19.gz  line 48213 (byte 3901127):  "u881,checkout,n/a"',
-        "  61 of 64 map tasks finished; nothing was published",
-        "  hint: fix worker.py:12 and start again",
+        "  61 of 64 map tasks are finished and kept",
+        "  hint: fix worker.py:12, then   pymr resume wc-7f3a",
     ]
 
 
@@ -75,17 +76,17 @@ def test_an_error_in_a_reducer_shows_the_key():
 
     assert text.startswith("✗ wc failed: reducer raised ValueError in reduce-0017\n")
     assert "\n  key  'the'\n" in text
-    assert "\n  3 of 8 reduce tasks finished; nothing was published\n" in text
+    kept = "64 of 64 map tasks and 3 of 8 reduce tasks are finished and kept"
+    assert f"\n  {kept}\n" in text
 
 
 def test_a_run_that_failed_after_its_commit_is_not_called_unpublished():
     """The result can be read; what to do about the parts is the error's hint."""
     error = ResourceError("the result is committed, but …", hint="h", is_committed=True)
     snapshot = run_with(error, committed=8, phase="reduce")
-    snapshot.name = "wc"
 
     assert render_failure(error, snapshot, "wc").splitlines()[1:] == [
-        "  8 of 8 reduce tasks finished; pymr head wc reads the result",
+        "  pymr head wc reads the result",
         "  hint: h",
     ]
 
@@ -127,8 +128,49 @@ def test_an_error_of_an_input_names_the_task_and_no_frame():
 
     assert render_failure(error, run_with(error), "wc").splitlines() == [
         "✗ wc failed: `a.txt`: byte 7 is not UTF-8 (map-0017)",
-        "  61 of 64 map tasks finished; nothing was published",
+        "  61 of 64 map tasks are finished and kept",
+        "  hint: pymr resume wc",
     ]
+
+
+def test_an_error_with_a_hint_of_its_own_says_beside_it_how_to_go_on():
+    """Both are wanted: put the cause right, and keep what is finished."""
+    error = ResourceError("cannot write `out`: No space left on device", hint="free some")
+
+    assert render_failure(error, run_with(error), "wc").splitlines()[1:] == [
+        "  61 of 64 map tasks are finished and kept; to go on:   pymr resume wc",
+        "  hint: free some",
+    ]
+
+
+def test_a_run_that_has_finished_nothing_keeps_nothing():
+    """It may be resumed all the same, but that is no news where another hint helps more."""
+    error = InputError("`a.txt` is not utf-8", hint="--encoding NAME")
+
+    assert render_failure(error, run_with(error, committed=0), "wc").splitlines()[1:] == [
+        "  0 of 64 map tasks finished; nothing was published",
+        "  hint: --encoding NAME",
+    ]
+
+
+def test_functions_that_travelled_by_value_are_handed_in_again():
+    """There is no file that `pymr resume` could read anew."""
+    error = raised()
+    snapshot = run_with(error, name="wc-7f3a")
+    snapshot.is_by_value = True
+
+    text = render_failure(error, snapshot, "wc-7f3a")
+
+    assert text.endswith('hint: fix worker.py:12, then   pymr.resume("wc-7f3a", job=job)')
+
+
+def test_a_task_that_ended_its_process_can_be_done_where_that_shows():
+    """There is no line of code to name."""
+    error = TaskLostError("task process `worker-1` was killed by SIGSEGV", returncode=-11)
+
+    last = render_failure(error, run_with(error), "wc").splitlines()[-1]
+
+    assert last == "  hint: pymr debug wc map-0017   shows where it ends; then   pymr resume wc"
 
 
 def test_an_error_that_no_attempt_had_names_no_task():

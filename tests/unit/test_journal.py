@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def write(path: Path, records: list[bytes]) -> None:
-    journal = Journal(str(path))
+    journal = Journal.create(str(path))
     for record in records:
         journal.append(record)
     journal.sync()
@@ -54,7 +54,7 @@ def test_a_record_is_one_line_chained_to_the_last(path: Path) -> None:
 
 def test_a_journal_is_readable_while_it_is_written(path: Path) -> None:
     """`append` writes at once: a reader sees the record before any sync or close."""
-    journal = Journal(str(path))
+    journal = Journal.create(str(path))
     journal.append(b"one")
 
     assert list(read_journal(str(path))) == [b"one"]
@@ -100,7 +100,7 @@ def test_lines_lost_doubled_or_swapped_are_seen(path: Path, order: list[int]) ->
 
 def test_a_newline_in_a_record_is_refused(path: Path) -> None:
     """A record with a newline would read back as two; nothing is written of it."""
-    journal = Journal(str(path))
+    journal = Journal.create(str(path))
 
     with pytest.raises(InternalError, match="newline"):
         journal.append(b"a\nb")
@@ -115,7 +115,7 @@ def test_a_journal_is_written_once(path: Path) -> None:
     write(path, [b"one"])
 
     with pytest.raises(ObjectExistsError):
-        Journal(str(path))
+        Journal.create(str(path))
 
     assert list(read_journal(str(path))) == [b"one"]
 
@@ -132,7 +132,7 @@ def test_a_sync_costs_one_fsync(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").resolve())
     )
-    journal = Journal(str(path))
+    journal = Journal.create(str(path))
 
     journal.sync()
     assert synced == []
@@ -157,7 +157,7 @@ def test_an_append_is_one_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         sizes.append(len(data))
         return write_to(descriptor, data)
 
-    journal = Journal(str(path))
+    journal = Journal.create(str(path))
     monkeypatch.setattr(os, "write", count)
 
     journal.append(b"x" * 1000)
@@ -169,7 +169,7 @@ def test_an_append_is_one_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_short_write_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that the system cuts short is continued, not lost."""
     write_to = os.write
-    journal = Journal(str(path))
+    journal = Journal.create(str(path))
     monkeypatch.setattr(os, "write", lambda fd, data: write_to(fd, data[:5]))
 
     journal.append(b"a longer record")
@@ -194,7 +194,7 @@ def test_after_an_error_nothing_more_is_taken(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    journal = Journal(str(path))
+    journal = Journal.create(str(path))
 
     def append_and_sync() -> None:
         journal.append(b"one")
@@ -208,3 +208,68 @@ def test_after_an_error_nothing_more_is_taken(
     with pytest.raises(InternalError, match="is closed"):
         journal.append(b"two")
     journal.close()
+
+
+# -- going on --------------------------------------------------------------------------------
+
+
+def test_a_reopened_journal_goes_on_with_its_chain(path: Path) -> None:
+    """As if one process had written all of it."""
+    write(path, RECORDS[:2])
+
+    journal = Journal.reopen(str(path))
+    for record in RECORDS[2:]:
+        journal.append(record)
+    journal.close()
+
+    assert list(read_journal(str(path))) == RECORDS
+
+
+def test_a_torn_record_is_cut_off_before_the_journal_goes_on(path: Path) -> None:
+    """At every byte: it never counted, and must not end up in the middle of another."""
+    write(path, [b"one", b"two"])
+    whole = path.read_bytes()
+
+    for size in range(len(whole) // 2 + 1, len(whole)):
+        path.write_bytes(whole[:size])
+        journal = Journal.reopen(str(path))
+        journal.append(b"three")
+        journal.close()
+        assert list(read_journal(str(path))) == [b"one", b"three"]
+
+
+def test_a_damaged_journal_does_not_go_on(path: Path) -> None:
+    """Nothing is cut off: what the damage hides may matter."""
+    write(path, [b"one", b"two"])
+    damaged = path.read_bytes().replace(b"one", b"One")
+    path.write_bytes(damaged)
+
+    with pytest.raises(CorruptDataError):
+        Journal.reopen(str(path))
+
+    assert path.read_bytes() == damaged
+
+
+def test_a_journal_that_is_not_there_cannot_go_on(path: Path) -> None:
+    """It is not made, either."""
+    with pytest.raises(ObjectMissingError):
+        Journal.reopen(str(path))
+
+    assert not path.exists()
+
+
+def test_a_journal_that_may_not_be_written_is_closed_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says why, and no descriptor is left open."""
+    write(path, [b"one"])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    def refuse(_descriptor: int, _size: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    with pytest.raises(StoreError, match="Input/output error"):
+        Journal.reopen(str(path))
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import pymr
 from memory_runs import fingerprint_of, shuffle
 from pymr import _native
 from pymr.shuffle.builtin import combine_for
@@ -26,6 +27,11 @@ from pymr import _native
 print(_native.die_with_parent(), flush=True)
 sys.stdin.read()
 """
+
+
+def test_the_compiled_part_is_of_this_version() -> None:
+    """`pymr doctor` compares the two: one that was built before is another program."""
+    assert _native.__version__ == pymr.__version__
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can")

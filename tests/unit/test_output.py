@@ -17,7 +17,7 @@ from pymr.store.claim import read_claim
 from pymr.store.local import LocalStore
 from pymr.task.commit import publish, verify_output
 from pymr.task.manifest import Manifest, read_manifest
-from pymr.task.output import prepare_output
+from pymr.task.output import prepare_output, reclaim_output
 from staged_run import NEW, OLD, published, read, shown, stage
 
 
@@ -282,3 +282,69 @@ def test_an_output_made_read_only_is_found_out_at_once(folder_of_nobody: Path) -
     assert refused(folder_of_nobody).message.endswith("the directory is read-only")
 
     assert read_claim(str(folder_of_nobody)) == (None, False)
+
+
+# -- again, for a later process --------------------------------------------------------------------
+
+
+def unfinished_run(root: Path) -> LocalStore:
+    """Leave what a process that died leaves of run r1."""
+    store = LocalStore(str(root))
+    store.put_if_absent(names.journal_key("r1"), b"journal")
+    store.put_if_absent(names.attempt_key("r1", "map", 0, 1, "n"), b"map output")
+    for folder in ("", "_pymr/", "_pymr/r1/"):
+        (root / f"{folder}.tmp-x").touch()
+    return store
+
+
+def test_an_output_is_claimed_again_with_all_that_is_in_it(tmp_path: Path) -> None:
+    """But for halves of objects, which nobody writes any more."""
+    store = unfinished_run(tmp_path)
+    before = list(store.list(""))
+
+    with reclaim_output(str(tmp_path), run="r1", name="wc") as output:
+        record, is_held = read_claim(str(tmp_path))
+        assert record is not None
+        assert (record.run, is_held) == ("r1", True)
+        assert output.previous is None
+
+    assert [entry for entry in store.list("") if entry.key != names.CLAIM] == before
+    assert list(tmp_path.rglob(".tmp-*")) == []
+
+
+def test_a_run_that_still_runs_is_not_claimed_again(tmp_path: Path) -> None:
+    """It is told by its own name, another one by whose the output is."""
+    with prepare_output(str(tmp_path), run="r1", name="wc"):
+        with pytest.raises(OutputError, match=r"^run wc still runs \(pid \d+ on ") as own:
+            reclaim_output(str(tmp_path), run="r1", name="wc")
+        with pytest.raises(OutputError, match="is claimed by run r1"):
+            reclaim_output(str(tmp_path), run="r2", name="other")
+
+    assert own.value.hint == "pymr attach wc"
+
+
+def test_a_publication_that_was_stopped_is_brought_to_its_end(tmp_path: Path) -> None:
+    """There is nothing else to do: the result is the run's own."""
+    store = LocalStore(str(tmp_path))
+    manifest = published(store, "r1", OLD)
+    for name in [names.SUCCESS, *(part.name for part in manifest.parts)]:
+        store.delete(name)
+
+    with reclaim_output(str(tmp_path), run="r1", name="wc") as output:
+        assert output.previous is not None
+        assert output.previous.run == "r1"
+
+    assert shown(store) == OLD
+
+
+def test_the_result_that_a_run_was_to_replace_is_there_when_it_goes_on(tmp_path: Path) -> None:
+    """It stays readable until then."""
+    store = unfinished_run(tmp_path)
+    published(store, "r0", OLD)
+
+    with reclaim_output(str(tmp_path), run="r1", name="wc") as output:
+        assert output.previous is not None
+        assert output.previous.run == "r0"
+
+    assert read(store) == OLD
+    assert store.get(names.journal_key("r1")) == b"journal"

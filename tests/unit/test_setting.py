@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pymr.config import SETTINGS
+import pytest
+
+from pymr.config import SETTINGS, Setting, change, resolve
+from pymr.config.setting import BY_NAME, ON_RESUME
+from pymr.errors import ConfigError
 
 
 def test_the_reference_has_a_row_for_every_setting() -> None:
@@ -20,3 +24,29 @@ def test_the_reference_has_a_row_for_every_setting() -> None:
         assert row == (
             f"| `{setting.name}` | {value} | {about} | {default.removesuffix(']') or none} |"
         )
+
+
+def test_what_may_change_when_a_run_is_resumed_is_how_it_is_done() -> None:
+    """Flags count over the settings of the start; those that decide the result are refused."""
+    before = resolve({"workers": 4, "reducers": 3, "keep": True}, {}, "/no", "/no").settings
+    flags = {"workers": "2", "timeout": "9s", "reducers": None}
+    now = resolve(flags, {"PYMR_MEMORY": "1G", "PYMR_QUIET": "1"}, "/no", "/no").settings
+
+    changed = change(before, flags, now)
+
+    assert (changed.workers, changed.timeout_s) == (2, 9.0)
+    assert (changed.reducers, changed.keep) == (3, True)
+    assert changed.memory_bytes == before.memory_bytes, "what holds by the way does not count"
+    assert changed.quiet, "how to report is this command's affair"
+    assert set(BY_NAME) >= ON_RESUME
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if not s.on_resume], ids=lambda s: s.name)
+def test_a_setting_that_decides_the_result_is_frozen(setting: Setting) -> None:
+    """Whatever its value: the message names the flag, and how to have another result."""
+    before = resolve({}, {}, "/no", "/no").settings
+
+    with pytest.raises(ConfigError, match=f"^{setting.flag} cannot change") as caught:
+        change(before, {setting.name: "x"}, before)
+
+    assert f"pymr start {setting.flag} …" in str(caught.value.hint)

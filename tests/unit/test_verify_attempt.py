@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pymr.errors import CorruptDataError
 from pymr.shuffle.sorted_run import SortedRunWriter
 from pymr.store.base import ObjectStore
 from pymr.store.local import LocalStore
-from pymr.task.commit import verify_attempt
+from pymr.task.commit import verify_attempt, verify_kept
 
 
 @pytest.fixture
@@ -94,3 +95,24 @@ def test_a_part_is_known_by_its_size(store: LocalStore) -> None:
     assert verify_attempt(store, receipt) == MapFooter((), SPLITS)
     with pytest.raises(CorruptDataError, match="it has 4 bytes, expected 5"):
         verify_attempt(store, msgspec.structs.replace(receipt, size=5))
+
+
+def test_a_part_of_an_earlier_process_is_read_to_its_end(store: LocalStore) -> None:
+    """Nobody reads it again before it is published: every byte is what was committed."""
+    digest = hashlib.sha256(b"a\t1\n").hexdigest()
+    receipt = part_receipt(store, splits=SPLITS, sha256=digest)
+
+    assert verify_kept(store, receipt) == MapFooter((), SPLITS)
+    store.replace("part", b"a\t2\n")
+    with pytest.raises(CorruptDataError, match="part `part` is corrupt: its SHA-256"):
+        verify_kept(store, receipt)
+
+
+def test_a_map_output_of_an_earlier_process_is_known_by_its_footer(store: LocalStore) -> None:
+    """Its blocks are checked by those who read them."""
+    receipt = map_output(store)
+
+    assert verify_kept(store, receipt) == verify_attempt(store, receipt)
+    store.delete(receipt.key)
+    with pytest.raises(CorruptDataError, match="is missing"):
+        verify_kept(store, receipt)

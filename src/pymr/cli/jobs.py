@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from pymr.runner.find import FoundRun, state_of
+from pymr.observe.quantity import show_kept
+from pymr.runner.find import FoundRun, state_of, unfinished
 from pymr.store.registry import newest_runs
 
 
@@ -34,14 +35,32 @@ def command(number: int, as_json: bool) -> None:
         width = max(len(row["name"]) for row in rows)
         for row in rows:
             started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started"]))
-            click.echo(f"{row['name']:<{width}}  {row['state']:<11}  {started}  {row['output']}")
+            kept = f"  {_kept_line(row['kept'])}" if row["kept"] else ""
+            line = f"{row['name']:<{width}}  {row['state']:<11}  {started}  {row['output']}{kept}"
+            click.echo(line)
 
 
 def _row(run: FoundRun) -> dict[str, Any]:
+    stored = unfinished(run)
+    kept = None
+    if stored is not None:
+        maps, reduces = stored.replay.kept
+        kept = {
+            "map": maps,
+            "map_tasks": stored.replay.map_tasks,
+            "reduce": reduces,
+            "reduce_tasks": stored.replay.spec.reducers,
+        }
     return {
         "name": run.name,
         "state": state_of(run),
         "started": run.started,
         "output": run.output,
         "run": run.run,
+        "resumable": kept is not None,
+        "kept": kept,
     }
+
+
+def _kept_line(kept: dict[str, int]) -> str:
+    return show_kept(kept["map"], kept["map_tasks"], kept["reduce"], kept["reduce_tasks"])

@@ -16,8 +16,8 @@ from pymr.runner.plan import Request
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def run_options(function: F) -> F:
-    """Add the worker, `--input`, `--set` and one flag for each setting."""
+def setting_options(function: F, *, is_resume: bool = False) -> F:
+    """Add one flag for each setting; to resume, those that cannot change are not shown."""
     for setting in reversed(SETTINGS):
         function = click.option(
             setting.flag,
@@ -25,9 +25,15 @@ def run_options(function: F) -> F:
             is_flag=setting.is_flag,
             default=None,
             metavar=None if setting.is_flag else setting.metavar,
-            help=setting.help,
-            hidden=setting.is_hidden,
+            help=setting.about if is_resume else setting.help,
+            hidden=setting.is_hidden or (is_resume and not setting.on_resume),
         )(function)
+    return function
+
+
+def run_options(function: F) -> F:
+    """Add the worker, `--input`, `--set` and one flag for each setting."""
+    function = setting_options(function)
     for option in (
         click.option("--set", "params", multiple=True, metavar="KEY=VALUE", help="ctx.params"),
         click.option(

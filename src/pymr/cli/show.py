@@ -13,9 +13,16 @@ from pymr.core.spec import Attempt
 from pymr.errors import PymrError
 from pymr.observe.failure import render_failure
 from pymr.observe.feed import encode_entry
-from pymr.observe.quantity import show_duration, show_many, show_memory, show_size
+from pymr.observe.quantity import show_duration, show_kept, show_many, show_memory, show_size
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
-from pymr.runner.find import FoundRun, committed_manifest, find_run, history_of, state_of
+from pymr.runner.find import (
+    FoundRun,
+    committed_manifest,
+    find_run,
+    history_of,
+    state_of,
+    unfinished,
+)
 
 
 @click.command("show")
@@ -104,6 +111,11 @@ def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
         yield from _phase("map", snapshot.map)
         yield from _phase("reduce", snapshot.reduce)
         yield f"tries   {snapshot.failed} failed, {snapshot.retried} retried, {snapshot.lost} lost"
+    stored = unfinished(found)
+    if stored is not None:
+        maps, reduces = stored.replay.kept
+        kept = show_kept(maps, stored.replay.map_tasks, reduces, stored.replay.spec.reducers)
+        yield f"kept    {kept};   pymr resume {found.name}"
     for warning in snapshot.warnings:
         yield f"warning {warning}"
     yield from _result(found)

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import time
-from contextlib import suppress
-from itertools import islice
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from pymr.cli.failure import fail, unforeseen_error
 from pymr.cli.settings import request_of, resolved_settings, run_options
-from pymr.config import Settings
-from pymr.core.events import Entry
-from pymr.errors import InterruptedRunError, PymrError
+from pymr.cli.view import View
+from pymr.errors import PymrError
 from pymr.observe.feed import JsonLines, refused
-from pymr.observe.progress import ProgressView
-from pymr.runner.plan import Plan
-from pymr.runner.run import Observer, run_request
-from pymr.task.manifest import Manifest
-
-ROWS_SHOWN = 3
+from pymr.runner.run import run_request
 
 
 @click.command("start", options_metavar="--input PATH [OPTIONS]")
@@ -40,83 +28,5 @@ def start_command(
         if flags["json"]:
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))
         raise
-    view = _View(resolved.settings)
-    signal.signal(signal.SIGTERM, _on_signal)
-    signal.signal(signal.SIGHUP, _on_signal)  # the terminal is closed
-    try:
-        manifest = run_request(request, view)
-    except KeyboardInterrupt:
-        return view.fail(InterruptedRunError("interrupted by Ctrl-C", signal="SIGINT"))
-    except PymrError as error:
-        return view.fail(error)
-    except Exception as error:  # noqa: BLE001 - what nothing foresaw is a bug with a report
-        return view.fail(unforeseen_error(error))
-    view.succeed(manifest)
-    return 0
-
-
-def _on_signal(number: int, _frame: FrameType | None) -> NoReturn:
-    name = signal.Signals(number).name
-    raise InterruptedRunError(f"terminated by {name}", signal=name)
-
-
-class _View(Observer):
-    """Shows a run: events on stdout under --json, everything for people on stderr."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._plan: Plan | None = None
-        self._progress = ProgressView(
-            sys.stderr,
-            is_terminal=sys.stderr.isatty(),
-            quiet=settings.quiet,
-            verbose=settings.verbose,
-        )
-        self._json = JsonLines(sys.stdout.buffer.write) if settings.json else None
-
-    def planned(self, plan: Plan) -> None:
-        self._plan = plan
-        self._progress.show_plan(plan.shown_output)
-
-    def entry(self, entry: Entry) -> None:
-        if self._json is not None:
-            self._write_json(self._json, entry)
-        self._progress.entry(entry)
-
-    def _write_json(self, write: JsonLines, entry: Entry) -> None:
-        try:
-            write(entry)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:  # Who reads has seen enough; the result is still wanted.
-            self._json = None
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-    def tick(self, now: float) -> None:
-        self._progress.tick(now)
-
-    def fail(self, error: PymrError) -> int:
-        """Show why the run failed and return the exit code."""
-        self._progress.close()
-        name = self._plan.spec.name if self._plan else None
-        if self._json is not None and name is None:  # No event has said so.
-            self._write_json(self._json, refused(error, time.time()))
-        verbose = self._settings.verbose
-        return fail(error, name=name, snapshot=self._progress.snapshot, verbose=verbose)
-
-    def succeed(self, manifest: Manifest) -> None:
-        """Show what came out."""
-        from pymr.observe.summary import render_success
-        from pymr.runner.result import Result
-
-        self._progress.close()
-        assert self._plan is not None, "a run that is done was planned"
-        if self._settings.quiet:
-            return
-        summary = render_success(
-            manifest,
-            self._progress.snapshot,
-            output=self._plan.shown_output,
-            first_rows=list(islice(Result(self._plan.output).first_part_rows(), ROWS_SHOWN)),
-        )
-        with suppress(OSError):  # The result is there, whoever can be told of it.
-            click.echo(summary, err=True)
+    view = View(resolved.settings)
+    return view.show(lambda: run_request(request, view))

@@ -36,7 +36,7 @@ def command(run: str, as_json: bool) -> None:
             click.echo(f"  {text}", err=True)
         raise IntegrityError(
             f"{found.name}: {show_many(len(texts), 'difference')} from the manifest",
-            hint=_hint(differences),
+            hint=_hint(found.name, differences),
         )
     if not as_json:
         manifest = read_manifest(store)
@@ -47,9 +47,9 @@ def command(run: str, as_json: bool) -> None:
         )
 
 
-def _hint(differences: list[Difference]) -> str | None:
+def _hint(name: str, differences: list[Difference]) -> str | None:
     """Return what helps a run that was stopped between its manifest and its `_SUCCESS`."""
     keys = [difference.key for difference in differences]
     if SUCCESS in keys and not any(key.startswith(f"{STATE}/") for key in keys):
-        return "start again with the same --output: that shows the parts that were committed"
+        return f"`pymr resume {name}` shows the parts that were committed"
     return None

@@ -38,7 +38,16 @@ from pymr.config.source import (
 )
 from pymr.errors import ConfigError
 
-__all__ = ["SETTINGS", "Machine", "Resolved", "Setting", "Settings", "resolve", "this_machine"]
+__all__ = [
+    "SETTINGS",
+    "Machine",
+    "Resolved",
+    "Setting",
+    "Settings",
+    "change",
+    "resolve",
+    "this_machine",
+]
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -93,6 +102,28 @@ def resolve(
     }
     origins = {name: each.origin for name, each in given.items()}
     return Resolved(Settings(**values), origins, tuple(warnings))
+
+
+def change(before: Settings, flags: Mapping[str, Any], now: Settings) -> Settings:
+    """Return the settings with which a run goes on that was started with `before`.
+
+    Of `now`, the settings of this command, those count that were given as `flags`, and how to
+    report. What the bytes of the output depend on stays as it was.
+
+    Raises:
+        ConfigError: a flag would change what is frozen.
+    """
+    given = [BY_NAME[name] for name, value in flags.items() if value is not None]
+    for setting in given:
+        if not setting.on_resume:
+            raise ConfigError(
+                f"{setting.flag} cannot change when a run is resumed: it decides what the result"
+                " is, and was settled at the start",
+                hint=f"pymr start {setting.flag} …   begins a new run",
+                setting=setting.name,
+            )
+    fields = {setting.field for setting in given} | {"json", "quiet", "verbose"}
+    return msgspec.structs.replace(before, **{field: getattr(now, field) for field in fields})
 
 
 def _user_file(environ: Mapping[str, str], home: str) -> tuple[str, str]:

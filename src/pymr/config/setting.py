@@ -29,6 +29,10 @@ MEMORY_BYTES_MIN = 256 * MiB  # task processes of the interpreter itself need ab
 WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machines
 REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
+# What a run may be resumed with: how it is done, not what comes out.
+ON_RESUME = frozenset(
+    {"workers", "memory", "attempts", "timeout", "keep", "tmp_dir", "json", "quiet", "verbose"}
+)
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -47,6 +51,11 @@ class Setting(msgspec.Struct, frozen=True):
     def flag(self) -> str:
         """The flag, as in `--max-record`."""
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def on_resume(self) -> bool:
+        """Whether it may change when a run is resumed; the others are frozen."""
+        return self.name in ON_RESUME
 
     @property
     def is_flag(self) -> bool:

@@ -6,8 +6,8 @@ Three families, one schema:
 - *reports*: what the edge tells the core (`LeaseAsked`, `Finished`, …); `now` is a
   monotonic time in seconds, the only clock the core sees;
 - *decisions*: `Journal(decision)` asks the edge to write it durably, and then to hand the
-  same decision back to `Job.handle`; only then does it count. Replaying a journal is
-  handing its decisions to a new `Job`;
+  same decision back to `Job.handle`; only then does it count. `replay` says what a journal
+  holds, and a later `Job` takes on from there;
 - *notes*: `Note(event)` is for people and views; losing one loses nothing.
 
 Everything that stands in the feed is wrapped in an `Entry` with `v`, `seq` and `time`.
@@ -23,6 +23,7 @@ import msgspec
 from pymr.core.spec import Attempt, EdgeSum, JobSpec, PhaseName, Receipt, SplitReceipt
 
 SCHEMA_VERSION = 1
+JOURNAL_VERSION = 1  # of the records of a journal; another one is not resumed
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
@@ -101,16 +102,41 @@ class Published(Event, frozen=True):
     """The manifest and the parts are in place."""
 
 
+class Recovered(Event, frozen=True):
+    """The edge has found the object of a commit of an earlier process as its receipt says.
+
+    `partitions` and `splits` are as in Verified.
+    """
+
+    receipt: Receipt
+    partitions: tuple[EdgeSum, ...]
+    splits: tuple[SplitReceipt, ...]
+
+
 # -- decisions: journalled before they count -------------------------------------------------
 
 
 class RunPlanned(Event, frozen=True):
-    """The run begins. First record of a journal."""
+    """The run begins. First record of a journal, whose format is `journal`."""
 
     spec: JobSpec
     map_tasks: int
     input_files: int
     input_bytes: int
+    journal: int = JOURNAL_VERSION
+
+
+class RunResumed(Event, frozen=True):
+    """A later process takes the run on: the `epoch`-th, from 1.
+
+    `spec` has the shape of the code as it is now, and is else that of the plan.
+    """
+
+    spec: JobSpec
+    map_tasks: int
+    input_files: int
+    input_bytes: int
+    epoch: int
 
 
 class TaskCommitted(Event, frozen=True):
@@ -119,7 +145,20 @@ class TaskCommitted(Event, frozen=True):
     receipt: Receipt
 
 
+class TaskInvalidated(Event, frozen=True):
+    """A committed output is lost or damaged: its task is open again. `reason` is for people."""
+
+    receipt: Receipt
+    reason: str
+
+
 # -- notes: for the feed only ----------------------------------------------------------------
+
+
+class TaskKept(Event, frozen=True):
+    """A resumed run has a task from an earlier process: it is not run again."""
+
+    receipt: Receipt
 
 
 class WorkersConnected(Event, frozen=True):
@@ -226,7 +265,7 @@ class Verify(Command, frozen=True):
 class Journal(Command, frozen=True):
     """Write `decision` durably, then hand it back to the core."""
 
-    decision: TaskCommitted
+    decision: TaskCommitted | TaskInvalidated
 
 
 class Note(Command, frozen=True):
@@ -254,8 +293,12 @@ AnyEvent = (
     | WorkerLost
     | Ticked
     | Published
+    | Recovered
     | RunPlanned
+    | RunResumed
     | TaskCommitted
+    | TaskInvalidated
+    | TaskKept
     | WorkersConnected
     | AttemptStarted
     | AttemptProgressed
@@ -278,6 +321,9 @@ class Entry(msgspec.Struct, frozen=True):
     event: AnyEvent
 
 
-def encode(decision: RunPlanned | TaskCommitted) -> bytes:
+Decision = RunPlanned | RunResumed | TaskCommitted | TaskInvalidated
+
+
+def encode(decision: Decision) -> bytes:
     """Return a decision as one line of JSON, as it stands in a journal."""
     return msgspec.json.encode(decision)

@@ -8,23 +8,35 @@ No I/O, no clock, no threads. Two phases are chained, and the ledger stands betw
 
 A task counts once its TaskCommitted has come back from the journal; then, and only then, it
 is entered in the books.
+
+What an earlier process has committed comes as Recovered, which counts at once: it is in the
+journal. A map output that is lost or damaged opens its task again (TaskInvalidated), at the
+start of a later process or when a reduce task finds it; what is written anew must be what was
+written before, for reduce tasks may have read it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from pymr.core.events import (
     Abort,
     Command,
+    Failed,
     Journal,
     LeaseAsked,
     Note,
     PhaseFinished,
     Publish,
     Published,
+    Recovered,
     TaskCommitted,
+    TaskInvalidated,
+    TaskKept,
     Ticked,
     Verified,
     Warned,
@@ -33,10 +45,21 @@ from pymr.core.events import (
 from pymr.core.ledger import Ledger
 from pymr.core.phase import Phase, PhaseEvent, PhaseLimits
 from pymr.core.spec import Attempt, InputFile, JobSpec, MapSource, MapTask, Receipt
-from pymr.errors import IntegrityError, TimeoutReachedError, to_dict
+from pymr.errors import (
+    CorruptDataError,
+    IntegrityError,
+    ObjectMissingError,
+    TimeoutReachedError,
+    to_dict,
+)
 
-JobEvent: TypeAlias = PhaseEvent | Published
+JobEvent: TypeAlias = PhaseEvent | Published | Recovered
 JobState: TypeAlias = Literal["map", "reduce", "publishing", "done", "failed"]
+
+MISREADS_MAX = 2  # of a map output, by checksum; then it is written again
+
+# What a reduce task says of a map output that it cannot read.
+_DAMAGE = frozenset({CorruptDataError.__name__, ObjectMissingError.__name__})
 
 
 class Job:
@@ -61,6 +84,10 @@ class Job:
         self._unready_losses = 0
         self._verified: dict[Attempt, Verified] = {}  # map attempts on their way to the journal
         self._sources: tuple[MapSource, ...] | None = None
+        self._invalidated: dict[int, Receipt] = {}  # map outputs to be written again
+        self._misread: Counter[str] = Counter()  # attempts that found a map output damaged
+        self._given_up: set[str] = set()  # keys of map outputs that nobody shall read
+        self._early: list[Recovered] = []  # reduce tasks that are kept, while a map task is not
 
     def handle(self, event: JobEvent) -> list[Command]:
         """Apply one event and return what the caller must now do, in order."""
@@ -104,7 +131,9 @@ class Job:
         """Assert that both phases are sound and stand where the run's state says. O(tasks)."""
         self.map.check()
         self.reduce.check()
-        assert self.map.done or not (self.reduce.running or self.reduce.committed), "no barrier"
+        if self.state == "map":
+            assert not self.reduce.running, "reduce tasks run before the barrier"
+            assert not self.reduce.committed, "reduce tasks are committed before the barrier"
         if self.state in ("publishing", "done"):
             assert self.map.done, "published before the map phase was done"
             assert self.reduce.done, "published before the reduce phase was done"
@@ -112,7 +141,7 @@ class Job:
         decided = {n for n in range(self.map.tasks) if self.map.state_of(n) == "verified"}
         assert self.failed or held == decided, f"details of {held}, decisions on {decided}"
 
-    def _route(self, event: JobEvent) -> list[Command]:  # noqa: PLR0911 - one flat match
+    def _route(self, event: JobEvent) -> list[Command]:  # noqa: C901, PLR0911 - one flat match
         match event:
             case Published():
                 assert self.state == "publishing", f"published in state {self.state}"
@@ -122,13 +151,21 @@ class Job:
                 return self._hold(event)
             case TaskCommitted():
                 return self._enter(event)
+            case Recovered():
+                return self._keep(event)
+            case TaskInvalidated():
+                return self._give_up(event)
             case WorkerLost(was_ready=False):
                 return self._lose_unready(event)
-            case LeaseAsked() | WorkerLost():
+            case LeaseAsked():
                 return self.phase.handle(event)
+            case WorkerLost():
+                return [*self.map.handle(event), *self.reduce.handle(event)]
             case Ticked():
                 self._check_deadline(event.now)
-                return self.phase.handle(event)
+                return [*self.map.handle(event), *self.reduce.handle(event)]
+            case Failed(attempt=Attempt(phase="reduce")):
+                return self._fail_reduce(event)
             case _:
                 return self._of(event.attempt).handle(event)
 
@@ -149,6 +186,8 @@ class Job:
         attempt = event.receipt.attempt
         commands = self._of(attempt).handle(event)
         if attempt.phase == "map" and any(isinstance(command, Journal) for command in commands):
+            if attempt.task in self._invalidated:
+                self._compare(self._invalidated[attempt.task], event.receipt)
             self._verified[attempt] = event
         return commands
 
@@ -160,10 +199,83 @@ class Job:
         if receipt.attempt.phase == "map":
             verified = self._verified.pop(receipt.attempt, None)
             assert verified is not None, f"`{receipt.attempt}` was decided but never verified"
-            self.ledger.fold_map(receipt, verified.partitions, verified.splits)
+            self._invalidated.pop(receipt.attempt.task, None)
+            if not self.ledger.has(receipt.attempt):  # else it wrote the same again
+                self.ledger.fold_map(receipt, verified.partitions, verified.splits)
         else:
             self.ledger.fold_reduce(receipt)
         return phase.handle(event)
+
+    def _keep(self, event: Recovered) -> list[Command]:
+        """Take on what an earlier process committed: it stands in the journal."""
+        receipt = event.receipt
+        phase = self._of(receipt.attempt)
+        assert receipt.attempt.task not in phase.committed, f"`{receipt.attempt}` came twice"
+        if phase is self.reduce and self.state == "map":
+            self._early.append(event)  # Its books wait for those of all map tasks.
+            return []
+        if phase is self.map:
+            self.ledger.fold_map(receipt, event.partitions, event.splits)
+        else:
+            self.ledger.fold_reduce(receipt)
+        return [Note(TaskKept(receipt)), *phase.handle(TaskCommitted(receipt))]
+
+    # -- map outputs that are lost or damaged ------------------------------------------------
+
+    def _fail_reduce(self, event: Failed) -> list[Command]:
+        """Let a reduce task try again that met a bad map output, and have that written anew."""
+        fields = event.error.get("fields", {})
+        key = fields.get("path", fields.get("key"))
+        if event.error["type"] not in _DAMAGE or key is None:
+            return self.reduce.handle(event)
+        if key in self._given_up:
+            return self.reduce.handle(msgspec.structs.replace(event, retryable=True))
+        receipts = self.map.committed.values()
+        bad = next((receipt for receipt in receipts if receipt.key == key), None)
+        if bad is None:
+            return self.reduce.handle(event)
+        self._misread[key] += 1
+        commands = self.reduce.handle(msgspec.structs.replace(event, retryable=True))
+        is_there = event.error["type"] == CorruptDataError.__name__
+        if is_there and self._misread[key] < MISREADS_MAX and not self.reduce.failed:
+            return commands  # What one read got wrong, the next may get right.
+        self._given_up.add(key)
+        return [Journal(TaskInvalidated(bad, event.error["message"])), *commands]
+
+    def _give_up(self, event: TaskInvalidated) -> list[Command]:
+        """Open the task of an output that is lost or damaged, now or in an earlier process."""
+        receipt = event.receipt
+        if self.state == "publishing":
+            return []  # nobody reads map outputs any more
+        if receipt.attempt.phase == "map":
+            self._invalidated[receipt.attempt.task] = receipt
+            self._sources = None
+        return self._of(receipt.attempt).handle(event)
+
+    def _compare(self, before: Receipt, after: Receipt) -> None:
+        """Refuse another output for a map task that was committed before.
+
+        Raises:
+            IntegrityError: it differs. Other code may write something else, as long as no
+                reduce task has read what was there before.
+        """
+        if _output_of(before) == _output_of(after):
+            return
+        task = before.attempt
+        if before.code_digest == after.code_digest:
+            raise IntegrityError(
+                f"the mapper is not deterministic: `{task}` was run again, its output having been"
+                f" lost, and gave {_told(after)}, expected {_told(before)} as before",
+                hint="random numbers, times and the order of a set differ from run to run",
+                task=str(task),
+            )
+        if self.ledger.has(task) or self._early:
+            raise IntegrityError(
+                f"the output of `{task}` was lost after reduce tasks had read it, and the code"
+                f" as it is now gives {_told(after)}, expected {_told(before)} as before",
+                hint="pymr resume --restart RUN   does all tasks again",
+                task=str(task),
+            )
 
     def _advance(self) -> list[Command]:
         """Pass the barriers that are reached.
@@ -176,7 +288,10 @@ class Job:
             self.ledger.close_map()
             self.state = "reduce"
             commands.append(Note(PhaseFinished("map", self.map.tasks)))
-        if self.state == "reduce" and self.reduce.done:
+            early, self._early = self._early, []
+            for recovered in early:
+                commands += self._keep(recovered)
+        if self.state == "reduce" and self.map.done and self.reduce.done:
             self.ledger.close()
             self.state = "publishing"
             if self.reduce.tasks:
@@ -202,3 +317,13 @@ class Job:
 def _source(receipt: Receipt) -> MapSource:
     assert receipt.footer_digest is not None, f"`{receipt.attempt}` has no footer digest"
     return MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest)
+
+
+def _output_of(receipt: Receipt) -> tuple[object, ...]:
+    return receipt.emitted, receipt.written, receipt.sha256
+
+
+def _told(receipt: Receipt) -> str:
+    """Return what an attempt wrote, for a message."""
+    digest = receipt.sha256 or f"{receipt.written.fingerprint:032x}"
+    return f"{receipt.emitted:,} pairs with fingerprint `{digest[:16]}`"

@@ -130,6 +130,10 @@ class Ledger:
         self._damaged.update(receipt.damaged_inputs)
         self._grown.update(split.input for split in splits if split.grown)
 
+    def has(self, attempt: Attempt) -> bool:
+        """Say whether the task of `attempt` was entered."""
+        return attempt.task in self._folded[attempt.phase]
+
     def close_map(self) -> None:
         """Balance the inputs: the splits of all tasks tile each of them.
 

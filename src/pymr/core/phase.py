@@ -7,7 +7,8 @@ rule about who may run, retry or win a task lives in this file.
        ▲                       │                      │                      │
        ├─ Failed, WorkerLost, ─┘                      │                TaskCommitted
        │  expired                                     │                      ▼
-       └──────────────────── Failed ──────────────────┘                  committed
+       ├──────────────────── Failed ──────────────────┘                  committed
+       └──────────────────────────── TaskInvalidated ────────────────────────┘
 
     attempts_max failures, losses_max losses, or an error that no retry can cure: Abort.
 
@@ -43,6 +44,7 @@ from pymr.core.events import (
     Renewed,
     Revoke,
     TaskCommitted,
+    TaskInvalidated,
     Ticked,
     Verified,
     Verify,
@@ -53,7 +55,15 @@ from pymr.core.spec import Attempt, PhaseName, Receipt
 from pymr.errors import TaskLostError, UserCodeError, to_dict
 
 PhaseEvent: TypeAlias = (
-    LeaseAsked | Renewed | Finished | Verified | Failed | WorkerLost | Ticked | TaskCommitted
+    LeaseAsked
+    | Renewed
+    | Finished
+    | Verified
+    | Failed
+    | WorkerLost
+    | Ticked
+    | TaskCommitted
+    | TaskInvalidated
 )
 TaskState: TypeAlias = Literal["pending", "running", "verifying", "verified", "committed"]
 
@@ -76,7 +86,7 @@ class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Task(msgspec.Struct):
-    """A task that was granted and is not committed."""
+    """A task that was granted, or committed before, and is not committed."""
 
     attempts: int = 0
     failures: int = 0
@@ -98,10 +108,11 @@ class Phase:
         self._fresh = 0  # tasks from here on were never granted
         self._retries: list[int] = []  # heap; committed ones are skipped when popped
         self._open: dict[int, _Task] = {}
+        self._spent: dict[int, int] = {}  # attempts of committed tasks: no number comes twice
         self._leases = LeaseBook(limits.lease_s)
         self._backups = Backups(limits.backup_after, limits.backup_floor_s)
 
-    def handle(self, event: PhaseEvent) -> list[Command]:  # noqa: PLR0911 - one flat match
+    def handle(self, event: PhaseEvent) -> list[Command]:  # noqa: C901, PLR0911 - one flat match
         """Apply one event and return what the caller must now do, in order."""
         if self.failed:
             return []
@@ -116,6 +127,8 @@ class Phase:
                 return self._decide(event.receipt)
             case TaskCommitted():
                 return self._commit(event.receipt)
+            case TaskInvalidated():
+                return self._reopen(event.receipt)
             case Failed():
                 return self._fail(event)
             case WorkerLost():
@@ -177,9 +190,9 @@ class Phase:
             if index not in self.committed:
                 return index
         while self._fresh < self.tasks:
-            self._fresh += 1
-            if self._fresh - 1 not in self.committed:
-                return self._fresh - 1
+            index, self._fresh = self._fresh, self._fresh + 1
+            if index not in self.committed and index not in self._open:
+                return index
         return None
 
     def _next_backup(self, worker: str, now: float) -> int | None:
@@ -239,7 +252,9 @@ class Phase:
             return []  # the first decision in the journal counts
         self.committed[winner.task] = receipt
         commands: list[Command] = []
-        for attempt in self._open.pop(winner.task, _Task()).live:
+        task = self._open.pop(winner.task, _Task())
+        self._spent[winner.task] = task.attempts
+        for attempt in task.live:
             lease = self._leases.drop(attempt)
             if attempt == winner:
                 assert lease.state == "verified", f"`{winner}` was committed but never verified"
@@ -247,6 +262,16 @@ class Phase:
             else:
                 commands += [Revoke(attempt, lease.worker), Note(AttemptRevoked(attempt))]
         return commands
+
+    def _reopen(self, receipt: Receipt) -> list[Command]:
+        """Open a committed task again, if it is this attempt that was committed."""
+        index = receipt.attempt.task
+        if self.committed.get(index) == receipt:
+            del self.committed[index]
+            self._open[index] = _Task(attempts=self._spent.pop(index))
+            if index not in self._retries:  # It may linger there from before it was committed.
+                heappush(self._retries, index)
+        return []
 
     # -- failing and losing ------------------------------------------------------------------
 
@@ -325,7 +350,8 @@ class Phase:
         live = [attempt for task in self._open.values() for attempt in task.live]
         assert sorted(live) == sorted(self._leases), "leases and live attempts differ"
         queued = [index for index in self._retries if index not in self.committed]
-        fresh = [n for n in range(self._fresh, self.tasks) if n not in self.committed]
+        granted = self.committed.keys() | self._open.keys()
+        fresh = [n for n in range(self._fresh, self.tasks) if n not in granted]
         places = [*queued, *fresh, *{a.task for a in live}, *self.committed]
         assert len(places) == len(set(places)), f"a task is in two places: {places}"
         assert self.failed or len(places) == self.tasks, f"a task is in no place: {places}"

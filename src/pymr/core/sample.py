@@ -37,6 +37,8 @@ SAMPLE_BYTES_MIN = PLACES_MIN * GRID_STEP_MAX
 SAMPLE_SHARE_MAX = 16  # beyond that, one of so many bytes may be read
 SPLIT_BYTES = 512 * KIB  # of inputs that are read whole: work for several
 
+TRIAL_PLACES = 32  # 2 MiB: a word count on them takes two seconds, which is waited for
+
 WEIGHT_OF_RECORD = 1 << 16  # weights are whole numbers, of which sums have no order
 # A guess, since it must not depend on the workers: with 2 to 5 of them it is within 20 %.
 COMBINING_WORKERS = 3
@@ -65,7 +67,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 def is_combined(shape: Shape) -> bool:
     """Return whether map tasks combine the records of a key."""
-    return shape.combiner is not None or shape.reducer != "function"
+    return shape.combiner is not None or shape.reducer not in ("function", "identity")
 
 
 def keys_wanted(reducers: int) -> int:
@@ -97,6 +99,15 @@ def plan_larger_sample(
     places = min(wanted, _bytes_max(inputs) // bytes_per_place)
     larger = _sample(inputs, places, sample.keys, whole=whole)
     return larger if larger.places > sample.places else None
+
+
+def trial_splits(inputs: Sequence[InputFile], *, whole: bool) -> tuple[Split, ...]:
+    """Return the splits that `pymr check` may map, as many as it has time for, in input order."""
+    if sum(file.size for file in inputs) <= TRIAL_PLACES * GRID_STEP_MAX:
+        sampled = _everything(inputs, KEYS_OF_SPLIT_MIN, whole=whole)
+    else:
+        sampled = _chosen(inputs, TRIAL_PLACES, KEYS_OF_SPLIT_MIN, whole=whole)
+    return tuple(each.split for each in sampled)
 
 
 def combined(weights: Mapping[bytes, int], inputs: Sequence[InputFile]) -> dict[bytes, int]:

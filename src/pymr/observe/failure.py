@@ -5,8 +5,8 @@
         ▸ 12 │     ctx.emit(user, int(amount))
         ValueError: invalid literal for int() with base 10: 'n/a'
       record  logs/19.gz  line 48213 (byte 3901127):  "u881,checkout,n/a"
-      61 of 64 map tasks were finished; nothing was published
-      hint: fix worker.py:12 and start again
+      61 of 64 map tasks are finished and kept
+      hint: fix worker.py:12, then   pymr resume wc-7f3a
 
 At most 15 lines; every text of the user is escaped and cut.
 """
@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pymr.errors import InterruptedRunError, PymrError, UserCodeError
-from pymr.observe.quantity import show_many
+from pymr.errors import InterruptedRunError, PymrError, TaskLostError, UserCodeError
+from pymr.observe.quantity import show_kept, show_many
 from pymr.observe.snapshot import Snapshot
 from pymr.text_form import show_text
 
@@ -44,7 +44,7 @@ def render_failure(
         *_place(error),
         *_progress(error, snapshot),
     ]
-    hint = error.hint or _default_hint(error)
+    hint = error.hint or _default_hint(error, snapshot)
     last = [f"  hint: {_clean(hint)}"] if hint else []
     return "\n".join([*lines[: LINES_MAX - len(last)], *last])
 
@@ -139,24 +139,39 @@ def _place(error: PymrError) -> Iterator[str]:
 
 def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
     """Yield how far the run had come, if it had begun."""
-    if snapshot is None or not snapshot.map.tasks:
+    if snapshot is None or not snapshot.map.tasks or error.fields.get("is_cancelled"):
         return
-    phase = "reduce" if snapshot.map.committed == snapshot.map.tasks else "map"
-    if phase == "reduce" and not snapshot.reduce.tasks:
-        phase = "map"
-    state = snapshot.map if phase == "map" else snapshot.reduce
-    tasks = show_many(state.tasks, f"{phase} task")
-    outcome = "nothing was published"
+    name = _clean(snapshot.name)
     if error.fields.get("is_committed"):
-        outcome = f"pymr head {_clean(snapshot.name)} reads the result"
-    yield f"  {state.committed} of {tasks} finished; {outcome}"
+        yield f"  pymr head {name} reads the result"
+        return
+    maps, reduces = snapshot.map, snapshot.reduce
+    if not maps.committed:
+        yield f"  0 of {show_many(maps.tasks, 'map task')} finished; nothing was published"
+        return
+    kept = show_kept(maps.committed, maps.tasks, reduces.committed, reduces.tasks)
+    is_told = error.hint is None  # The hint will say it.
+    yield f"  {kept}{'' if is_told else f'; to go on:   pymr resume {name}'}"
 
 
-def _default_hint(error: PymrError) -> str | None:
+def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
+    """Return what to do about an error that does not say it itself."""
     frames = error.fields.get("frames")
+    place = ""
     if isinstance(error, UserCodeError) and frames:
-        return f"fix {_short(frames[-1]['file'])}:{frames[-1]['line']} and start again"
-    return None
+        place = f"fix {_short(frames[-1]['file'])}:{frames[-1]['line']}"
+    if snapshot is None or not snapshot.map.tasks:  # It had not begun.
+        return f"{place} and start again" if place else None
+    if error.fields.get("is_cancelled"):
+        return None
+    name = _clean(snapshot.name)
+    task = _task(error, snapshot)
+    if isinstance(error, TaskLostError) and task is not None:
+        return f"pymr debug {name} {task}   shows where it ends; then   pymr resume {name}"
+    if not place:
+        return f"pymr resume {name}"
+    by_value = f'pymr.resume("{name}", job=job)'
+    return f"{place}, then   {by_value if snapshot.is_by_value else f'pymr resume {name}'}"
 
 
 def _source(line: str) -> str:

@@ -14,30 +14,34 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import msgspec
 
+from pymr import failpoint
 from pymr.core.events import SCHEMA_VERSION, AnyEvent, Entry, Event, RunFinished
 from pymr.errors import PymrError, to_dict
 from pymr.text_form import show_path
+
+_READ_BYTES = 1 << 20
 
 Sink = Callable[[Entry], object]
 
 
 class Feed:
-    """Numbers events from 1, stamps them with `clock` (Unix seconds), hands them to sinks."""
+    """Numbers events from `seq`, stamps them with `clock` (Unix seconds), hands them to sinks."""
 
-    def __init__(self, sinks: list[Sink], clock: Callable[[], float]) -> None:
+    def __init__(self, sinks: list[Sink], clock: Callable[[], float], seq: int = 1) -> None:
         self._sinks = sinks
         self._clock = clock
-        self._seq = 0
+        self._seq = seq
 
     def append(self, event: Event) -> None:
         """Hand `event` to every sink, in their order."""
-        self._seq += 1
         entry = Entry(SCHEMA_VERSION, self._seq, self._clock(), event)  # type: ignore[arg-type]
+        self._seq += 1
         for sink in self._sinks:
             sink(entry)
 
@@ -69,6 +73,8 @@ class HistoryFile:
             os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
             # Unbuffered: a run that is killed leaves all but the line it was writing.
             self._file = open(self._path, "ab", buffering=0)
+            if _is_torn(self._path):
+                self._file.write(b"\n")
         except OSError as error:
             self._give_up(error.strerror)
         return self
@@ -89,6 +95,7 @@ class HistoryFile:
             return
         line = encode_entry(entry)
         try:
+            failpoint.hit("history.append")
             written = self._file.write(line)
         except OSError as error:
             self._give_up(error.strerror)
@@ -137,15 +144,61 @@ def read_history(path: str) -> Iterator[Entry]:
     Raises:
         OSError: the file can not be read.
     """
+    with open(path, "rb") as lines:
+        yield from filter(None, map(_parser(), lines))
+
+
+def _parser() -> Callable[[bytes], Entry | None]:
+    """Return what reads a line, and passes over one that is no entry."""
     decode_head = msgspec.json.Decoder(_Head).decode
     decode_event = msgspec.json.Decoder(AnyEvent).decode
+
+    def parse(line: bytes) -> Entry | None:
+        try:
+            head, event = decode_head(line), decode_event(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        return Entry(head.v, head.seq, head.time, event)
+
+    return parse
+
+
+def follow(path: str, wait: Callable[[], bool]) -> Iterator[Entry]:
+    """Yield the entries of a history file, and those that are appended to it.
+
+    `wait` is called before each look; it returns whether more may come after it.
+
+    Raises:
+        OSError: the file can not be read.
+    """
+    parse = _parser()
     with open(path, "rb") as lines:
+        rest, may_come = b"", True
+        while may_come:
+            may_come = wait()
+            while data := lines.read(_READ_BYTES):
+                *whole, rest = (rest + data).split(b"\n")
+                yield from filter(None, map(parse, whole))
+
+
+def last_seq(path: str) -> int:
+    """Return the number of the last entry of a history file; 0 if it has none."""
+    decode_head = msgspec.json.Decoder(_Head).decode
+    seq = 0
+    with suppress(OSError), open(path, "rb") as lines:
         for line in lines:
-            try:
-                head, event = decode_head(line), decode_event(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                continue
-            yield Entry(head.v, head.seq, head.time, event)
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                seq = decode_head(line).seq
+    return seq
+
+
+def _is_torn(path: str) -> bool:
+    """Say whether the last line was cut short by a crash."""
+    with open(path, "rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 class _Head(msgspec.Struct):

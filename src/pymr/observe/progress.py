@@ -14,6 +14,7 @@ from pymr.core.events import Entry
 from pymr.observe.quantity import (
     show_count,
     show_duration,
+    show_kept,
     show_many,
     show_size,
     show_size_of,
@@ -69,6 +70,8 @@ class ProgressView:
 
     def entry(self, entry: Entry) -> None:
         """Take in the next entry of the feed."""
+        if isinstance(entry.event, events.WorkersConnected) and self.snapshot.is_taking_on:
+            self._say(_kept_line(self.snapshot))
         fold(self.snapshot, entry)
         match entry.event:
             case events.WorkersConnected(count, wanted) if count < wanted:
@@ -89,6 +92,8 @@ class ProgressView:
                 self._say(f"{attempt} failed: {_first_line(error)}; tried again")
             case events.AttemptLost(attempt, _, error, True):
                 self._say(f"{attempt} lost: {_first_line(error)}; tried again")
+            case events.TaskInvalidated(receipt, reason):
+                self._say(f"{receipt.attempt} is run again: {show_text(reason)}")
             case events.AttemptStarted(attempt, worker, backup) if self._verbose:
                 kind = "backup attempt" if backup else "attempt"
                 self._say(f"{attempt} {kind} {attempt.number} on {worker}")
@@ -183,6 +188,12 @@ class ProgressView:
 
 def _first_line(error: dict[str, Any]) -> str:
     return show_text(str(error["message"]).split("\n", 1)[0])
+
+
+def _kept_line(snapshot: Snapshot) -> str:
+    maps, reduces = snapshot.kept
+    kept = show_kept(maps, snapshot.map.tasks, reduces, snapshot.reduce.tasks)
+    return f"{show_text(snapshot.name)} goes on: {kept}"
 
 
 def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:

@@ -41,6 +41,15 @@ def show_many(number: int, thing: str) -> str:
     return f"{show_count(number)} {thing}{'' if number == 1 else 's'}"
 
 
+def show_kept(maps: int, map_tasks: int, reduces: int, reduce_tasks: int) -> str:
+    """Return `61 of 64 map tasks are finished and kept`, with reduce tasks once there are any."""
+    text = f"{show_count(maps)} of {show_many(map_tasks, 'map task')}"
+    if reduces:
+        text += f" and {show_count(reduces)} of {show_many(reduce_tasks, 'reduce task')}"
+    is_one = map_tasks == 1 and not reduces
+    return f"{text} {'is' if is_one else 'are'} finished and kept"
+
+
 def show_duration(seconds: float) -> str:
     """Return `0:58`, `2:05:09`: (hours,) minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)

@@ -78,6 +78,7 @@ class Snapshot(msgspec.Struct):
     name: str = ""
     worker: str = ""  # the worker file
     functions: tuple[str, ...] = ()  # mapper, combiner, reducer: those there are
+    is_by_value: bool = False  # they travelled by value: there is no worker file to fix
     input_files: int = 0
     input_bytes: int = 0
     workers: int = 0
@@ -96,6 +97,9 @@ class Snapshot(msgspec.Struct):
     started: float | None = None
     time: float = 0.0  # of the last entry
     finished: float | None = None
+    epoch: int = 1  # processes that have worked on it
+    kept: tuple[int, int] = (0, 0)  # map and reduce tasks that the last of them took on
+    is_taking_on: bool = False  # it looks at what is left of the earlier ones
 
     def phase_state(self, phase: PhaseName) -> PhaseState:
         """Return the state of one phase."""
@@ -108,8 +112,11 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
     match entry.event:
         case events.RunPlanned() as planned:
             _plan(snapshot, planned, entry.time)
+        case events.RunResumed(epoch=epoch) as resumed:
+            _plan(snapshot, resumed, entry.time)
+            snapshot.epoch, snapshot.kept, snapshot.is_taking_on = epoch, (0, 0), True
         case events.WorkersConnected(count):
-            snapshot.workers = count
+            snapshot.workers, snapshot.is_taking_on = count, False
         case events.PhaseFinished(phase):
             is_last = phase == "reduce" or not snapshot.reduce.tasks
             snapshot.phase = "publishing" if is_last else "reduce"
@@ -121,11 +128,26 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case events.RunFinished(error):
             snapshot.phase = "done" if error is None else "failed"
             snapshot.finished = entry.time
-        case events.TaskCommitted(receipt):
-            _commit(snapshot, receipt)
+        case events.TaskCommitted() | events.TaskKept() | events.TaskInvalidated():
+            _fold_task(snapshot, entry.event)
         case _:
             _fold_attempt(snapshot, entry.event)
     return snapshot
+
+
+def _fold_task(
+    snapshot: Snapshot, event: events.TaskCommitted | events.TaskKept | events.TaskInvalidated
+) -> None:
+    match event:
+        case events.TaskCommitted(receipt):
+            _commit(snapshot, receipt)
+        case events.TaskKept(receipt):
+            _commit(snapshot, receipt)
+            is_map = receipt.attempt.phase == "map"
+            snapshot.kept = snapshot.kept[0] + is_map, snapshot.kept[1] + (not is_map)
+        case events.TaskInvalidated(receipt):
+            if not snapshot.is_taking_on:  # What is not there was not counted, then.
+                _reopen(snapshot, receipt)
 
 
 def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
@@ -147,16 +169,18 @@ def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
             snapshot.phase_state(attempt.phase).running.pop(attempt, None)
 
 
-def _plan(snapshot: Snapshot, planned: events.RunPlanned, time: float) -> None:
+def _plan(snapshot: Snapshot, planned: events.RunPlanned | events.RunResumed, time: float) -> None:
     spec = planned.spec
     snapshot.run, snapshot.name, snapshot.worker = spec.run, spec.name, spec.worker
     optional = {"combiner": spec.shape.combiner, "reducer": spec.shape.reducer}
     snapshot.functions = ("mapper", *(name for name, kind in optional.items() if kind))
+    snapshot.is_by_value = not spec.shape.files
     snapshot.input_files, snapshot.input_bytes = planned.input_files, planned.input_bytes
     snapshot.map = PhaseState(tasks=planned.map_tasks, bytes_total=planned.input_bytes)
     snapshot.reduce = PhaseState(tasks=spec.reducers)
     snapshot.phase = "map"
-    snapshot.started = time
+    snapshot.started, snapshot.finished = time, None
+    snapshot.skipped = 0
 
 
 def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
@@ -176,6 +200,17 @@ def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
     snapshot.reduce.bytes_total += receipt.written.bytes
     snapshot.skipped += receipt.skipped
     snapshot.backups_won += attempt in snapshot.backups
+
+
+def _reopen(snapshot: Snapshot, receipt: Receipt) -> None:
+    """Take back what a committed task had counted for; the slowest and largest stay."""
+    is_map = receipt.attempt.phase == "map"
+    state = snapshot.phase_state(receipt.attempt.phase)
+    state.committed -= 1
+    state.bytes_committed -= receipt.bytes_in if is_map else receipt.read.bytes
+    state.records_committed -= receipt.records_in if is_map else receipt.read.records
+    snapshot.reduce.bytes_total -= receipt.written.bytes
+    snapshot.skipped -= receipt.skipped
 
 
 def _fail(snapshot: Snapshot, attempt: Attempt, error: PymrError, *, will_retry: bool) -> None:

@@ -46,7 +46,7 @@ def render_success(
     """
     name = show_text(manifest.name)
     notes = [*_damage(manifest), *_advice(manifest, snapshot), *_warnings(manifest, snapshot)]
-    head = [_headline(manifest, name), _books(manifest), *_memory(manifest)]
+    head = [_headline(manifest, name, snapshot), _books(manifest), *_memory(manifest)]
     tail = [*_rows(manifest, output, first_rows), f"  next: pymr head {name} · pymr verify {name}"]
     room = LINES_MAX - len(head) - len(tail)
     if len(notes) > room:
@@ -55,11 +55,14 @@ def render_success(
     return "\n".join([*head, *notes, *tail])
 
 
-def _headline(manifest: Manifest, name: str) -> str:
+def _headline(manifest: Manifest, name: str, snapshot: Snapshot | None) -> str:
     ledger = manifest.ledger
     read = f"{show_size(ledger['bytes_in'])}, {show_many(ledger['records_in'], 'record')} in"
     wrote = f"{show_many(manifest.records, 'record')} out, {show_many(len(manifest.parts), 'part')}"
-    took = show_elapsed(manifest.finished - manifest.created)
+    started = manifest.created
+    if snapshot is not None and snapshot.epoch > 1:  # The run may have begun days ago.
+        started = snapshot.started or started
+    took = show_elapsed(manifest.finished - started)
     return f"✓ {name} done in {took}   {read} → {wrote}, {show_size(manifest.bytes)}"
 
 
@@ -118,6 +121,7 @@ def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
     else:
         yield from _skew(manifest, snapshot)
     if snapshot is not None:
+        yield from _kept(snapshot)
         yield from _slowest(snapshot)
         yield from _attempts(snapshot)
     if manifest.counters:
@@ -127,6 +131,14 @@ def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
         ]
         more = len(manifest.counters) - len(shown)
         yield f"  counters: {' · '.join(shown)}{f' · {more} more' if more else ''}"
+
+
+def _kept(snapshot: Snapshot) -> Iterator[str]:
+    """Yield what a resumed run did not do again."""
+    maps, reduces = snapshot.kept
+    if maps or reduces:
+        kept = [show_many(maps, "map task"), *([show_many(reduces, "reduce task")] * bool(reduces))]
+        yield f"  kept from before: {', '.join(kept)}"
 
 
 def _mixed(manifest: Manifest) -> Iterator[str]:

@@ -22,6 +22,27 @@ from pymr.text_form import show_path
 _DIGEST_MASK = (1 << 128) - 1
 
 
+def compare(seen: os.stat_result, planned: InputFile) -> tuple[str, str] | None:
+    """Return what is seen of a file and what was expected; None for the file that was planned.
+
+    One that has only grown is that file: what was added is not read.
+    """
+    if seen.st_size < planned.size:
+        return f"it has {seen.st_size} bytes", f"{planned.size} as when it was planned"
+    if not stat.S_ISREG(seen.st_mode):
+        return "it is not a regular file", "the file that was planned"
+    if not planned.inode:
+        return None  # A plan without times: there is nothing more to compare.
+    if seen.st_ino != planned.inode:
+        return f"it was replaced (inode {seen.st_ino})", f"inode {planned.inode}"
+    if seen.st_mtime_ns != planned.mtime_ns and seen.st_size == planned.size:
+        return (
+            f"it was written to (time of change {_show_time(seen.st_mtime_ns)})",
+            f"{_show_time(planned.mtime_ns)} as when it was planned",
+        )
+    return None
+
+
 class FileSource:
     """One open input. A context manager; safe to read at any offset, in any order."""
 
@@ -82,26 +103,12 @@ class FileSource:
         Raises:
             InputError: it is shorter, another file, or was written to.
         """
-        seen, planned = os.fstat(self._descriptor), self.file
-        if seen.st_size < planned.size:
-            raise _changed(
-                self.name, f"it has {seen.st_size} bytes", f"{planned.size} as when it was planned"
-            )
-        if not stat.S_ISREG(seen.st_mode):
-            raise _changed(self.name, "it is not a regular file", "the file that was planned")
-        if not planned.inode:
-            return  # A plan without times: there is nothing more to compare.
-        if seen.st_ino != planned.inode:
-            raise _changed(
-                self.name, f"it was replaced (inode {seen.st_ino})", f"inode {planned.inode}"
-            )
-        self.grown = seen.st_size > planned.size
-        if seen.st_mtime_ns != planned.mtime_ns and not self.grown:
-            raise _changed(
-                self.name,
-                f"it was written to (time of change {_show_time(seen.st_mtime_ns)})",
-                f"{_show_time(planned.mtime_ns)} as when it was planned",
-            )
+        seen = os.fstat(self._descriptor)
+        found = compare(seen, self.file)
+        if found is not None:
+            raise _changed(self.name, *found)
+        # A plan without times knows of nothing that was added.
+        self.grown = bool(self.file.inode) and seen.st_size > self.file.size
 
     def close(self) -> None:
         """Close the file; it may be called twice."""

@@ -10,18 +10,24 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pymr.api import Job
-from pymr.config import resolve
+from pymr.config import Resolved, change, resolve
+from pymr.core.events import Entry
 from pymr.core.spec import Code
 from pymr.errors import ConfigError, UserCodeError
 from pymr.observe.failure import render_failure
-from pymr.runner.plan import Request
+from pymr.observe.snapshot import Snapshot, fold
+from pymr.runner.find import find_run
+from pymr.runner.life import Observer
+from pymr.runner.plan import Plan, Request
 from pymr.runner.result import Result
-from pymr.runner.run import Observer, run_request
+from pymr.runner.resume import resume_run
+from pymr.runner.run import run_request
 
 PathLike = str | bytes | os.PathLike[str]
 
@@ -45,8 +51,7 @@ def run(
     """
     if not isinstance(job, Job):
         raise ConfigError(f"the first argument is {job!r}, expected a pymr.Job")
-    given = {name: _plain(value) for name, value in settings.items() if value is not None}
-    resolved = resolve(given, os.environ, str(Path.cwd()), str(Path.home()))
+    resolved = _resolved(settings)
     request = Request(
         code=_code_of(job),
         worker=getattr(job.mapper, "__name__", "job"),
@@ -55,22 +60,61 @@ def run(
         params=dict(params or {}),
         warnings=resolved.warnings,
     )
-    observer = _Planned()
-    try:
+    observer = _Watching()
+    with observer.noting():
         run_request(request, observer)
-    except UserCodeError as error:
-        error.add_note(render_failure(error))  # The user's line and record, under the traceback.
-        raise
     return Result(observer.output)
 
 
-class _Planned(Observer):
-    """Remembers where the output is."""
+def resume(run: PathLike, *, job: Job | None = None, **settings: Any) -> Result:
+    """Take on a run that was killed, interrupted or failed, and return its committed result.
 
-    output = ""
+    `run` is its name, its id or its output folder. Finished tasks are kept. `job` has the
+    functions as they are now, for a run of `pymr.run`: they had travelled by value. Settings
+    that decide the result cannot change; the others are those of the run's start, unless given.
 
-    def planned(self, plan: Any) -> None:
+    Raises:
+        PymrError: as `pymr.run`; `InputError` if the inputs have changed since.
+    """
+    now = _resolved(settings).settings
+    found = find_run(os.fsdecode(run))
+    observer = _Watching()
+    with observer.noting():
+        resume_run(
+            found,
+            lambda before: change(before, settings, now),
+            observer,
+            None if job is None else _code_of(job),
+        )
+    return Result(found.output)
+
+
+class _Watching(Observer):
+    """Remembers where the output is, and how far the run came."""
+
+    def __init__(self) -> None:
+        self.output = ""
+        self._snapshot = Snapshot()
+
+    def planned(self, plan: Plan) -> None:
         self.output = plan.output
+
+    def entry(self, entry: Entry) -> None:
+        fold(self._snapshot, entry)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Put the user's line and record, and what was kept, under the traceback."""
+        try:
+            yield
+        except UserCodeError as error:
+            error.add_note(render_failure(error, self._snapshot))
+            raise
+
+
+def _resolved(settings: Mapping[str, Any]) -> Resolved:
+    given = {name: _plain(value) for name, value in settings.items() if value is not None}
+    return resolve(given, os.environ, str(Path.cwd()), str(Path.home()))
 
 
 def _plain(value: Any) -> Any:

@@ -1,21 +1,23 @@
 """The local runner: task processes on this machine, driven by the core's commands.
 
 It performs commands and reports events, and holds no rule: who may run what, what is tried
-again and what counts are decided by `core.job.Job`. Nothing takes effect before the
-decisions it follows from are durable: `Grant` syncs the journal first, and `Publish` writes
-the manifest, which is itself the durable record of the last commits.
+again and what counts are decided by `core.job.Job`. Decisions are made durable together, each
+after a second at the latest: any prefix of a journal is a state the run was in, so a power cut
+costs the work of seconds. `Publish` writes the manifest, which is itself the durable record of
+the last commits.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from pymr import errors, names
+from pymr import errors, failpoint, names
 from pymr.core import events
 from pymr.core.events import Command
 from pymr.core.job import Job, JobEvent
+from pymr.core.replay import Replay
 from pymr.core.spec import (
     Attempt,
     AttemptSpec,
@@ -23,7 +25,7 @@ from pymr.core.spec import (
     Receipt,
     ReduceWork,
 )
-from pymr.errors import PymrError
+from pymr.errors import CorruptDataError, PymrError
 from pymr.observe.feed import Feed
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
@@ -31,9 +33,10 @@ from pymr.runner.process import TaskProcess
 from pymr.store.base import ObjectStore
 from pymr.store.journal import Journal
 from pymr.task import channel
-from pymr.task.commit import verify_attempt
+from pymr.task.commit import verify_attempt, verify_kept
 
 CONNECT_S = 5.0  # wait for workers at the start; then go on with those that came
+JOURNAL_SYNC_S = 1.0  # a decision is durable by then: one fsync for all that came meanwhile
 
 
 class LocalRunner:
@@ -61,7 +64,28 @@ class LocalRunner:
         self._publish = publish
         self._tmp = tmp
         self._on_tick = on_tick
-        self._is_ahead = False  # decisions were taken that are not durable yet
+        self._ahead_since: float | None = None  # of the first decision that is not durable yet
+
+    def take_on(self, earlier: Replay) -> None:
+        """Hand the core what earlier processes have committed, as far as it is still there.
+
+        Raises:
+            PymrError: what the core aborted with.
+        """
+        for decision in earlier.invalidated.values():
+            self._handle(decision)
+        for receipt in earlier.committed.values():
+            self._take(receipt)
+
+    def _take(self, receipt: Receipt) -> None:
+        failpoint.hit("resume.keep")
+        try:
+            footer = verify_kept(self._store, receipt)
+        except CorruptDataError as error:
+            lost = events.TaskInvalidated(receipt, error.message)
+            self._perform_all([events.Journal(lost)])
+        else:
+            self._handle(events.Recovered(receipt, footer.partitions, footer.splits))
 
     def run(self) -> None:
         """Return when the job is published.
@@ -69,6 +93,8 @@ class LocalRunner:
         Raises:
             PymrError: what the core aborted with.
         """
+        if self._job.done:
+            return
         try:
             self._connect()
             while not self._job.done:
@@ -110,6 +136,9 @@ class LocalRunner:
             if process.attempt is not None:  # Alive as a process is alive as a worker, here.
                 self._handle(events.Renewed(process.attempt, now))
         self._handle(events.Ticked(now))
+        if self._ahead_since is not None and now - self._ahead_since >= JOURNAL_SYNC_S:
+            self._journal.sync()
+            self._ahead_since = None
         self._on_tick(now)
 
     # -- reports ------------------------------------------------------------------------------
@@ -150,8 +179,12 @@ class LocalRunner:
     # -- commands -----------------------------------------------------------------------------
 
     def _handle(self, event: JobEvent) -> None:
-        """Hand `event` to the core and perform what it commands, to the last command."""
-        queue = deque(self._job.handle(event))
+        """Hand `event` to the core and perform what it commands."""
+        self._perform_all(self._job.handle(event))
+
+    def _perform_all(self, commands: Sequence[Command]) -> None:
+        """Perform commands, and those that follow from them, to the last."""
+        queue = deque(commands)
         while queue:
             queue.extend(self._perform(queue.popleft()))
 
@@ -161,9 +194,6 @@ class LocalRunner:
             case events.Note(event):
                 self._feed.append(event)
             case events.Grant(worker, attempt):
-                if self._is_ahead:
-                    self._journal.sync()
-                    self._is_ahead = False
                 self._grant(worker, attempt)
             case events.Revoke(attempt, worker):
                 self._revoke(attempt)
@@ -171,7 +201,9 @@ class LocalRunner:
                 return self._job.handle(self._verify(receipt))
             case events.Journal(decision):
                 self._journal.append(events.encode(decision))
-                self._is_ahead = True
+                failpoint.hit("commit.decide")
+                if self._ahead_since is None:
+                    self._ahead_since = time.monotonic()
                 self._feed.append(decision)
                 return self._job.handle(decision)
             case events.Publish():
@@ -193,6 +225,7 @@ class LocalRunner:
             self._plan.spec.run, attempt.phase, attempt.task, attempt.number, nonce
         )
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
+        failpoint.hit("lease.grant")
         self._pool.processes[worker].run(AttemptSpec(attempt, key, tmp, work))
 
     def _revoke(self, attempt: Attempt) -> None:
@@ -202,6 +235,7 @@ class LocalRunner:
                 process.kill()
 
     def _verify(self, receipt: Receipt) -> JobEvent:
+        failpoint.hit("commit.verify")
         now = time.monotonic()
         try:
             footer = verify_attempt(self._store, receipt)

@@ -63,6 +63,27 @@ def share_out(settings: Settings, size: RunSize, process: ProcessSize) -> Share:
     return Share(budget.workers, limits, tuple(_notices(settings, wished, budget, limits)))
 
 
+def share_again(
+    settings: Settings, limits: Limits, size: RunSize, process: ProcessSize
+) -> tuple[int, tuple[str, ...]]:
+    """Return how many workers fit in the memory of a run that is resumed, and what does not.
+
+    Its `limits` are frozen: what a buffer may hold decides where a map task combines.
+    """
+    wished = min(settings.workers, max(size.map_tasks, size.reduce_tasks, 1))
+    workers = wished
+    while workers > 1:
+        budget = divide(settings.memory_bytes, workers, size, process)
+        if budget.workers == workers and budget.spill_bytes_max >= limits.spill_bytes_max:
+            break
+        workers -= 1
+    if workers == wished:
+        return workers, ()
+    memory = f"of --memory {spell_size(settings.memory_bytes)}"
+    buffers = f"buffers are of {spell_size(limits.spill_bytes_max)}, as the run was planned"
+    return workers, (f"workers is {wished}, going on with {workers} {memory}: {buffers}",)
+
+
 def _notices(settings: Settings, wished: int, budget: Budget, limits: Limits) -> Iterator[str]:
     memory = f"of --memory {spell_size(settings.memory_bytes)}"
     if budget.workers < wished:

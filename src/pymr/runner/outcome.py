@@ -45,8 +45,8 @@ def build_manifest(
 ) -> Manifest:
     """Return the manifest of a job whose books are closed, without its digest."""
     spec, shape = plan.spec, plan.spec.shape
-    committed = job.reduce.committed if spec.reducers else job.map.committed
-    receipts = [committed[task] for task in sorted(committed)]
+    parts = job.reduce.committed if spec.reducers else job.map.committed
+    receipts = _in_order(parts)
     summary = job.ledger.summary()
     return Manifest(
         run=spec.run,
@@ -73,7 +73,11 @@ def build_manifest(
         columns=_columns(receipts),
         counters=summary.counters,
         ledger=_books(summary),
-        tasks=tuple(map(_task, [*_in_order(job.map.committed), *_in_order(job.reduce.committed)])),
+        tasks=tuple(
+            _task(receipt, shape.digest)
+            for committed in (job.map.committed, job.reduce.committed)
+            for receipt in _in_order(committed)
+        ),
         memory=ManifestMemory(limit_bytes=plan.memory_bytes, peak_bytes=memory_peak_bytes),
         warnings=(*plan.warnings, *_grown(plan, summary), *_large_keys(plan, receipts)),
     )
@@ -134,11 +138,11 @@ def _part(receipt: Receipt, output_format: str) -> ManifestPart:
     )
 
 
-def _task(receipt: Receipt) -> ManifestTask:
+def _task(receipt: Receipt, digest: str) -> ManifestTask:
     return ManifestTask(
         task=str(receipt.attempt),
         attempt=receipt.attempt.number,
-        code_digest=receipt.code_digest,
+        code_digest=None if receipt.code_digest == digest else receipt.code_digest,
     )
 
 

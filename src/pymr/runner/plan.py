@@ -42,6 +42,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     params: dict[str, str] = {}
     warnings: tuple[str, ...] = ()  # of the settings: what was changed, or has no effect
+    spool_folder: str | None = None  # where inputs that can be read only once were copied before
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,13 +82,14 @@ def plan_run(request: Request, pool: Pool) -> Plan:
     _refuse_bytes(request)
     pool.start(request.code)
     run = names.new_run_id()
-    spool_folder = _spool_folder(request.settings, run)
+    spool_folder = request.spool_folder or _spool_folder(request.settings, run)
     try:
         return _plan(request, pool, run, spool_folder)
     except BaseException:
-        import shutil
+        if not request.spool_folder:
+            import shutil
 
-        shutil.rmtree(spool_folder, ignore_errors=True)
+            shutil.rmtree(spool_folder, ignore_errors=True)
         raise
 
 
@@ -167,7 +169,7 @@ def _refuse_to_sort(shape: Shape) -> None:
     if shape.reducer is None:
         raise ConfigError(
             "--sort orders what a reduce phase writes, and the job has none (reducer=None)",
-            hint="give the job a reducer, or leave --sort out: the parts are in input order",
+            hint="reducer=pymr.IDENTITY writes all pairs in key order; or leave --sort out",
         )
     if shape.partitioner is not None:
         raise ConfigError(
@@ -224,8 +226,12 @@ def _look(
 
 def _spool_folder(settings: Settings, run: str) -> str:
     """Return where inputs are copied that can be read only once; made when it is needed."""
-    folder = settings.tmp_dir or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - private in it
-    return os.path.abspath(f"{folder}/pymr-input-{run}")
+    return os.path.abspath(f"{temporary_folder(settings)}/pymr-input-{run}")
+
+
+def temporary_folder(settings: Settings) -> str:
+    """Return the folder for what need not stand in the output."""
+    return settings.tmp_dir or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - private in it
 
 
 def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:

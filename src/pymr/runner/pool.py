@@ -22,9 +22,13 @@ LOAD_TRIES_MAX = 3  # a kill may come from outside (memory ran out); thrice is t
 class Pool:
     """Task processes: started, watched, replaced."""
 
-    def __init__(self, deadline: float | None = None) -> None:
-        """Start nothing yet; `deadline` is a monotonic time, for the loading of the code."""
+    def __init__(self, deadline: float | None = None, folder: str | None = None) -> None:
+        """Start nothing yet; `deadline` is a monotonic time, for the loading of the code.
+
+        Processes work in `folder`; None: in the current one.
+        """
         self._deadline = deadline
+        self._folder = folder
         self._code: Code | None = None
         self._selector = selectors.DefaultSelector()
         self._started = 0
@@ -37,7 +41,7 @@ class Pool:
         self._code = code or self._code
         assert self._code is not None, "the first process is given the code"
         self._started += 1
-        process = TaskProcess(f"worker-{self._started}", self._code)
+        process = TaskProcess(f"worker-{self._started}", self._code, self._folder)
         self.processes[process.name] = process
         self._selector.register(process.replies_fd, selectors.EVENT_READ, process)
         return process

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, SampleWork
+from pymr.core.trial import MapTrialWork, ReduceTrialWork
 from pymr.task import channel
 
 READ_BYTES = 1 << 16
@@ -21,14 +22,16 @@ import sys
 sys.path.insert(0, sys.argv[3])
 import pymr.task.process
 sys.path.append(sys.path.pop(0))
-pymr.task.process.main(int(sys.argv[1]), int(sys.argv[2]))
+pymr.task.process.main(*map(int, (sys.argv[1], sys.argv[2], sys.argv[4])))
 """
+
+_groups: set[int] = set()  # of task processes that were not reaped; for the end of all
 
 
 class TaskProcess:
     """One child process; `attempt` is what it was given to run, if anything."""
 
-    def __init__(self, name: str, code: Code) -> None:
+    def __init__(self, name: str, code: Code, folder: str | None = None) -> None:
         self.name = name
         self.attempt: Attempt | None = None
         self.is_loaded = False
@@ -44,11 +47,13 @@ class TaskProcess:
                     str(requests_read),
                     str(replies_write),
                     _PACKAGE_PARENT,
+                    str(os.getpid()),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # stdout is for results; what user code prints goes to stderr
                 pass_fds=(requests_read, replies_write),
                 env=_environment(),
+                cwd=folder,
                 process_group=0,  # Ctrl-C reaches the runner, which decides
             )
         except OSError as error:
@@ -59,6 +64,7 @@ class TaskProcess:
         finally:
             os.close(requests_read)
             os.close(replies_write)
+        _groups.add(self.pid)
         self._replies = channel.ReplyBuffer()
         self._send(channel.Load(code))
 
@@ -81,6 +87,10 @@ class TaskProcess:
         self.attempt = attempt.attempt
         self._send(channel.Run(attempt))
 
+    def try_out(self, work: MapTrialWork | ReduceTrialWork) -> None:
+        """Start a trial; the process must be idle."""
+        self._send(channel.Try(work))
+
     def receive(self) -> list[channel.FromProcess] | None:
         """Return the messages that have arrived, or None at the end of the pipe.
 
@@ -100,6 +110,7 @@ class TaskProcess:
         """Wait for the end of a process that was killed or has closed its pipe; say how."""
         self.kill()  # What it left behind goes with it.
         code = self._popen.wait()
+        _groups.discard(self.pid)
         self.close()
         return errors.TaskLostError(
             f"task process `{self.name}` {_how(code)}",
@@ -118,6 +129,13 @@ class TaskProcess:
     def _send(self, message: channel.Message) -> None:
         with suppress(BrokenPipeError):  # It is gone; the end of its replies says so.
             channel.write_all(self._requests_fd, channel.frame(message))
+
+
+def kill_all() -> None:
+    """End all task processes of this process, and all that they have started, at once."""
+    for group in list(_groups):
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def _how(code: int) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, Self
 
+from pymr import failpoint
 from pymr._native import RecordBuffer, Run, merge_to_run, merge_to_spill
 from pymr.core.spec import EdgeSum, Limits
 from pymr.shuffle.buffer import MapTotals
@@ -19,6 +20,7 @@ from pymr.shuffle.combine import Combine
 from pymr.shuffle.merge import narrow
 from pymr.shuffle.native_combine import NativeCombine, native_combine
 from pymr.shuffle.normal_form import normalized
+from pymr.shuffle.spill import failure
 from pymr.shuffle.values import short_repr
 from pymr.store.base import ObjectWriter
 
@@ -129,6 +131,10 @@ class NativeMapBuffer(RecordBuffer):
         if self._spill_folder is None:
             self.write(_forget, b"")
             return
+        try:
+            failpoint.hit("spill.write")
+        except OSError as error:
+            raise failure("write", self._spill_folder, error) from error
         self._spills.append(self.spill())
         self._spill_count += 1
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 
+from pymr import failpoint
 from pymr.errors import ResourceError
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
 
@@ -64,6 +65,7 @@ class SpillFolder:
 
     def _append(self, file: int, data: bytes) -> None:
         try:
+            failpoint.hit("spill.write")
             while data:
                 data = data[os.write(file, data) :]
         except OSError as error:

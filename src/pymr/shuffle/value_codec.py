@@ -44,6 +44,11 @@ def encode_value(value: Any) -> bytes:
         return pickled(value)
 
 
+def is_pickled(data: bytes) -> bool:
+    """Say whether an encoded value is a pickle: it has no form of its own."""
+    return data[0] == _PICKLE
+
+
 def decode_value(data: bytes) -> Any:
     """Return the value whose bytes are `data`.
 

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 import msgspec
 
+from pymr import failpoint
 from pymr.errors import OutputError
 from pymr.names import CLAIM
 from pymr.store.disk import translated
@@ -59,6 +60,7 @@ class LocalClaim:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 _lock(descriptor, root)
+                failpoint.hit("commit.claim")
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, msgspec.json.encode(record), 0)
             except BaseException:

@@ -18,8 +18,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple, Self
 
+from pymr import failpoint
 from pymr._native import xxh3_64
 from pymr.errors import CorruptDataError, InternalError
 from pymr.store.disk import Verb, translated
@@ -29,23 +30,48 @@ _DIGITS: Final = 16
 
 
 class Journal:
-    """The journal of a new run at `path`; its folder is made. One thread.
+    """A journal that is open for writing: `create` or `reopen` one. One thread.
 
     After an error it takes nothing more: what the file then holds is unknown.
-
-    Raises:
-        ObjectExistsError: `path` exists; a run writes its journal once.
-        ResourceError, StoreError: it cannot be made.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, descriptor: int, digest: bytes) -> None:
         self.path = path
-        self._digest = b""
+        self._descriptor = descriptor
+        self._digest = digest
         self._unsynced = False
+
+    @classmethod
+    def create(cls, path: str) -> Self:
+        """Return the journal of a new run at `path`; its folder is made.
+
+        Raises:
+            ObjectExistsError: `path` exists; a run begins its journal once.
+            ResourceError, StoreError: it cannot be made.
+        """
         with translated("write", path, key=path):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
-            self._descriptor = os.open(path, flags, 0o666)
+            return cls(path, os.open(path, flags, 0o666), b"")
+
+    @classmethod
+    def reopen(cls, path: str) -> Self:
+        """Return the journal at `path`, to go on behind its last whole record.
+
+        A record that a crash cut short is cut off: it was never synced, so it never counted.
+
+        Raises:
+            ObjectMissingError, CorruptDataError: as `read_journal`.
+            ResourceError, StoreError: it cannot be written.
+        """
+        digest, end = b"", 0
+        for record in _records(path):
+            digest, end = record.digest, record.end
+        with translated("write", path, key=path):
+            journal = cls(path, os.open(path, os.O_WRONLY | os.O_APPEND), digest)
+        with journal._guarded("write"):
+            os.ftruncate(journal._descriptor, end)
+        return journal
 
     def append(self, line: bytes) -> None:
         r"""Write one record, which has no `\n`, in one call; not durable before `sync`.
@@ -57,10 +83,11 @@ class Journal:
         if b"\n" in line:
             raise InternalError(f"a journal record holds a newline: {line[:80]!r}")
         digest = _chained(self._digest, line)
-        record = b"%b %b\n" % (digest, line)
+        record = memoryview(b"%b %b\n" % (digest, line))
         with self._guarded("write", len(record)):
             while record:  # The disk filling up cuts a write short; the next one says so.
-                record = record[os.write(self._descriptor, record) :]
+                written = os.write(self._descriptor, failpoint.cut("journal.append", record))
+                record = record[written:]
         self._digest = digest
         self._unsynced = True
 
@@ -73,6 +100,7 @@ class Journal:
         if not self._unsynced:
             return
         with self._guarded("sync"):
+            failpoint.hit("journal.sync")
             os.fsync(self._descriptor)
         self._unsynced = False
 
@@ -101,6 +129,16 @@ def read_journal(path: str) -> Iterator[bytes]:
         ObjectMissingError: no such journal.
         CorruptDataError: a complete line does not fit the chain; fields `path`, `offset`.
     """
+    return (record.payload for record in _records(path))
+
+
+class _Record(NamedTuple):
+    payload: bytes
+    digest: bytes  # which the next record is bound to
+    end: int  # the offset behind it
+
+
+def _records(path: str) -> Iterator[_Record]:
     with translated("read", path, key=path), open(path, "rb") as file:
         digest, offset = b"", 0
         for line in file:
@@ -116,8 +154,8 @@ def read_journal(path: str) -> Iterator[bytes]:
                     path=path,
                     offset=offset,
                 )
-            yield payload
             offset += len(line)
+            yield _Record(payload, digest, offset)
 
 
 def _chained(digest: bytes, payload: bytes) -> bytes:

@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Final, Self
 
+from pymr import failpoint
 from pymr.errors import StoreError
 from pymr.names import new_nonce
 from pymr.store.base import ObjectEntry, check_key
@@ -133,6 +134,7 @@ class LocalStore:
         """Make copies and deletions directly in the folder `prefix` durable."""
         folder = self._folder(prefix)
         with translated("sync", folder, key=prefix):
+            failpoint.hit("publish.sync")
             sync_folder(folder)
 
     def _path(self, key: str) -> str:
@@ -172,9 +174,12 @@ class LocalWriter:
             self._drain()
             # A part is a link to this object: what writes to the part must not write here.
             os.fchmod(self._file.fileno(), os.fstat(self._file.fileno()).st_mode & _NOT_WRITABLE)
+            failpoint.hit("object.sync")
             os.fsync(self._file.fileno())
             self._file.close()
+            failpoint.hit("object.link")
             self._place(self._temporary, self._path)
+            failpoint.hit("object.linked")
             sync_folder(os.path.dirname(self._path))
 
     def __enter__(self) -> Self:
@@ -192,7 +197,7 @@ class LocalWriter:
     def _drain(self) -> None:
         view = memoryview(self._buffer)
         while view:
-            view = view[self._file.write(view) :]
+            view = view[self._file.write(failpoint.cut("object.write", view)) :]
         self._buffer = bytearray()
 
     def _translated(self) -> AbstractContextManager[None]:

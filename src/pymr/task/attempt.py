@@ -63,7 +63,7 @@ def run_attempt(
         receipt,
         wall_s=round(time.monotonic() - wall, 6),
         cpu_s=round(time.process_time() - cpu, 6),
-        rss_bytes_max=_rss_bytes_max(),
+        rss_bytes_max=rss_bytes_max(),
     )
 
 
@@ -81,7 +81,8 @@ def call_hook(job: Job, name: str, ctx: TaskContext) -> None:
     forked.leave()
 
 
-def _rss_bytes_max() -> int:
+def rss_bytes_max() -> int:
+    """Return the most memory that this process has had resident."""
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB

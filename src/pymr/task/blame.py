@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+from pymr._native import encode_key, xxh3_128
 from pymr.errors import PymrError, UserCodeError
 from pymr.text_form import show_bytes
 
@@ -42,6 +43,14 @@ def user_error(
     )
 
 
+def key_fields(key: Any) -> dict[str, str]:
+    """Return the fields of an error that name a key: its text, cut, and what tells it apart."""
+    return {
+        "key": f"{key!r:.80}",
+        "key_digest": xxh3_128(encode_key(key)).to_bytes(16, "big").hex(),
+    }
+
+
 def user_frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
     """Return the frames in the user's own files, outermost first."""
     import linecache
@@ -49,7 +58,7 @@ def user_frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
     frames = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if _is_user_file(code.co_filename):
+        if is_user_file(code.co_filename):
             line = traceback.tb_lineno
             frames.append(
                 {
@@ -67,20 +76,26 @@ def _definition(callee: object) -> list[dict[str, Any]]:
     import linecache
 
     code = getattr(callee, "__code__", None)
-    if code is None or not _is_user_file(code.co_filename):
+    if code is None or not is_user_file(code.co_filename):
         return []
     file, line = code.co_filename, code.co_firstlineno
     source = linecache.getline(file, line).rstrip()
     return [{"file": file, "line": line, "function": code.co_name, "source": source}]
 
 
-def _is_user_file(path: str) -> bool:
-    if path.startswith("<frozen"):
+def is_user_file(path: str) -> bool:
+    """Say whether a file is neither ours, nor Python's, nor of an installed package."""
+    if path.startswith("<frozen") or is_our_file(path):
         return False
     inside = os.path.abspath(path)
-    if inside.startswith((_PYMR + os.sep, _LIBRARY + os.sep)):
+    if inside.startswith(_LIBRARY + os.sep):
         return False
     return not any(part.endswith("-packages") for part in inside.split(os.sep))
+
+
+def is_our_file(path: str) -> bool:
+    """Say whether a file is of PyMR itself."""
+    return os.path.abspath(path).startswith(_PYMR + os.sep)
 
 
 def message_of(error: BaseException) -> str:

@@ -7,12 +7,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn
 
-from pymr.api import Builtin, Job
+from pymr.api import IDENTITY, Builtin, Job, Reducer
 from pymr.core.spec import JobSpec
-from pymr.shuffle.builtin import combine_for
+from pymr.shuffle.builtin import combine_for, reduce_for
 from pymr.shuffle.combine import Combine, Emit, FunctionCombine, UserCombiner
 from pymr.task import forked
-from pymr.task.blame import user_error
+from pymr.task.blame import key_fields, user_error
 from pymr.task.context import CombinerContext
 
 
@@ -60,6 +60,23 @@ def combine_of(job: Job, spec: JobSpec) -> Combine | None:
     return FunctionCombine(bind, spec.limits.value_bytes_max)
 
 
+def reduce_of(job: Job) -> Reducer:
+    """Return what to call with each group; for a built-in, what emits its result."""
+    reducer = job.reducer
+    assert reducer is not None, "a map-only job has no groups"
+    if not isinstance(reducer, Builtin):
+        return reducer
+    if reducer is IDENTITY:
+        return _emit_each
+    compute = reduce_for(reducer.value)
+    return lambda ctx, key, values: ctx.emit(key, compute(values))
+
+
+def _emit_each(ctx: Any, key: Any, values: Iterable[Any]) -> None:
+    for value in values:
+        ctx.emit(key, value)
+
+
 def _bound(
     function: Callable[[Any, Any, Any], Any], params: dict[str, str], emit: Emit
 ) -> UserCombiner:
@@ -69,7 +86,7 @@ def _bound(
         emit_all(emit, pairs, "combiner")
 
     def blame(error: BaseException, key: Any) -> NoReturn:
-        raise user_error(error, "combiner", function, key=f"{key!r:.80}") from error
+        raise user_error(error, "combiner", function, **key_fields(key)) from error
 
     context = CombinerContext(emit, params)
     return UserCombiner(function, context, emit_returned, forked.leave, blame)

@@ -1,10 +1,11 @@
 """The two pipes between a runner and a task process, and what goes over them.
 
 A frame is a 4-byte little-endian length and one JSON message. The runner sends `Load`, then
-`Begin`, then any number of `Run`, one at a time; the process answers `Loaded` or
-`LoadFailed`, then for each `Run` some `Progressed` and one `Finished` or `Failed`. Before
-`Begin` there may be any number of `Sample`, each answered by `Sampled` or `SampleFailed`. The
-end of a pipe is the end of the other side: nobody says goodbye.
+`Begin`, then any number of `Run` or `Try`, one at a time; the process answers `Loaded` or
+`LoadFailed`, then for each `Run` some `Progressed` and one `Finished` or `Failed`, for each
+`Try` one `Tried` or `TryFailed`. Before `Begin` there may be any number of `Sample`, each
+answered by `Sampled` or `SampleFailed`. The end of a pipe is the end of the other side: nobody
+says goodbye.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pymr.core.spec import (
     SampleWork,
     Shape,
 )
+from pymr.core.trial import MapTrial, MapTrialWork, ReduceTrial, ReduceTrialWork
 from pymr.memory_use import Pages
 
 
@@ -56,6 +58,12 @@ class Run(Message, frozen=True):
     """Run one attempt."""
 
     attempt: AttemptSpec
+
+
+class Try(Message, frozen=True):
+    """Do a part of the job to see how it behaves; nothing is written."""
+
+    work: MapTrialWork | ReduceTrialWork
 
 
 class Loaded(Message, frozen=True):
@@ -106,8 +114,30 @@ class Failed(Message, frozen=True):
     signature: str
 
 
-ToProcess = Load | Sample | Begin | Run
-FromProcess = Loaded | LoadFailed | Sampled | SampleFailed | Progressed | Finished | Failed
+class Tried(Message, frozen=True):
+    """What a trial found out."""
+
+    trial: MapTrial | ReduceTrial
+
+
+class TryFailed(Message, frozen=True):
+    """The trial failed. `error`: errors.to_dict."""
+
+    error: dict[str, Any]
+
+
+ToProcess = Load | Sample | Begin | Run | Try
+FromProcess = (
+    Loaded
+    | LoadFailed
+    | Sampled
+    | SampleFailed
+    | Progressed
+    | Finished
+    | Failed
+    | Tried
+    | TryFailed
+)
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode  # an error of the user's may hold anything
 _to_process = msgspec.json.Decoder(ToProcess)

@@ -17,13 +17,14 @@ contract; the protocol is the manifest commit of S3A committers
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 import msgspec
 
+from pymr import failpoint
 from pymr.core.spec import EdgeSum, MapFooter, Receipt, SplitReceipt
 from pymr.errors import (
     CorruptDataError,
@@ -34,7 +35,15 @@ from pymr.errors import (
     ResourceError,
     RunNotFoundError,
 )
-from pymr.names import MANIFEST, SUCCESS, events_key, is_part_name, journal_key, run_prefix
+from pymr.names import (
+    MANIFEST,
+    SUCCESS,
+    cancelled_key,
+    events_key,
+    is_part_name,
+    journal_key,
+    run_prefix,
+)
 from pymr.store.base import ObjectStore
 from pymr.task.manifest import (
     Manifest,
@@ -75,6 +84,23 @@ def verify_attempt(store: ObjectStore, receipt: Receipt) -> MapFooter:
     return MapFooter(tuple(EdgeSum(*each) for each in sums), splits)
 
 
+def verify_kept(store: ObjectStore, receipt: Receipt) -> MapFooter:
+    """As `verify_attempt`, for an object of an earlier process: a part is read to its end.
+
+    The blocks of a map output are checked by the reduce tasks that read them.
+
+    Raises:
+        CorruptDataError: the object is missing, or is not what the receipt says.
+    """
+    footer = verify_attempt(store, receipt)
+    if receipt.sha256 is not None:
+        digest = hashlib.sha256()
+        for chunk in _chunks(store, receipt.key):
+            digest.update(chunk)
+        _check_digest(receipt.key, digest.hexdigest(), receipt.sha256)
+    return footer
+
+
 def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Manifest:
     """Commit `manifest`, show its parts, and return the manifest that is visible now.
 
@@ -98,12 +124,15 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
     if manifest.replaces is None:
         _refuse_foreign(store, manifest)
     if not is_committed:
+        failpoint.hit("publish.manifest")
         _commit(store, manifest, visible)
+        failpoint.hit("publish.visible")
     try:
         _show_parts(store, manifest)
     except PymrError as error:
-        raise _not_shown(error) from error
+        raise _not_shown(error, manifest.name) from error
     manifest = read_manifest(store)
+    failpoint.hit("publish.remove")
     if not keep:
         with suppress(PymrError):  # The result is there; what is left over takes space only.
             remove_attempts(store, manifest.run)
@@ -161,9 +190,11 @@ def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
     stale = _shown_parts(store) - names if manifest.replaces is not None else ()
     try:
         for part in manifest.parts:
+            failpoint.hit("publish.part")
             store.copy(part.key, part.name)
         for name in stale:
             store.delete(name)
+        failpoint.hit("publish.success")
         store.copy(MANIFEST, SUCCESS)
         store.sync("")
     except ResourceError:
@@ -172,8 +203,10 @@ def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
         raise
 
 
-def remove_attempts(store: ObjectStore, run: str) -> None:
+def remove_attempts(store: ObjectStore, run: str, *, but: Collection[str] = ()) -> None:
     """Remove what a run wrote and no manifest names; its journal and history stay.
+
+    `but` are committed attempts of a run that has no manifest yet, which a resume needs.
 
     What is named is read from the store, never taken from memory: whoever fails while it
     publishes cannot know whether its manifest is visible.
@@ -182,8 +215,11 @@ def remove_attempts(store: ObjectStore, run: str) -> None:
         CorruptDataError: the manifest cannot be read; nothing was removed.
     """
     visible = _visible_manifest(store)
-    named = [part.key for part in visible.parts] if visible is not None else []
-    store.delete_folder(run_prefix(run), but={journal_key(run), events_key(run), *named})
+    named = set(but) if visible is None or visible.run != run else set()
+    if visible is not None:
+        named.update(part.key for part in visible.parts)
+    records = {journal_key(run), events_key(run), cancelled_key(run)}
+    store.delete_folder(run_prefix(run), but=records | named)
 
 
 def open_part(store: ObjectStore, part: ManifestPart) -> Iterator[bytes]:
@@ -197,12 +233,7 @@ def open_part(store: ObjectStore, part: ManifestPart) -> Iterator[bytes]:
     for chunk in _chunks(store, part.key):
         digest.update(chunk)
         yield chunk
-    if digest.hexdigest() != part.sha256:
-        raise CorruptDataError(
-            f"part `{part.key}` is corrupt: its SHA-256 is `{digest.hexdigest()}`,"
-            f" expected `{part.sha256}`",
-            key=part.key,
-        )
+    _check_digest(part.key, digest.hexdigest(), part.sha256)
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -294,11 +325,18 @@ def _check_size(store: ObjectStore, key: str, expected: int) -> None:
         )
 
 
-def _not_shown(error: PymrError) -> PymrError:
+def _check_digest(key: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise CorruptDataError(
+            f"part `{key}` is corrupt: its SHA-256 is `{found}`, expected `{expected}`", key=key
+        )
+
+
+def _not_shown(error: PymrError, name: str) -> PymrError:
     """Return `error` as that of a run whose manifest is visible."""
     return type(error)(
         f"the result is committed, but its parts cannot be shown: {error.message}",
-        hint="when that is put right, start again with the same --output: that shows them",
+        hint=f"when that is put right, `pymr resume {name}` shows them",
         **{**error.fields, "is_committed": True},
     )
 

@@ -92,11 +92,11 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Which attempt of a task was committed, and the code it ran."""
+    """Which attempt of a task was committed, and the code it ran if it was an earlier one."""
 
     task: str  # map-0000
     attempt: int
-    code_digest: str
+    code_digest: str | None = None  # None: that of `worker`
 
 
 class ManifestMemory(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from pymr import failpoint
 from pymr.api import Job
 from pymr.core.spec import InputFile, JobSpec, Limits, MapWork, Receipt, Split, SplitReceipt
 from pymr.errors import PymrError
@@ -51,7 +52,7 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     """Run a map attempt; see `run_attempt`."""
     if context.spec.shape.reducer is None:
         return _run_map_only(context, work)
-    buffer = _new_buffer(context.job, context.spec, context.spec.limits, context.attempt.tmp)
+    buffer = new_buffer(context.job, context.spec, context.spec.limits, context.attempt.tmp)
     try:
         with context.store.create(context.attempt.key) as writer:
             mapping = _Attempt(context, work, buffer)
@@ -75,7 +76,8 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     )
 
 
-def _new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str | None) -> MapBuffer:
+def new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str | None) -> MapBuffer:
+    """Return the buffer of a map attempt; without a folder it forgets what it would spill."""
     return map_buffer(
         partitions=spec.reducers,
         limits=limits,
@@ -89,13 +91,13 @@ def _new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str | Non
     )
 
 
-def _checking_sink(job: Job, spec: JobSpec) -> Sink:
+def checking_sink(job: Job, spec: JobSpec) -> Sink:
     """Return a sink that refuses what that of the attempt refuses, and writes nowhere."""
     if spec.shape.reducer is None:
         return PartWriter(lambda _: None, spec.output_format)
     # The attempt's own buffer is still there.
     limits = msgspec.structs.replace(spec.limits, spill_bytes_max=CHECKED_BYTES_MAX)
-    return _new_buffer(job, spec, limits, None)
+    return new_buffer(job, spec, limits, None)
 
 
 def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:
@@ -170,7 +172,7 @@ class Mapping:
         emit = ctx.emit
         tick_calls = 1 if self._spec.shape.input_format == "text" else TICK_CALLS
         calls = 0
-        for offset, data in reader:
+        for offset, data in failpoint.each("map.record", reader):
             ctx.at(name, offset)
             try:
                 pairs = mapper(ctx, data)
@@ -200,6 +202,7 @@ class Mapping:
             found = find_bad_record(
                 self._silent_mapper(), lines_in(data, offset, file, spec.text), error
             )
+            where["unit"] = "line" if found else "chunk"  # what the mapper raised it for
             if found:
                 where["offset"], data = found
         if spec.shape.input_format != "whole":
@@ -210,7 +213,7 @@ class Mapping:
     def _silent_mapper(self) -> Callable[[str | bytes], object]:
         """Return the mapper on its own, emitting nowhere: for finding a bad record."""
         mapper = self._job.mapper
-        ctx = TaskContext(_checking_sink(self._job, self._spec).emit, self._spec.params)
+        ctx = TaskContext(checking_sink(self._job, self._spec).emit, self._spec.params)
 
         def call(record: str | bytes) -> object:
             pairs = mapper(ctx, record)

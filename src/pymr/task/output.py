@@ -19,7 +19,7 @@ from pymr.errors import (
     RunNotFoundError,
     StoreError,
 )
-from pymr.names import MANIFEST, STATE
+from pymr.names import MANIFEST, STATE, run_prefix
 from pymr.store.claim import ClaimRecord, LocalClaim
 from pymr.store.local import LocalStore, is_temporary_name
 from pymr.task.commit import is_shown, publish
@@ -34,7 +34,7 @@ class ClaimedOutput(NamedTuple):
 
     store: LocalStore
     claim: LocalClaim
-    previous: Manifest | None  # the output that `--overwrite` replaces
+    previous: Manifest | None  # what is there: the result that `--overwrite` replaces
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +64,36 @@ def prepare_output(root: str, *, run: str, name: str, overwrite: bool = False) -
             store.sweep(folder)
         previous = _previous(store, overwrite=overwrite)
         _remove_leftovers(store, previous)
+    except BaseException:
+        claim.release()
+        raise
+    return ClaimedOutput(store, claim, previous)
+
+
+def reclaim_output(root: str, *, run: str, name: str) -> ClaimedOutput:
+    """Claim the output `root` again for `run`, an earlier process of which is gone.
+
+    A publication that was stopped is brought to its end, whoever's it was. If `previous` is of
+    `run` itself, nothing is left to do.
+
+    Raises:
+        OutputError: the run still runs, or another one does there.
+        ResourceError: no space.
+    """
+    try:
+        claim = _take_claim(root, run, name)
+    except OutputError as error:
+        if error.fields.get("run") != run:
+            raise
+        where = f"pid {error.fields['pid']} on {error.fields['host']}"
+        raise OutputError(
+            f"run {name} still runs ({where})", hint=f"pymr attach {name}", **error.fields
+        ) from error
+    try:
+        store = LocalStore(root)
+        for folder in ("", STATE, run_prefix(run)):
+            store.sweep(folder)
+        previous = _previous(store, overwrite=True)
     except BaseException:
         claim.release()
         raise

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pymr import errors
+from pymr import errors, failpoint
 from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt, SampleWork
 from pymr.errors import PymrError
 from pymr.memory_use import pages_of
@@ -18,14 +18,18 @@ from pymr.task import channel, forked
 
 if TYPE_CHECKING:
     from pymr.api import Job
+    from pymr.core.trial import MapTrialWork, ReduceTrialWork
     from pymr.store.base import ObjectStore
+    from pymr.task.trial import Trial
 
 
-def main(requests_fd: int, replies_fd: int) -> None:
-    """Serve one runner until its end of the pipe is closed."""
+def main(requests_fd: int, replies_fd: int, parent: int) -> None:
+    """Serve one runner, the process `parent`, until its end of the pipe is closed."""
     from pymr._native import die_with_parent, keep_little_memory
 
     die_with_parent()
+    if os.getppid() != parent:
+        return  # It has ended already, and no signal will come.
     keep_little_memory()
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
     process = _TaskProcess(replies_fd)
@@ -45,12 +49,14 @@ class _TaskProcess:
         self._job: Job | None = None
         self._spec: JobSpec | None = None
         self._store: ObjectStore | None = None
+        self._trial: Trial | None = None
 
     def handle(self, request: channel.ToProcess) -> None:
         match request:
             case channel.Load(code):
                 from pymr.task.user_code import load_job
 
+                failpoint.hit("task.load")
                 try:
                     self._job, shape = load_job(code)
                 except PymrError as error:
@@ -66,6 +72,8 @@ class _TaskProcess:
                 self._store = LocalStore(root)
             case channel.Run(attempt):
                 self._run(attempt)
+            case channel.Try(work):
+                self._try(work)
 
     def _sample(self, spec: JobSpec, work: SampleWork) -> None:
         from pymr.task.sample import sample_keys
@@ -97,8 +105,24 @@ class _TaskProcess:
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             self._reply(_failed(attempt.attempt, _typed(error)))
         else:
+            failpoint.hit("attempt.manifest")
             self._reply(channel.Finished(receipt))
+            failpoint.hit("attempt.reported")
         trim_memory()  # Others may need it more than the next attempt here.
+
+    def _try(self, work: MapTrialWork | ReduceTrialWork) -> None:
+        from pymr.task.trial import Trial
+
+        job, spec = self._job, self._spec
+        assert job is not None, "Load comes before Try"
+        assert spec is not None, "Begin comes before Try"
+        self._trial = self._trial or Trial(job, spec)
+        try:
+            trial = self._trial.run(work)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            self._reply(channel.TryFailed(errors.to_dict(_typed(error))))
+        else:
+            self._reply(channel.Tried(trial))
 
     def _reply(self, message: channel.Message) -> None:
         channel.write_all(self._replies_fd, channel.frame(message))

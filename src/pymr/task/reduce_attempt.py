@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
+from pymr import failpoint
 from pymr.api import Builtin, Reducer
 from pymr.core.spec import MapSource, Receipt, ReduceWork
 from pymr.records.part import PartTotals, PartWriter
-from pymr.shuffle.builtin import reduce_for
 from pymr.shuffle.engine import Merge, reduce_merge
 from pymr.shuffle.native_merge import NativeReduceMerge
 from pymr.shuffle.sorted_run import SortedRunReader
 from pymr.store.base import ObjectStore
 from pymr.task import forked
 from pymr.task.attempt import AttemptContext, Ticker, call_hook
-from pymr.task.blame import user_error
-from pymr.task.call import combine_of, emit_all
+from pymr.task.blame import key_fields, user_error
+from pymr.task.call import combine_of, emit_all, reduce_of
 from pymr.task.context import TaskContext
 
 
@@ -25,7 +25,7 @@ def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     """Run a reduce attempt; see `run_attempt`."""
     attempt = context.attempt
     merge: Merge = reduce_merge(
-        [_open(context.store, source) for source in work.sources],
+        [open_source(context.store, source) for source in work.sources],
         work.partition,
         limits=context.spec.limits,
         spill_folder=attempt.tmp,
@@ -48,7 +48,8 @@ def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     return _receipt(context, merge, totals, ctx.counters)
 
 
-def _open(store: ObjectStore, source: MapSource) -> SortedRunReader:
+def open_source(store: ObjectStore, source: MapSource) -> SortedRunReader:
+    """Open a map output, whose footer is checked."""
     read_at = partial(store.get_range, source.key)
     return SortedRunReader(read_at, store.size(source.key), source.key, source.footer_digest)
 
@@ -68,11 +69,11 @@ def _reduce_groups(
     if not isinstance(reducer, Builtin):
         _call_reducer(reducer, merge, ctx)
         return
-    compute = reduce_for(reducer.value)
+    call = reduce_of(context.job)
 
     def reduce(key: Any, values: Any) -> None:
         try:
-            ctx.emit(key, compute(values))
+            call(ctx, key, values)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             _blame(reducer, error, key)
 
@@ -85,7 +86,7 @@ def _reduce_groups(
 
 def _call_reducer(reducer: Reducer, merge: Merge, ctx: TaskContext) -> None:
     """Call the user's function on every group."""
-    for key, values in merge:
+    for key, values in failpoint.each("reduce.group", merge):
         try:
             pairs = reducer(ctx, key, values)
             if pairs is not None:
@@ -99,7 +100,7 @@ def _call_reducer(reducer: Reducer, merge: Merge, ctx: TaskContext) -> None:
 
 def _blame(reducer: object, error: BaseException, key: Any) -> NoReturn:
     """Raise what the reducer raised for `key`, or what a value raised when it was read."""
-    raise user_error(error, "reducer", reducer, key=f"{key!r:.80}") from error
+    raise user_error(error, "reducer", reducer, **key_fields(key)) from error
 
 
 def _receipt(

@@ -1,0 +1,91 @@
+"""`pymr attach`: follow a run that was started elsewhere on this machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from itertools import islice
+
+import click
+
+from pymr import errors, names
+from pymr.cli.failure import fail
+from pymr.core.events import RunFinished
+from pymr.errors import IncompleteError, PymrError, RunNotFoundError
+from pymr.observe.feed import JsonLines, follow
+from pymr.observe.progress import ProgressView
+from pymr.runner.find import FoundRun, committed_manifest, find_run
+from pymr.store.claim import read_claim
+
+EXIT_DETACHED = 130
+LOOK_S = 0.2  # between looks for what is new
+ROWS_SHOWN = 3
+
+
+@click.command("attach")
+@click.argument("run", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="All events, one JSON object a line.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def command(run: str, as_json: bool, quiet: bool) -> int:
+    """Follow RUN to its end, and exit with its exit code. Ctrl-C leaves it running."""
+    found = find_run(run)
+    view = ProgressView(sys.stderr, is_terminal=sys.stderr.isatty(), quiet=quiet)
+    view.show_plan(found.output)
+    try:
+        error = _follow(found, view, as_json=as_json)
+    except KeyboardInterrupt:
+        view.close()
+        click.echo(f"\n{found.name} goes on; to see it again:   pymr attach {run}", err=True)
+        return EXIT_DETACHED
+    view.close()
+    if error is not None:
+        return fail(error, name=found.name, snapshot=view.snapshot)
+    if not quiet:
+        _show_success(found, view)
+    return 0
+
+
+def _follow(found: FoundRun, view: ProgressView, *, as_json: bool) -> PymrError | None:
+    """Show what happens until the run has ended, and return the error that it ended with."""
+    write = JsonLines(sys.stdout.buffer.write) if as_json else None
+    is_first = True
+
+    def wait() -> bool:
+        nonlocal is_first
+        if not is_first:
+            time.sleep(LOOK_S)
+        is_first = False
+        view.tick(time.monotonic())
+        owner, is_held = read_claim(found.output)
+        return is_held and owner is not None and owner.run == found.run
+
+    last = None
+    try:
+        for entry in follow(f"{found.output}/{names.events_key(found.run)}", wait):
+            view.entry(entry)
+            if write is not None:
+                write(entry)
+                sys.stdout.buffer.flush()
+            last = entry.event
+    except OSError as error:
+        raise RunNotFoundError(
+            f"run {found.name} has no history in `{found.output}`", hint="pymr jobs"
+        ) from error
+    if isinstance(last, RunFinished):
+        return None if last.error is None else errors.from_dict(last.error)
+    return IncompleteError("it ended without a word: killed, or the machine went down")
+
+
+def _show_success(found: FoundRun, view: ProgressView) -> None:
+    from pymr.observe.summary import render_success
+    from pymr.runner.result import Result
+
+    manifest = committed_manifest(found.output)
+    if manifest is None or manifest.run != found.run:
+        click.echo(f"✓ {found.name} was done; its result was replaced since", err=True)
+        return
+    first_rows: list[bytes] = []
+    with suppress(PymrError):
+        first_rows = list(islice(Result(found.output).first_part_rows(), ROWS_SHOWN))
+    click.echo(render_success(manifest, view.snapshot, found.output, first_rows), err=True)

@@ -1,0 +1,27 @@
+"""`pymr cancel`: stop a run, and give up what it has kept."""
+
+from __future__ import annotations
+
+import click
+
+from pymr.runner.cancel import cancel_run
+from pymr.runner.find import find_run
+
+
+@click.command("cancel")
+@click.argument("run", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(run: str, as_json: bool) -> None:
+    """Stop RUN, wherever it runs on this machine, and remove what it has finished so far.
+
+    Of a run that has stopped already, what it keeps for a resume is removed.
+    """
+    found = find_run(run)
+    was_running = cancel_run(found)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"run": found.run, "name": found.name, "was_running": was_running}))
+    else:
+        what = "is stopped" if was_running else "is cancelled"
+        click.echo(f"✓ {found.name} {what}; nothing of it is kept", err=True)

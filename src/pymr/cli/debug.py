@@ -1,0 +1,187 @@
+"""`pymr debug`: the record that failed, alone, in this process."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import click
+
+from pymr import errors
+from pymr.errors import ConfigError, PymrError, UserCodeError
+from pymr.observe.quantity import show_many
+from pymr.runner.debug import Debugged, Target, open_debug
+from pymr.runner.find import find_run
+from pymr.task.blame import user_error
+from pymr.task.debugger import debug_after, debug_from, raised_by_user, users_traceback
+from pymr.task.trace import traced
+from pymr.text_form import show_text
+
+PAIRS_SHOWN = 20
+
+
+@click.command("debug")
+@click.argument("run", metavar="RUN")
+@click.argument("task", metavar="[TASK]", required=False)
+@click.option("--pdb", "with_pdb", is_flag=True, help="The debugger, where it was raised.")
+@click.option("--trace", "with_trace", is_flag=True, help="Each line, and what it changed.")
+@click.option("--whole", is_flag=True, help="All of the task, not one record of it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(
+    run: str, task: str | None, with_pdb: bool, with_trace: bool, whole: bool, as_json: bool
+) -> None:
+    """Call the mapper or reducer with the record or key of RUN that failed, here and now.
+
+    TASK is such as map-0017; without it, the first one that failed. The worker file is loaded
+    as it is now, so a fix shows: exit code 0. Nothing of the run is changed.
+    """
+    if with_pdb and (with_trace or as_json):
+        raise ConfigError("--pdb goes neither with --trace nor with --json")
+    _take_hashes_of_tasks()
+    faulthandler.enable()  # What ends a task's process ends this one, and says where.
+    found = find_run(run)
+    debugged = open_debug(found, task)
+    pairs = _Pairs()
+    with tempfile.TemporaryDirectory(prefix="pymr-debug-") as tmp:
+        target = debugged.target(pairs.take, tmp, whole=whole)
+        if not as_json:
+            click.echo("\n".join(_head(debugged, target)))
+        error = _make(debugged, target, with_pdb=with_pdb, with_trace=with_trace)
+    shown = None if error is None else _as_user_error(error, debugged, target)
+    if as_json:
+        facts = {"run": found.run, "task": target.task, "what": target.what, **pairs.facts()}
+        failed = None if shown is None else errors.to_dict(shown)
+        click.echo(json.dumps({**facts, "error": failed}, default=repr))
+    else:
+        click.echo("\n".join(pairs.lines()))
+        _show_end(debugged, target, error, with_pdb=with_pdb)
+    if shown is not None:
+        raise shown
+
+
+class _Pairs:
+    """What was emitted: the first pairs, and how many."""
+
+    def __init__(self) -> None:
+        self._first: list[tuple[str, str]] = []
+        self._count = 0
+
+    def take(self, key: str, value: str) -> None:
+        self._count += 1
+        if self._count <= PAIRS_SHOWN:
+            self._first.append((key, value))
+
+    def facts(self) -> dict[str, object]:
+        return {
+            "emitted": self._count,
+            "pairs": [{"key": key, "value": value} for key, value in self._first],
+        }
+
+    def lines(self) -> Iterator[str]:
+        yield f"emitted {show_many(self._count, 'pair')}"
+        for key, value in self._first:
+            yield f"    {show_text(key)}  {show_text(value)}"
+        if self._count > len(self._first):
+            yield f"    … {show_many(self._count - len(self._first), 'pair')} more"
+
+
+def _head(debugged: Debugged, target: Target) -> Iterator[str]:
+    failure = debugged.failure
+    if failure is None:
+        told = "did not fail"
+    else:
+        told = f"attempt {failure.attempt.number} failed: {failure.error.message}"
+    yield f"task    {target.task} of {debugged.found.name}: {show_text(told)}"
+    yield f"feed    {target.what}"
+    if debugged.is_changed:
+        yield f"code    {show_text(debugged.stored.plan.worker)} has changed since"
+
+
+def _make(
+    debugged: Debugged, target: Target, *, with_pdb: bool, with_trace: bool
+) -> BaseException | None:
+    """Make the call and return what user code raised."""
+    from bdb import BdbQuit
+
+    try:
+        with traced(_trace) if with_trace else nullcontext():
+            if with_pdb and debugged.failure is None:
+                debug_from(target.function, target.run)
+            else:
+                target.run()
+    except (KeyboardInterrupt, BdbQuit):
+        raise click.Abort from None
+    except PymrError as error:
+        if not isinstance(error, UserCodeError):
+            raise
+        return error
+    except BaseException as error:  # noqa: BLE001 - user code may raise anything
+        return error
+    return None
+
+
+def _trace(line: str) -> None:
+    click.echo(show_text(line), err=True)
+
+
+def _show_end(
+    debugged: Debugged, target: Target, error: BaseException | None, *, with_pdb: bool
+) -> None:
+    if error is None:
+        click.echo("✓ nothing was raised" + _what_next(debugged, target))
+        return
+    raised = raised_by_user(error)
+    lines = traceback.format_exception(type(raised), raised, users_traceback(raised))
+    for line in "".join(lines).splitlines():
+        click.echo(show_text(line), err=True)
+    if with_pdb:
+        debug_after(raised)
+
+
+def _what_next(debugged: Debugged, target: Target) -> str:
+    if debugged.failure is None:
+        return ""
+    if debugged.is_changed:
+        return f"; next: {_resume(debugged)}"
+    if target.where:
+        return ", though it failed in the run: what came before it may matter; try --whole"
+    return ", though it failed in the run"
+
+
+def _as_user_error(error: BaseException, debugged: Debugged, target: Target) -> PymrError:
+    """Return what to end with: the traceback has been shown, so without its frames."""
+    name = "reducer" if target.task.startswith("reduce") else "mapper"
+    known = (
+        error
+        if isinstance(error, UserCodeError)
+        else user_error(error, name, target.function, **target.where)
+    )
+    fields = dict(known.fields)
+    frames = fields.pop("frames", None)
+    hint = known.hint
+    if hint is None and frames:
+        place = f"{os.path.basename(frames[-1]['file'])}:{frames[-1]['line']}"
+        hint = f"fix {place}"
+        if debugged.failure is not None:
+            hint += f", then   {_resume(debugged)}"
+    return UserCodeError(known.message, hint=hint, **fields)
+
+
+def _resume(debugged: Debugged) -> str:
+    """Return what goes on with the run; functions of a script or notebook are handed in anew."""
+    is_by_value = debugged.stored.plan.code.path is None
+    name = debugged.found.name
+    return f'pymr.resume("{name}", job=job)' if is_by_value else f"pymr resume {name}"
+
+
+def _take_hashes_of_tasks() -> None:
+    """Begin again with the hashes of a task process: a set has its order from them."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        environ = {**os.environ, "PYTHONHASHSEED": "0"}
+        os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606

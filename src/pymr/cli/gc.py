@@ -1,0 +1,79 @@
+"""`pymr gc`: remove what runs have left that nobody needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from pymr.errors import PymrError
+from pymr.observe.quantity import show_many, show_size
+from pymr.runner.find import find_run
+from pymr.runner.gc import Leftover, find_leftovers
+from pymr.store.registry import newest_runs
+from pymr.text_form import show_path, show_text
+
+
+@click.command("gc")
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option("--yes", is_flag=True, help="Remove it; without this it is listed only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each leftover.")
+def command(runs: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Find what no manifest and no unfinished run needs in the outputs of RUNs, by default all.
+
+    Attempts that were not committed, spills, halves of objects, copies of standard input, and
+    map outputs of runs that are done. What a run keeps for `pymr resume` goes by `pymr cancel`.
+    """
+    total: list[Leftover] = []
+    for output in _outputs(runs):
+        try:
+            found = find_leftovers(output, remove=yes)
+        except PymrError as error:
+            if runs:
+                raise
+            click.echo(f"left alone: {show_text(error.message)}", err=True)
+            continue
+        total += found
+        for leftover in found:
+            _show(output, leftover, is_removed=yes, as_json=as_json)
+    if not as_json:
+        _show_sum(total, is_removed=yes)
+
+
+def _outputs(runs: tuple[str, ...]) -> Iterator[str]:
+    """Yield each output once."""
+    named = [find_run(run).output for run in runs]
+    known = named if runs else [run.output for run in newest_runs()]
+    yield from dict.fromkeys(known)
+
+
+def _show(output: str, leftover: Leftover, *, is_removed: bool, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        row: dict[str, Any] = {
+            "output": output,
+            "run": leftover.run or None,
+            "what": leftover.what,
+            "path": show_path(leftover.path),
+            "files": leftover.files,
+            "bytes": leftover.bytes,
+            "removed": is_removed,
+        }
+        click.echo(json.dumps(row))
+        return
+    size = show_size(leftover.bytes)
+    click.echo(f"{size:>9}  {leftover.what:<27}  {show_path(leftover.path)}")
+
+
+def _show_sum(total: list[Leftover], *, is_removed: bool) -> None:
+    if not total:
+        click.echo("nothing to remove", err=True)
+        return
+    files = show_many(sum(leftover.files for leftover in total), "file")
+    size = show_size(sum(leftover.bytes for leftover in total))
+    if is_removed:
+        click.echo(f"removed {files}, {size}", err=True)
+    else:
+        click.echo(f"would remove {files}, {size};   next: pymr gc --yes", err=True)

@@ -1,0 +1,86 @@
+"""Stops a run that works elsewhere on this machine, and gives up what it has kept.
+
+    the mark ─► a living run sees it at its next tick, stops and tidies ─► the claim is free
+             ─► what is kept of a run that is not done is removed
+
+The mark stays, so a run that was cancelled is not resumed by mistake. A run that hangs does not
+see it; nothing is taken from it while it lives.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+from pymr import names
+from pymr.errors import ObjectExistsError, OutputError, RunNotFoundError
+from pymr.runner.find import FoundRun
+from pymr.runner.life import remove_folder
+from pymr.runner.stored import folders_outside
+from pymr.store.claim import read_claim
+from pymr.store.local import LocalStore
+from pymr.task.commit import remove_attempts
+from pymr.task.output import reclaim_output
+from pymr.text_form import show_path
+
+STOP_WAIT_S = 30.0  # for a living run to stop; it looks for the mark twice a second
+_LOOK_S = 0.1
+
+
+def cancel_run(found: FoundRun) -> bool:
+    """Stop the run, and remove what it has kept; return whether it was running.
+
+    May be repeated.
+
+    Raises:
+        RunNotFoundError: nothing is left of it.
+        OutputError: it is done, or does not stop.
+    """
+    if not os.path.isdir(f"{found.output}/{names.run_prefix(found.run)}"):
+        raise RunNotFoundError(
+            f"nothing is left of run {found.name} in `{show_path(found.output)}`", hint="pymr jobs"
+        )
+    store = LocalStore(found.output)
+    with suppress(ObjectExistsError):  # It was asked before.
+        store.put_if_absent(names.cancelled_key(found.run), b"")
+    was_running = _wait_for_end(found)
+    with reclaim_output(found.output, run=found.run, name=found.name) as output:
+        if output.previous is not None and output.previous.run == found.run:
+            store.delete(names.cancelled_key(found.run))
+            raise OutputError(
+                f"run {found.name} is done, there is nothing to cancel",
+                hint=f"pymr head {found.name}",
+            )
+        drop(found.output, found.run)
+    return was_running
+
+
+def drop(output: str, run: str) -> None:
+    """Remove all that a run has kept; its journal and its history stay."""
+    for folder in folders_outside(output, run):
+        remove_folder(folder)
+    remove_attempts(LocalStore(output), run)
+
+
+def _wait_for_end(found: FoundRun) -> bool:
+    """Wait until the run has given its claim up; return whether it held it.
+
+    Raises:
+        OutputError: it still does, after STOP_WAIT_S.
+    """
+    deadline = time.monotonic() + STOP_WAIT_S
+    was_running = False
+    while True:
+        owner, is_held = read_claim(found.output)
+        if not is_held or owner is None or owner.run != found.run:
+            return was_running
+        was_running = True
+        if time.monotonic() >= deadline:
+            raise OutputError(
+                f"run {found.name} was asked to stop {STOP_WAIT_S:.0f} s ago, and still runs"
+                f" (pid {owner.pid} on {owner.host})",
+                hint=f"kill -9 {owner.pid}; pymr cancel {found.name}",
+                pid=owner.pid,
+            )
+        time.sleep(_LOOK_S)

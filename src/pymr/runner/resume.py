@@ -1,0 +1,236 @@
+"""Takes a run on where an earlier process left it: killed, interrupted, or failed.
+
+    claim ─► is it done? ─► plan from the journal ─► inputs as planned? ─► code as it is now
+          ─► another life: what is committed and still there is kept, the rest is run
+
+What decides the bytes of the result is frozen in the journal. The code may have been fixed,
+as long as it has the same shape.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+import msgspec
+
+from pymr.config import Settings
+from pymr.core.budget import ProcessSize
+from pymr.core.spec import Code, Shape
+from pymr.errors import ConfigError, InputError, OutputError, PymrError, RunNotFoundError
+from pymr.names import cancelled_key, run_prefix
+from pymr.observe.quantity import show_many
+from pymr.records.source import compare
+from pymr.runner.find import FoundRun
+from pymr.runner.life import Life, Observer, remove_folder
+from pymr.runner.memory import run_size, share_again
+from pymr.runner.plan import Plan, Request
+from pymr.runner.pool import Pool
+from pymr.runner.run import run_request
+from pymr.runner.stored import (
+    StoredPlan,
+    StoredRun,
+    absolute,
+    folders_outside,
+    read_stored,
+)
+from pymr.store.local import LocalStore
+from pymr.store.registry import RegisteredRun, register
+from pymr.task.commit import remove_attempts
+from pymr.task.manifest import Manifest
+from pymr.task.output import reclaim_output
+from pymr.text_form import show_path
+
+INPUTS_SHOWN_MAX = 20  # changed ones, in one message
+
+# From the settings of the plan to those of this process.
+Change = Callable[[Settings], Settings]
+
+
+class Resumed(NamedTuple):
+    """What came of it."""
+
+    manifest: Manifest
+    was_done: bool  # there was nothing left to do, but maybe to show the parts
+
+
+def resume_run(
+    found: FoundRun, change: Change, observer: Observer, code: Code | None = None
+) -> Resumed:
+    """Take the run on and return the manifest of its committed output.
+
+    `code` takes the place of functions that travelled by value; a worker file is read where
+    it stands.
+
+    Raises:
+        OutputError: it still runs, was cancelled, or its output has become another's.
+        RunNotFoundError: nothing is left of it.
+        InputError: inputs have changed since it was planned; they are named.
+        ConfigError: the code does another job now, or a setting cannot be changed.
+        PymrError: the run failed again.
+    """
+    if not os.path.isdir(f"{found.output}/{run_prefix(found.run)}"):
+        raise RunNotFoundError(
+            f"nothing is left of run {found.name} in `{show_path(found.output)}`", hint="pymr jobs"
+        )
+    if os.path.exists(f"{found.output}/{cancelled_key(found.run)}"):
+        raise OutputError(
+            f"run {found.name} was cancelled: nothing of it is kept",
+            hint=f"pymr resume {found.name} --restart   does all tasks again",
+        )
+    with reclaim_output(found.output, run=found.run, name=found.name) as output:
+        if output.previous is not None and output.previous.run == found.run:
+            _remove_leftovers(found, output.store)
+            return Resumed(output.previous, was_done=True)
+        stored = read_stored(found.output, found.run)
+        settings = absolute(change(stored.plan.settings))
+        if output.previous is not None and not settings.overwrite:
+            raise OutputError(
+                f"output `{show_path(found.output)}` has become that of run"
+                f" {output.previous.name} since",
+                hint="pymr start   with another --output",
+            )
+        deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
+        pool = Pool(deadline, folder_of(stored.plan))
+        try:
+            pool.start(code or stored.plan.code)
+            refuse_changed_inputs(found.name, stored.plan)
+            shape = pool.wait_shape()
+            plan = _plan(found, stored, settings, shape, pool.process_size)
+            observer.planned(plan)
+            register(RegisteredRun(found.run, found.name, found.output, stored.plan.started))
+            life = Life(plan, settings, output, stored.plan.started, stored.replay)
+            return Resumed(life.run(pool, observer, deadline), was_done=False)
+        finally:
+            pool.close()
+
+
+def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest:
+    """Do all of a run again as it was started, with code and inputs as they are now.
+
+    The current folder becomes the one it was started in. The new run has another id, and the
+    same name and output.
+
+    Raises:
+        PymrError: as `run_request`.
+    """
+    stored = read_stored(found.output, found.run).plan
+    for file in stored.inputs:
+        if file.spool is not None and not os.path.exists(file.spool):
+            name = show_path(file.path)
+            raise InputError(
+                f"input `{name}` could be read only once, and the copy of it is gone",
+                hint="pymr start   with the input again",
+                input=name,
+            )
+    settings = absolute(change(stored.settings))
+    os.chdir(folder_of(stored))
+    again = Request(
+        code=stored.code,
+        worker=stored.worker,
+        inputs=stored.given,
+        settings=msgspec.structs.replace(settings, name=found.name, output=found.output),
+        params=stored.params,
+        spool_folder=stored.spool_folder,
+    )
+    return run_request(again, observer, over=found.run)
+
+
+def folder_of(stored: StoredPlan) -> str:
+    """Return the folder in which a run was started.
+
+    Raises:
+        ConfigError: it is gone.
+    """
+    if os.path.isdir(stored.folder):
+        return stored.folder
+    raise ConfigError(
+        f"the folder `{show_path(stored.folder)}`, where the run was started, is gone:"
+        " relative names are looked up there",
+        hint=f"mkdir -p '{show_path(stored.folder)}'",
+    )
+
+
+def refuse_changed_inputs(name: str, stored: StoredPlan) -> None:
+    """Compare the inputs with the plan.
+
+    Raises:
+        InputError: some are not as they were; they are named, with what is seen of each.
+    """
+    changed = list(_changes(stored))
+    if not changed:
+        return
+    shown = "; ".join(f"`{path}`: {what}" for path, what in changed[:INPUTS_SHOWN_MAX])
+    more = len(changed) - INPUTS_SHOWN_MAX
+    raise InputError(
+        f"{show_many(len(changed), 'input')} changed since the run was planned: {shown}"
+        + (f"; and {more} more" if more > 0 else ""),
+        hint=f"pymr resume {name} --restart   reads the inputs as they are now",
+        inputs=[path for path, _ in changed],
+    )
+
+
+def _changes(stored: StoredPlan) -> Iterator[tuple[str, str]]:
+    folder = os.fsencode(stored.folder)
+    for file in stored.inputs:
+        try:
+            seen = os.stat(file.spool or os.path.join(folder, file.path))
+        except OSError as error:
+            yield show_path(file.path), error.strerror or "it cannot be found"
+            continue
+        difference = compare(seen, file)
+        if difference is not None:
+            yield show_path(file.path), f"{difference[0]}, expected {difference[1]}"
+
+
+def _plan(
+    found: FoundRun, stored: StoredRun, settings: Settings, shape: Shape, process: ProcessSize
+) -> Plan:
+    """Return the plan of a run that goes on, with the code as it is now."""
+    spec, before = stored.replay.spec, stored.plan
+    _refuse_other_job(found.name, spec.shape, shape)
+    receipts = stored.replay.committed.values()
+    old = sum(receipt.code_digest != shape.digest for receipt in receipts)
+    notes = []
+    if old:
+        tasks = show_many(old, "finished task")
+        notes.append(f"{spec.worker} has changed; kept from before: {tasks}")
+    size = run_size(before.inputs, before.tasks, spec.reducers)
+    workers, notices = share_again(settings, spec.limits, size, process)
+    return Plan(
+        spec=msgspec.structs.replace(spec, shape=shape),
+        output=found.output,
+        shown_output=before.shown_output if os.getcwd() == before.folder else found.output,
+        inputs=before.inputs,
+        tasks=before.tasks,
+        workers=workers,
+        memory_bytes=settings.memory_bytes,
+        spool_folder=before.spool_folder,
+        warnings=tuple(dict.fromkeys((*before.warnings, *shape.warnings, *notes, *notices))),
+    )
+
+
+def _refuse_other_job(name: str, before: Shape, now: Shape) -> None:
+    """Refuse code that would make something else of the map outputs that are there."""
+    for field in msgspec.structs.fields(Shape):
+        if field.name in ("digest", "files", "warnings"):
+            continue
+        was, found = getattr(before, field.name), getattr(now, field.name)
+        if was != found:
+            raise ConfigError(
+                f"the job has changed: its {field.name} is `{found}`, expected `{was}` as when"
+                " the run was planned",
+                hint=f"pymr resume {name} --restart   does all tasks again",
+            )
+
+
+def _remove_leftovers(found: FoundRun, store: LocalStore) -> None:
+    """Remove what a run has left that was stopped when it was all but done."""
+    for folder in folders_outside(found.output, found.run):
+        remove_folder(folder)
+    with suppress(PymrError):  # It takes space only.
+        if not read_stored(found.output, found.run).plan.settings.keep:
+            remove_attempts(store, found.run)

@@ -1,0 +1,161 @@
+"""The head of a journal: all that a later process needs to take a run on, from any folder.
+
+    RunPlanned      what the core needs, and views
+    StoredPlan      what the runner needs: where the code is, inputs and tasks, settings
+
+Both are durable before the first task runs. What follows are decisions (`core.replay`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+
+from pymr import names
+from pymr.config import Settings
+from pymr.core.events import JOURNAL_VERSION, Decision, RunPlanned, encode
+from pymr.core.replay import Replay, replay
+from pymr.core.spec import Code, InputFile, MapTask
+from pymr.errors import IncompleteError, ObjectMissingError, PymrError, RunNotFoundError
+from pymr.runner.plan import Plan, Request
+from pymr.store.journal import read_journal
+from pymr.text_form import show_path
+
+_OUTSIDE = re.compile(r"/pymr-(input-)?[0-9a-f-]{36}$")
+
+
+class StoredPlan(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=True):
+    """A request and the plan that was made of it, but for what `RunPlanned` holds."""
+
+    code: Code
+    worker: str
+    folder: str  # where it was started: relative names are looked up here
+    given: tuple[bytes, ...]  # the inputs as the user named them
+    params: dict[str, str]
+    settings: Settings
+    shown_output: str
+    started: float  # Unix seconds
+    inputs: tuple[InputFile, ...]
+    tasks: list[MapTask]
+    spool_folder: str | None
+    warnings: tuple[str, ...]
+
+
+class StoredRun(NamedTuple):
+    """A run as its journal has it."""
+
+    plan: StoredPlan
+    replay: Replay
+
+
+def planned_of(plan: Plan) -> RunPlanned:
+    """Return the first decision of a run."""
+    return RunPlanned(plan.spec, len(plan.tasks), len(plan.inputs), plan.input_bytes)
+
+
+def head_of(request: Request, plan: Plan, started: float) -> list[bytes]:
+    """Return the records with which a journal begins."""
+    stored = StoredPlan(
+        code=request.code,
+        worker=request.worker,
+        folder=os.getcwd(),
+        given=tuple(map(os.fsencode, request.inputs)),
+        params=request.params,
+        settings=absolute(request.settings),
+        shown_output=plan.shown_output,
+        started=started,
+        inputs=plan.inputs,
+        tasks=plan.tasks,
+        spool_folder=plan.spool_folder,
+        warnings=plan.warnings,
+    )
+    return [encode(planned_of(plan)), msgspec.json.encode(stored)]
+
+
+def read_stored(output: str, run: str) -> StoredRun:
+    """Return what the journal of `run` in the folder `output` holds.
+
+    Raises:
+        RunNotFoundError: there is none, or its plan had not been written when the run ended.
+        IncompleteError: another version of PyMR wrote it.
+        CorruptDataError: it is damaged.
+    """
+    path = f"{output}/{names.journal_key(run)}"
+    records = read_journal(path)
+    try:
+        head = list(islice(records, 2))
+    except ObjectMissingError as error:
+        raise _nothing(output, run) from error
+    if len(head) < 2:  # noqa: PLR2004 - the two records of a head
+        raise _nothing(output, run)
+    version = msgspec.json.decode(head[0], type=_Version).journal
+    if version != JOURNAL_VERSION:
+        raise IncompleteError(
+            f"journal `{show_path(path)}` has format {version}, expected {JOURNAL_VERSION}",
+            hint="resume with the version of pymr that started the run, or start it anew",
+            path=path,
+        )
+    try:
+        planned = msgspec.json.decode(head[0], type=RunPlanned)
+        stored = msgspec.json.decode(head[1], type=StoredPlan)
+        return StoredRun(stored, replay(planned, _decisions(records)))
+    except msgspec.MsgspecError as error:
+        raise IncompleteError(
+            f"journal `{show_path(path)}` holds what this version does not know: {error}",
+            hint="resume with the version of pymr that started the run, or start it anew",
+            path=path,
+        ) from error
+
+
+def folders_outside(output: str, run: str) -> list[str]:
+    """Return what a run has outside of its output: spills (`--tmp-dir`), copies of inputs.
+
+    Whoever removes them relies on their names: a journal may be anybody's.
+    """
+    try:
+        plan = read_stored(output, run).plan
+    except PymrError:  # Without a plan it had not come so far.
+        return []
+    folders = [plan.spool_folder or ""]
+    if plan.settings.tmp_dir is not None:
+        folders.append(spill_folder(output, run, plan.settings))
+    return [folder for folder in folders if _OUTSIDE.search(folder) and os.path.isdir(folder)]
+
+
+def spill_folder(output: str, run: str, settings: Settings) -> str:
+    """Return where a run's spills are: inside the output, unless `--tmp-dir` moves them."""
+    if settings.tmp_dir is not None:
+        return os.path.abspath(f"{settings.tmp_dir}/pymr-{run}")
+    return f"{output}/{names.tmp_prefix(run)}"
+
+
+def committed_keys(output: str, run: str) -> list[str]:
+    """Return the keys of the objects that a run has committed; raises as `read_stored`."""
+    return [receipt.key for receipt in read_stored(output, run).replay.committed.values()]
+
+
+def _decisions(records: Iterator[bytes]) -> Iterator[Decision]:
+    decode = msgspec.json.Decoder(Decision).decode
+    return map(decode, records)
+
+
+def _nothing(output: str, run: str) -> RunNotFoundError:
+    return RunNotFoundError(
+        f"run {run} has no plan in `{show_path(output)}`: it ended before it began",
+        hint="pymr start   with its arguments begins it anew",
+    )
+
+
+def absolute(settings: Settings) -> Settings:
+    """Return settings that mean the same in any folder."""
+    folder = settings.tmp_dir
+    return msgspec.structs.replace(settings, tmp_dir=folder and os.path.abspath(folder))
+
+
+class _Version(msgspec.Struct):
+    journal: int = 0

@@ -1,0 +1,52 @@
+"""The memory of a run that is resumed: its buffers are frozen, so the workers must fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from pymr.config import Settings, resolve
+from pymr.core.budget import ProcessSize, RunSize
+from pymr.core.plan import MIB
+from pymr.core.spec import Limits
+from pymr.runner.memory import share_again, share_out
+
+SIZE = RunSize(files=1, map_tasks=8, reduce_tasks=8, splits_max=1)
+PROCESS = ProcessSize()
+
+
+def settings(workers: int, memory: str) -> Settings:
+    return resolve({"workers": workers, "memory": memory}, {}, "/no", "/no").settings
+
+
+def planned(workers: int, memory: str) -> Limits:
+    return share_out(settings(workers, memory), SIZE, PROCESS).limits
+
+
+@pytest.mark.parametrize("memory", ["512M", "2G"])
+def test_the_settings_of_the_start_fit_as_they_did(memory: str) -> None:
+    """Neither fewer workers nor a word about it; with more memory neither."""
+    limits = planned(4, memory)
+
+    assert share_again(settings(4, memory), limits, SIZE, PROCESS) == (4, ())
+    assert share_again(settings(4, "4G"), limits, SIZE, PROCESS) == (4, ())
+    assert share_again(settings(2, memory), limits, SIZE, PROCESS) == (2, ())
+
+
+def test_with_less_memory_fewer_workers_go_on() -> None:
+    """Each has a buffer as large as planned; that is said."""
+    limits = planned(4, "2G")
+
+    workers, [notice] = share_again(settings(4, "1G"), limits, SIZE, PROCESS)
+
+    assert workers == 3
+    buffers = f"buffers are of {limits.spill_bytes_max // MIB}M, as the run was planned"
+    assert notice == f"workers is 4, going on with 3 of --memory 1G: {buffers}"
+
+
+def test_with_more_workers_those_that_fit_go_on() -> None:
+    """As many as there are tasks, at most; one, whatever the memory."""
+    limits = planned(2, "2G")
+
+    assert share_again(settings(64, "64G"), limits, SIZE, PROCESS) == (8, ())
+    assert share_again(settings(64, "2G"), limits, SIZE, PROCESS)[0] < 8
+    assert share_again(settings(8, "256M"), limits, SIZE, PROCESS)[0] == 1

@@ -1,0 +1,153 @@
+"""A run of several processes, as it is seen: live, from history, and in its summary."""
+
+import io
+import json
+
+import pytest
+
+from core_samples import attempt, receipt, spec
+from pymr.core.events import (
+    Entry,
+    PhaseFinished,
+    RunFinished,
+    RunPlanned,
+    RunResumed,
+    TaskCommitted,
+    TaskInvalidated,
+    TaskKept,
+    Warned,
+    WorkersConnected,
+)
+from pymr.errors import InputError, to_dict
+from pymr.observe.feed import Feed, HistoryFile, last_seq, read_history
+from pymr.observe.progress import ProgressView
+from pymr.observe.quantity import show_kept
+from pymr.observe.snapshot import Snapshot, fold
+
+PLANNED = RunPlanned(spec(), map_tasks=3, input_files=1, input_bytes=90)
+RESUMED = RunResumed(spec(), map_tasks=3, input_files=1, input_bytes=90, epoch=2)
+FAILED = RunFinished(to_dict(InputError("gone")))
+
+
+def of(task, phase="map", number=1):
+    """Return the receipt of an attempt that read 30 bytes, 3 records."""
+    return receipt(attempt(task, number, phase), bytes_in=30, records_in=3, skipped=1)
+
+
+def snapshot_of(*events):
+    snapshot = Snapshot()
+    for index, event in enumerate(events):
+        fold(snapshot, Entry(1, index + 1, 100.0 + index, event))
+    return snapshot
+
+
+# -- a snapshot ---------------------------------------------------------------------------------
+
+
+def test_a_resumed_run_looks_the_same_live_and_from_its_history():
+    """Live, the earlier process is not seen; what is kept counts once in both."""
+    later = [RESUMED, TaskKept(of(0)), WorkersConnected(1, 1), TaskCommitted(of(1, number=1001))]
+    earlier = [PLANNED, WorkersConnected(2, 2), TaskCommitted(of(0)), FAILED]
+
+    live, whole = snapshot_of(*later), snapshot_of(*earlier, *later)
+
+    for snapshot in (live, whole):
+        assert snapshot.map.committed == 2
+        assert (snapshot.map.bytes_committed, snapshot.map.records_committed) == (60, 6)
+        assert (snapshot.epoch, snapshot.kept, snapshot.skipped) == (2, (1, 0), 2)
+        assert (snapshot.phase, snapshot.finished) == ("map", None)
+        assert not snapshot.is_taking_on
+    assert whole.started == 100.0 + len(earlier), "of the last process"
+
+
+def test_an_output_that_is_lost_under_a_run_is_taken_back():
+    """Of a resumed run's, what is not there was never counted."""
+    lost = TaskInvalidated(of(0), "it is gone")
+
+    live = snapshot_of(PLANNED, WorkersConnected(1, 1), TaskCommitted(of(0)), lost)
+    resumed = snapshot_of(RESUMED, lost, TaskKept(of(1)), TaskKept(of(2)))
+
+    assert (live.map.committed, live.map.bytes_committed, live.skipped) == (0, 0, 0)
+    assert (resumed.map.committed, resumed.kept) == (2, (2, 0))
+
+
+def test_reduce_tasks_that_are_kept_count_by_themselves():
+    """And the phase is the one that is at work."""
+    maps = [TaskKept(of(task)) for task in range(3)]
+
+    snapshot = snapshot_of(RESUMED, *maps, PhaseFinished("map", 3), TaskKept(of(1, "reduce")))
+
+    assert snapshot.kept == (3, 1)
+    assert snapshot.phase == "reduce"
+
+
+# -- progress -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ((61, 64, 0, 8), "61 of 64 map tasks are finished and kept"),
+        ((64, 64, 3, 8), "64 of 64 map tasks and 3 of 8 reduce tasks are finished and kept"),
+        ((1, 1, 0, 1), "1 of 1 map task is finished and kept"),
+        ((0, 2, 0, 0), "0 of 2 map tasks are finished and kept"),
+    ],
+)
+def test_what_is_kept_is_told_in_tasks(counts, text):
+    assert show_kept(*counts) == text
+
+
+def test_a_run_that_goes_on_says_what_it_kept():
+    """Before the workers begin; and later which task is run again, and why."""
+    stream = io.StringIO()
+    view = ProgressView(stream, is_terminal=False)
+    events = [
+        RESUMED,
+        TaskInvalidated(of(1), "object `\x1b` is missing"),
+        TaskKept(of(0)),
+        WorkersConnected(2, 2),
+    ]
+
+    for index, event in enumerate(events):
+        view.entry(Entry(1, index + 1, 0.0, event))
+
+    assert stream.getvalue().splitlines() == [
+        r"map-0001 is run again: object `\x1b` is missing",
+        "wordcount goes on: 1 of 3 map tasks are finished and kept",
+        "All workers connected",
+    ]
+
+
+# -- the history ----------------------------------------------------------------------------------
+
+
+def test_the_history_of_a_second_process_goes_on_counting(tmp_path):
+    """The line that a crash cut short is passed over, and does not swallow the next."""
+    file = tmp_path / "events.jsonl"
+    path = str(file)
+    assert last_seq(path) == 0
+    with HistoryFile(path) as history:
+        feed = Feed([history], lambda: 1.0)
+        feed.append(Warned("one"))
+        feed.append(Warned("two"))
+    file.write_bytes(file.read_bytes() + b'{"v":1,"seq":3,"ti')
+
+    with HistoryFile(path) as history:
+        Feed([history], lambda: 2.0, last_seq(path) + 1).append(Warned("three"))
+
+    assert [(entry.seq, entry.event.message) for entry in read_history(path)] == [
+        (1, "one"),
+        (2, "two"),
+        (3, "three"),
+    ]
+    assert len(file.read_text().splitlines()) == 4
+
+
+def test_a_whole_history_gets_no_empty_line(tmp_path):
+    """Nor does a new one."""
+    path = tmp_path / "events.jsonl"
+    for _ in range(2):
+        with HistoryFile(str(path)) as history:
+            Feed([history], lambda: 1.0).append(Warned("x"))
+
+    assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["Warned"] * 2

@@ -273,7 +273,7 @@ impl<'a> Input<'a> {
             length = u32::from_be_bytes(head) as usize;
         }
         let magnitude: Vec<u8> = self.take(length)?.iter().map(|byte| byte ^ flip).collect();
-        let magnitude = PyBytes::new(py, &magnitude);
+        let magnitude = object::bytes_from(py, &magnitude)?;
         let int = py
             .get_type::<PyInt>()
             .call_method1("from_bytes", (magnitude, "big"))?;
@@ -297,14 +297,9 @@ impl<'a> Input<'a> {
 
 fn raw<'py>(py: Python<'py>, tag: u8, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     if tag == BYTES {
-        return Ok(PyBytes::new(py, data).into_any());
+        return Ok(object::bytes_from(py, data)?.into_any());
     }
-    if let Some(text) = object::text_of(py, data) {
-        return Ok(text);
-    }
-    PyBytes::new(py, data)
-        .call_method1("decode", ("utf-8", "surrogatepass"))
-        .map_err(|error| corrupt(format!("not a text: {error}")))
+    object::text_from(py, data, |error| corrupt(format!("not a text: {error}")))
 }
 
 #[cfg(test)]

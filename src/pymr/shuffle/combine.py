@@ -16,6 +16,7 @@ from pymr.shuffle.values import GroupValues, short_repr, too_large
 # From an encoded key and two or more of its encoded values, in order, to what replaces them.
 Combine: TypeAlias = Callable[[bytes, Iterator[bytes]], Iterable[bytes]]
 Emit: TypeAlias = Callable[[Any, Any], None]
+Blame: TypeAlias = Callable[[BaseException, Any], NoReturn]  # raises what was raised for a key
 
 
 class UserCombiner(NamedTuple):
@@ -25,7 +26,7 @@ class UserCombiner(NamedTuple):
     context: Any
     emit_all: Callable[[Any], None]  # emits what it returned, if that is not None
     settle: Callable[[], None]  # called behind each call of it
-    blame: Callable[[BaseException, Any], NoReturn]  # raises what it raised for a key
+    blame: Blame  # of what it raised
 
 
 class FunctionCombine:
@@ -53,6 +54,8 @@ class FunctionCombine:
         emitted, group = self._emitted, GroupValues(values)
         self._call(self._user, decode_key(key), group)
         group.close()
+        if group.failed is not None:
+            self._user.blame(group.failed, decode_key(key))
         return emitted
 
     def _call(self, user: UserCombiner, key: Any, group: GroupValues) -> None:

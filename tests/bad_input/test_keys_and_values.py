@@ -108,7 +108,7 @@ def test_b59_tabs_newlines_and_backslashes_come_back(cli: CommandLine) -> None:
         ("__import__('decimal').Decimal(1)", ["type `Decimal`", "use str(key)"]),
     ],
 )
-def test_b60_what_cannot_be_a_key(cli: CommandLine, key: str, parts: list[str]) -> None:
+def test_f82_b60_what_cannot_be_a_key(cli: CommandLine, key: str, parts: list[str]) -> None:
     """Its type, and what to use instead."""
     emit(cli, f"[({key}, 1)]").refused(
         1, "mapper raised TypeError", *parts, "worker.py:3 in mapper"

@@ -148,7 +148,7 @@ def test_distinct_keys_stay_within_512_mib(cli: CommandLine) -> None:
     assert run.parts.count(b"\t1\n") == 16 * RECORDS
 
 
-def test_one_key_that_holds_everything_stays_within_512_mib(cli: CommandLine) -> None:
+def test_f87_one_key_that_holds_everything_stays_within_512_mib(cli: CommandLine) -> None:
     """Its values are larger than the memory, and reach the reducer as they stream by."""
     numbers = ("--input=numbers.txt", "--workers=2", "--mappers=2", "--reducers=1")
 

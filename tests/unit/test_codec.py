@@ -121,10 +121,10 @@ REFUSED_KEYS = [
 
 @pytest.mark.parametrize("encode", [codec.encode_key, _native.encode_key])
 @pytest.mark.parametrize(("key", "kind", "hint"), REFUSED_KEYS, ids=[r[1] for r in REFUSED_KEYS])
-def test_what_is_no_key_is_refused_with_its_type(
+def test_b60_what_is_no_key_is_refused_with_its_type(
     encode: Any, key: Any, kind: str, hint: str
 ) -> None:
-    """B60: the message names the type, and what to write instead where there is something."""
+    """The message names the type, and what to write instead where there is something."""
     with pytest.raises(TypeError) as caught:
         encode(key)
 
@@ -162,8 +162,8 @@ def test_a_key_is_nested_at_most_a_hundred_deep(encode: Any) -> None:
 
 
 @pytest.mark.parametrize("encode", [codec.encode_key, _native.encode_key])
-def test_every_nan_and_zero_is_one_key(encode: Any) -> None:
-    """B52, B53: the payload and the sign are dropped in keys."""
+def test_b52_b53_every_nan_and_zero_is_one_key(encode: Any) -> None:
+    """The payload and the sign are dropped in keys."""
     odd_nan = struct.unpack(">d", bytes.fromhex("fff0000000000001"))[0]
 
     assert encode(odd_nan) == encode(math.nan)
@@ -172,8 +172,8 @@ def test_every_nan_and_zero_is_one_key(encode: Any) -> None:
 
 @pytest.mark.parametrize("encode", [codec.encode_key, _native.encode_key])
 @pytest.mark.parametrize("decode", [codec.decode_key, _native.decode_key])
-def test_an_int_of_5000_digits_is_a_key(encode: Any, decode: Any) -> None:
-    """B51: Python's limit on printing digits is not met."""
+def test_b51_an_int_of_5000_digits_is_a_key(encode: Any, decode: Any) -> None:
+    """Python's limit on printing digits is not met."""
     for key in (10**5000, -(10**5000)):
         assert decode(encode(key)) == key
 

@@ -167,14 +167,14 @@ def test_a_flag_that_is_false_by_file_and_true_by_variable_is_true(
         ("536870912B", 1 << 29),
     ],
 )
-def test_sizes_are_written_in_powers_of_two(text: str, size: int) -> None:
-    """B83: the accepted ways to write a size."""
+def test_b83_sizes_are_written_in_powers_of_two(text: str, size: int) -> None:
+    """The accepted ways to write a size."""
     assert settle({"memory": text}).settings.memory_bytes == size
 
 
 @pytest.mark.parametrize("text", ["-1", "1e9", "many", "NaN", "1,5G", "1.5.G", "٣G", "G"])
-def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
-    """B83: the message names the flag, the value, and what would do."""
+def test_b83_what_is_no_size_is_refused_with_an_example(text: str) -> None:
+    """The message names the flag, the value, and what would do."""
     assert refusal(memory=text) == (
         f"--memory is `{text}`, expected a size in bytes, K, M, G or T, such as `--memory 2G`"
     )
@@ -246,8 +246,10 @@ def test_a_seed_may_be_nought_and_has_thirty_two_bits() -> None:
 
 @pytest.mark.parametrize("text", ["-1", "1e3", "many", "NaN", "4.0", " 4", "4_0", "٤", "9" * 5000])
 @pytest.mark.parametrize("name", ["workers", "mappers", "reducers", "attempts"])
-def test_what_is_no_whole_number_is_refused_with_an_example(name: str, text: str) -> None:
-    """B70, B71, B83: numbers have digits only; a long value is shortened in the message."""
+def test_b70_b71_b83_what_is_no_whole_number_is_refused_with_an_example(
+    name: str, text: str
+) -> None:
+    """Numbers have digits only; a long value is shortened in the message."""
     message = refusal(**{name: text})
 
     assert message.startswith(f"--{name} is `{text[:79]}")
@@ -255,16 +257,16 @@ def test_what_is_no_whole_number_is_refused_with_an_example(name: str, text: str
     assert len(message) < 200
 
 
-def test_zero_reducers_are_refused_with_the_way_to_say_it() -> None:
-    """B67: a map-only job is said in worker.py."""
+def test_b67_zero_reducers_are_refused_with_the_way_to_say_it() -> None:
+    """A map-only job is said in worker.py."""
     assert refusal(reducers="0") == (
         "--reducers is 0, expected at least 1; for a job without a reduce phase"
         " set reducer=None in worker.py"
     )
 
 
-def test_too_many_reducers_are_refused_with_the_reason() -> None:
-    """B69: each pair of a map task and a reduce task costs."""
+def test_b69_too_many_reducers_are_refused_with_the_reason() -> None:
+    """Each pair of a map task and a reduce task costs."""
     assert refusal(reducers=100_000) == (
         "--reducers is 100000, expected at most 10000:"
         " every map output keeps an index of all partitions"
@@ -272,13 +274,13 @@ def test_too_many_reducers_are_refused_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("count", ["0", 0, -1])
-def test_less_than_one_worker_is_refused(count: object) -> None:
-    """B71: a typed value has the same bounds as text."""
+def test_b71_less_than_one_worker_is_refused(count: object) -> None:
+    """A typed value has the same bounds as text."""
     assert refusal(workers=count) == f"--workers is {count}, expected at least 1"
 
 
-def test_too_many_workers_are_clamped_with_a_notice() -> None:
-    """B71: the limit of the machine is said, and the run goes on."""
+def test_b71_too_many_workers_are_clamped_with_a_notice() -> None:
+    """The limit of the machine is said, and the run goes on."""
     small = Machine(cores=2, memory_bytes=8 << 30, processes_max=100)
 
     clamped = settle({"workers": "60"}, machine=small)
@@ -319,8 +321,8 @@ NAMES_AND_ESCAPES = ("idna", "punycode", "unicode_escape", "raw_unicode_escape")
     "text",
     ["hex", "rot13", "undefined", *NAMES_AND_ESCAPES, "no-such", "a\0b", "utf-8\n\x1b[31m"],
 )
-def test_an_encoding_must_be_one_of_text_files(text: str) -> None:
-    """B87: codecs of names and escapes are none. The value has no control characters."""
+def test_b87_an_encoding_must_be_one_of_text_files(text: str) -> None:
+    """Codecs of names and escapes are none. The value has no control characters."""
     message = refusal(encoding=text)
 
     assert "expected a text encoding that Python knows" in message
@@ -340,8 +342,8 @@ def test_a_job_name_is_a_safe_folder_name(name: str) -> None:
     assert refusal(name=name).startswith("--name is `")
 
 
-def test_environment_garbage_names_the_variable() -> None:
-    """B84: the user may not know that the variable is set."""
+def test_b84_environment_garbage_names_the_variable() -> None:
+    """The user may not know that the variable is set."""
     with pytest.raises(ConfigError) as caught:
         settle(environ={"PYMR_WORKERS": "many"})
 

@@ -33,10 +33,10 @@ def file_refusal(cwd: Path, text: str | bytes) -> ConfigError:
     return caught.value
 
 
-def test_a_string_where_toml_needs_a_number_is_refused_with_the_example(
+def test_b83_a_string_where_toml_needs_a_number_is_refused_with_the_example(
     cwd: Path,
 ) -> None:
-    """B83: file, line and key are in the message and in the fields."""
+    """File, line and key are in the message and in the fields."""
     error = file_refusal(cwd, 'format = "jsonl"\nworkers = "4"\n')
 
     assert error.message == (
@@ -67,8 +67,10 @@ def test_a_string_where_toml_needs_a_number_is_refused_with_the_example(
         ('profile = "big"', "profile is not a table of tables, expected such as `[profile.big]`"),
     ],
 )
-def test_wrong_types_and_keys_of_toml_are_refused(cwd: Path, line: str, problem: str) -> None:
-    """B82, B83: each message has the key and the line, where TOML lets us find it."""
+def test_b82_b83_wrong_types_and_keys_of_toml_are_refused(
+    cwd: Path, line: str, problem: str
+) -> None:
+    """Each message has the key and the line, where TOML lets us find it."""
     error = file_refusal(cwd, f"\n{line}\n")
 
     assert error.exit_code == 2
@@ -76,23 +78,23 @@ def test_wrong_types_and_keys_of_toml_are_refused(cwd: Path, line: str, problem:
     assert error.message.startswith("./pymr.toml")
 
 
-def test_a_syntax_error_shows_the_line(cwd: Path) -> None:
-    """B82: the line of the file is quoted."""
+def test_b82_a_syntax_error_shows_the_line(cwd: Path) -> None:
+    """The line of the file is quoted."""
     error = file_refusal(cwd, "attempts = 2\nworkers = = 4\n")
 
     assert error.message.startswith("./pymr.toml line 2: `workers = = 4` is not TOML (")
     assert error.fields["line"] == 2
 
 
-def test_an_unfinished_document_shows_its_last_line(cwd: Path) -> None:
-    """B82: here TOML knows no line."""
+def test_b82_an_unfinished_document_shows_its_last_line(cwd: Path) -> None:
+    """Here TOML knows no line."""
     error = file_refusal(cwd, 'output = """never ended')
 
     assert "./pymr.toml line 1: `output = " in error.message
 
 
-def test_a_duplicate_key_is_named(cwd: Path) -> None:
-    """B82: the second place is the one to look at."""
+def test_b82_a_duplicate_key_is_named(cwd: Path) -> None:
+    """The second place is the one to look at."""
     error = file_refusal(cwd, "workers = 4\nattempts = 2\nworkers = 5\n")
 
     assert error.message == (
@@ -109,8 +111,8 @@ def test_a_wrong_key_of_a_profile_is_found_though_it_is_not_chosen(
     assert error.message == "./pymr.toml line 3: workers is 0, expected at least 1"
 
 
-def test_a_file_that_cannot_be_read_is_refused(cwd: Path) -> None:
-    """B82: a folder, and bytes that are not text."""
+def test_b82_a_file_that_cannot_be_read_is_refused(cwd: Path) -> None:
+    """A folder, and bytes that are not text."""
     home = cwd.parent / "home"
     not_text = file_refusal(cwd, b'attempts = 2\noutput = "\xff"\n')
     (home / ".config/pymr/config.toml").mkdir(parents=True)
@@ -121,8 +123,10 @@ def test_a_file_that_cannot_be_read_is_refused(cwd: Path) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_a_file_without_permission_is_refused(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """B82: the reason of the system is told. Root may read all, so the refusal is played."""
+def test_b82_a_file_without_permission_is_refused(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason of the system is told. Root may read all, so the refusal is played."""
     (cwd / "pymr.toml").write_text("workers = 4\n")
 
     def refuse(*_: object) -> None:

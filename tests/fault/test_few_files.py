@@ -28,6 +28,12 @@ os.pread = failing
 """
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The rows of a run to which nothing happens."""
+    return undisturbed(tmp_path_factory.mktemp("expected"))
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
@@ -44,7 +50,7 @@ def limited(cli: CommandLine, limit: str, *arguments: str) -> Outcome:
 
 @pytest.mark.parametrize("files", [64, 32, 20, 12])
 def test_f22_few_open_files_are_enough_for_the_same_bytes(
-    cli: CommandLine, tmp_path: Path, files: int
+    cli: CommandLine, expected: list[str], files: int
 ) -> None:
     """Fewer sorted runs are merged at once, by fewer workers; both is said."""
     prepare(cli)
@@ -53,13 +59,13 @@ def test_f22_few_open_files_are_enough_for_the_same_bytes(
 
     fan_in = max(files - 16, 2)
     notice = f"merge_fan_in is 64, going on with {fan_in}, by the open files allowed here"
-    assert outcome.succeeded(notice) == undisturbed(tmp_path)
+    assert outcome.succeeded(notice) == expected
     assert ("workers is 2, going on with 1" in outcome.stderr) == (files < 20)
     assert manifest(cli)["ledger"]["bytes_in"] == 448
 
 
 def test_f22_what_a_merge_has_open_is_frozen_when_a_run_is_planned(
-    cli: CommandLine, tmp_path: Path
+    cli: CommandLine, expected: list[str]
 ) -> None:
     """A later process with more files goes on in the same way."""
     prepare(cli)
@@ -68,7 +74,7 @@ def test_f22_what_a_merge_has_open_is_frozen_when_a_run_is_planned(
 
     outcome = cli.run("resume", "words")
 
-    assert outcome.succeeded() == undisturbed(tmp_path)
+    assert outcome.succeeded() == expected
 
 
 def test_f22_no_run_begins_with_too_few_open_files(cli: CommandLine) -> None:
@@ -115,7 +121,7 @@ def test_f22_a_process_that_cannot_be_started_is_exit_6(cli: CommandLine) -> Non
 
 @pytest.mark.parametrize("times", [1, 99])
 def test_f22_a_disk_that_fails_to_read_is_tried_again(
-    cli: CommandLine, tmp_path: Path, times: int
+    cli: CommandLine, expected: list[str], times: int
 ) -> None:
     """Four times; then exit 3, with the input, the place in it and what the system said."""
     prepare(cli)
@@ -125,10 +131,10 @@ def test_f22_a_disk_that_fails_to_read_is_tried_again(
     outcome = start(cli, environ={"PYTHONPATH": str(site.parent)})
 
     if times == 1:
-        assert outcome.succeeded("1 attempt tried again") == undisturbed(tmp_path)
+        assert outcome.succeeded("1 attempt tried again") == expected
         assert cli.run("verify", "out").code == 0
     else:
         outcome.refused(3, "cannot read `in.txt` at byte ", "Input/output error")
         assert outcome.stderr.count("tried again") == 3
         shutil.rmtree(site.parent)
-        assert cli.run("resume", "words").succeeded() == undisturbed(tmp_path)
+        assert cli.run("resume", "words").succeeded() == expected

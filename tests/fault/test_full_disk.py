@@ -46,6 +46,21 @@ fill({free})
 """
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The rows of a run to which nothing happens."""
+    return undisturbed(tmp_path_factory.mktemp("expected"))
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The rows of the large job on a disk that has room."""
+    cli = CommandLine(tmp_path_factory.mktemp("copied"))
+    prepare(cli, COPIES)
+    cli.write("in.txt", LARGE)
+    return start(cli).succeeded()
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> CommandLine:
     cli = CommandLine(tmp_path)
@@ -73,7 +88,7 @@ def refused_and_resumed(outcome: Outcome, *parts: str) -> list[str]:
 
 @needs_mounts
 def test_f14_a_full_disk_of_spills_is_exit_6_and_another_one_helps(
-    cli: CommandLine, tmp_path: Path
+    cli: CommandLine, copied: list[str]
 ) -> None:
     """It is told where, what is free, and what to type."""
     prepare(cli, COPIES)
@@ -89,12 +104,12 @@ def test_f14_a_full_disk_of_spills_is_exit_6_and_another_one_helps(
     assert "choose another folder with --tmp-dir" in said
     assert processes_of(cli) == []
     rows = cli.run("resume", "words", "--tmp-dir=roomy").succeeded()
-    assert rows == roomy_rows(tmp_path)
+    assert rows == copied
 
 
 @needs_mounts
 def test_f14_a_full_disk_of_the_output_is_exit_6_and_room_helps(
-    cli: CommandLine, tmp_path: Path
+    cli: CommandLine, copied: list[str]
 ) -> None:
     """What is finished is kept: it is told how many bytes were to be written and are free."""
     prepare(cli, COPIES)
@@ -104,16 +119,7 @@ def test_f14_a_full_disk_of_the_output_is_exit_6_and_room_helps(
     outcome = run_mounted(cli, disk("1m"), command)
 
     rows = refused_and_resumed(outcome, "No space left on device, ", " bytes to write, ")
-    assert rows == roomy_rows(tmp_path)
-
-
-def roomy_rows(tmp_path: Path) -> list[str]:
-    """Return the rows of the same job on a disk that has room."""
-    (tmp_path / "roomy").mkdir()
-    cli = CommandLine(tmp_path / "roomy")
-    prepare(cli, COPIES)
-    cli.write("in.txt", LARGE)
-    return start(cli).succeeded()
+    assert rows == copied
 
 
 @needs_mounts
@@ -140,7 +146,7 @@ def test_f14_a_disk_with_less_room_than_the_input_is_warned_of(cli: CommandLine)
 @needs_mounts
 @pytest.mark.parametrize("free", [0, 1, 2, 3, 4, 6])
 def test_f102_a_disk_that_fills_up_at_the_end_shows_nothing_or_all(
-    cli: CommandLine, tmp_path: Path, free: int
+    cli: CommandLine, expected: list[str], free: int
 ) -> None:
     """Whatever does not fit: a part, a decision, the manifest. With room the run goes on."""
     prepare(cli)
@@ -151,7 +157,7 @@ def test_f102_a_disk_that_fills_up_at_the_end_shows_nothing_or_all(
     outcome = run_mounted(cli, disk("512k"), f"{command}\ncp -r small/out out")
 
     if outcome.stdout:
-        assert refused_and_resumed(outcome, "No space left on device") == undisturbed(tmp_path)
+        assert refused_and_resumed(outcome, "No space left on device") == expected
         assert cli.run("verify", "out").code == 0
     assert outcome.code == 0
     assert outcome.stdout or free, "with so little room nothing can be done"
@@ -160,7 +166,7 @@ def test_f102_a_disk_that_fills_up_at_the_end_shows_nothing_or_all(
 
 @pytest.mark.parametrize("point", ["journal.append", "publish.sync"])
 def test_f102_a_journal_and_a_publication_without_room_say_where(
-    cli: CommandLine, tmp_path: Path, point: str
+    cli: CommandLine, tmp_path: Path, expected: list[str], point: str
 ) -> None:
     """Exit 6, and what was decided before is kept."""
     prepare(cli)
@@ -170,7 +176,7 @@ def test_f102_a_journal_and_a_publication_without_room_say_where(
 
     place = "out" if point == "publish.sync" else "journal"
     outcome.refused(6, "No space left on device", " bytes free", place, "pymr resume words")
-    assert cli.run("resume", "words").succeeded() == undisturbed(tmp_path)
+    assert cli.run("resume", "words").succeeded() == expected
 
 
 @needs_mounts
@@ -198,7 +204,9 @@ def test_f15_a_folder_of_spills_that_cannot_be_used_is_refused_at_once(
     assert not (cli.folder / "calls").exists()
 
 
-def test_f15_a_resume_looks_at_the_folder_of_spills_too(cli: CommandLine, tmp_path: Path) -> None:
+def test_f15_a_resume_looks_at_the_folder_of_spills_too(
+    cli: CommandLine, expected: list[str]
+) -> None:
     """It may be another one, or have changed since."""
     prepare(cli)
     cli.write("at-line25", "kill-runner")
@@ -208,12 +216,12 @@ def test_f15_a_resume_looks_at_the_folder_of_spills_too(cli: CommandLine, tmp_pa
 
     cli.run("resume", "words").refused(6, "cannot be used: ", "small` is no folder")
 
-    assert cli.run("resume", "words", "--tmp-dir=other").succeeded() == undisturbed(tmp_path)
+    assert cli.run("resume", "words", "--tmp-dir=other").succeeded() == expected
 
 
 @needs_mounts
 def test_f15_a_disk_of_spills_that_becomes_read_only_is_exit_6(
-    cli: CommandLine, tmp_path: Path
+    cli: CommandLine, copied: list[str]
 ) -> None:
     """In the middle of the run; with another one it goes on."""
     prepare(cli, COPIES)
@@ -230,10 +238,12 @@ def test_f15_a_disk_of_spills_that_becomes_read_only_is_exit_6(
 
     outcome.refused(6, "cannot write a spill in `small/", "Read-only file system", "--tmp-dir")
     rows = cli.run("resume", "words", "--tmp-dir=other").succeeded()
-    assert rows == roomy_rows(tmp_path)
+    assert rows == copied
 
 
-def test_f15_a_folder_of_spills_that_vanishes_costs_a_try(cli: CommandLine, tmp_path: Path) -> None:
+def test_f15_a_folder_of_spills_that_vanishes_costs_a_try(
+    cli: CommandLine, copied: list[str]
+) -> None:
     """It is made again."""
     prepare(cli, COPIES)
     cli.write("in.txt", LARGE)
@@ -242,13 +252,13 @@ def test_f15_a_folder_of_spills_that_vanishes_costs_a_try(cli: CommandLine, tmp_
 
     outcome = start(cli, SPILLING, "--tmp-dir=small")
 
-    assert outcome.succeeded("1 attempt tried again") == roomy_rows(tmp_path)
+    assert outcome.succeeded("1 attempt tried again") == copied
     assert list((cli.folder / "small").iterdir()) == []
 
 
 @needs_mounts
 def test_f103_an_output_on_another_disk_than_spills_and_temporary_files(
-    cli: CommandLine, tmp_path: Path
+    cli: CommandLine, expected: list[str]
 ) -> None:
     """Nothing is moved from one to the other."""
     prepare(cli)
@@ -258,13 +268,13 @@ def test_f103_an_output_on_another_disk_than_spills_and_temporary_files(
 
     outcome = run_mounted(cli, disk("8m"), f"{command}; cp -r small/out out")
 
-    assert outcome.succeeded() == undisturbed(tmp_path)
+    assert outcome.succeeded() == expected
     assert objects(cli)
     assert cli.run("verify", "out").code == 0
 
 
 @needs_mounts
-def test_f103_an_output_on_an_overlay(cli: CommandLine, tmp_path: Path) -> None:
+def test_f103_an_output_on_an_overlay(cli: CommandLine, expected: list[str]) -> None:
     """As containers have it."""
     prepare(cli)
     mounts = f"{disk('8m')}; mkdir small/upper small/work small/lower merged; mount -t overlay"
@@ -273,7 +283,7 @@ def test_f103_an_output_on_an_overlay(cli: CommandLine, tmp_path: Path) -> None:
 
     outcome = run_mounted(cli, mounts, f"{command}; cp -r merged/out .")
 
-    assert outcome.succeeded() == undisturbed(tmp_path)
+    assert outcome.succeeded() == expected
     assert cli.run("verify", "out").code == 0
 
 

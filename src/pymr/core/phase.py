@@ -200,7 +200,8 @@ class Phase:
         return task
 
     def _next_backup(self, worker: str, now: float) -> int | None:
-        if len(self.committed) < self._limits.backup_ready * self.tasks:
+        # Of two or three tasks the last one is slow, if any.
+        if len(self.committed) < min(self._limits.backup_ready * self.tasks, self.tasks - 1):
             return None
         slow = self._backups.pick(worker, now, self._find_alone)
         return None if slow is None else slow.task

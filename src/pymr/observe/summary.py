@@ -222,10 +222,21 @@ def _attempts(snapshot: Snapshot) -> Iterator[str]:
         facts.append(f"{show_many(snapshot.retried, 'attempt')} tried again")
     if snapshot.lost:
         facts.append(f"{show_count(snapshot.lost)} of them lost with their worker")
-    if snapshot.backups_won:
-        facts.append(f"{show_many(snapshot.backups_won, 'backup attempt')} won")
     if facts:
         yield f"  {', '.join(facts)}"
+    yield from _backups(snapshot)
+
+
+def _backups(snapshot: Snapshot) -> Iterator[str]:
+    """Yield what a backup attempt has saved."""
+    win = snapshot.backup_win
+    if win is not None:
+        more = snapshot.backups_won - 1
+        yield (
+            f"  backup of {win.attempt} won in {show_elapsed(win.took_s)}; the other attempt was at"
+            f" {show_percent(win.other_share, 1)} after {show_elapsed(win.other_s)}"
+            + (f"; {show_many(more, 'more backup')} won" if more else "")
+        )
 
 
 def _warnings(manifest: Manifest, snapshot: Snapshot | None) -> list[str]:

@@ -12,6 +12,7 @@ import msgspec
 
 from pymr.config import Settings, this_machine
 from pymr.config.machine import FILES_MIN
+from pymr.core.sample import is_combined
 from pymr.errors import ResourceError
 from pymr.observe.quantity import show_size
 from pymr.runner.plan import Plan
@@ -69,8 +70,8 @@ def _room(plan: Plan, settings: Settings) -> Iterator[str]:
     that of spills, if it does not fit in the buffers of the map tasks.
     """
     shape = plan.spec.shape
-    if shape.combiner is not None or shape.reducer not in (None, "function"):
-        return  # Built-in reducers combine, too.
+    if shape.reducer is not None and is_combined(shape):
+        return
     needed = plan.input_bytes
     places = {"--output": plan.output}
     buffers = len(plan.tasks) * plan.spec.limits.spill_bytes_max

@@ -170,6 +170,18 @@ mod _native {
         process::keep_little_memory();
     }
 
+    /// Become the parent of processes that this one has started and whose own parent ends.
+    #[pyfunction]
+    fn adopt_orphans() -> bool {
+        process::adopt_orphans()
+    }
+
+    /// Write what C code has printed and its library still holds.
+    #[pyfunction]
+    fn flush_c_streams() {
+        process::flush_c_streams();
+    }
+
     /// Give memory that is free back to the system.
     #[pyfunction]
     fn trim_memory() {

@@ -306,6 +306,15 @@ def die_with_parent() -> bool:
     False where it cannot.
     """
 
+def adopt_orphans() -> bool:
+    """Become the parent of processes that this one has started and whose own parent ends.
+
+    False where that cannot be.
+    """
+
+def flush_c_streams() -> None:
+    """Write what C code has printed and its library still holds."""
+
 def keep_little_memory() -> None:
     """Have memory that is freed given back to the system soon; call it once, early."""
 

@@ -301,9 +301,9 @@ def test_default_workers_respect_the_limits_of_processes_and_files() -> None:
     crowded = Machine(cores=64, memory_bytes=8 << 30, processes_max=20)
 
     assert settle(machine=crowded).settings.workers == 10
-    assert settle(machine=narrow).settings.workers == 24
+    assert settle(machine=narrow).settings.workers == 9
     assert settle({"workers": 30}, machine=narrow).warnings == (
-        "workers is 30, going on with 24, with two of the 64 open files allowed here (ulimit -n)"
+        "workers is 30, going on with 9, with five of the 64 open files allowed here (ulimit -n)"
         " for each",
     )
 

@@ -11,7 +11,7 @@ from pymr import errors
 from pymr.core.events import AttemptFailed, AttemptLost, Entry, RunFinished
 from pymr.core.spec import Attempt
 from pymr.errors import PymrError
-from pymr.observe.failure import render_failure
+from pymr.observe.failure import render_failure, render_prints
 from pymr.observe.feed import encode_entry
 from pymr.observe.quantity import show_duration, show_kept, show_many, show_memory, show_size
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
@@ -77,7 +77,7 @@ def _failures(found: FoundRun, entries: list[Entry]) -> Iterator[str]:
         if (type(error), error.message) == last:
             yield "  with the same error"
         else:
-            yield render_failure(error, None, found.name)
+            yield render_prints(error, found.name) + render_failure(error, None, found.name)
         yield ""
         last = type(error), error.message
 
@@ -116,6 +116,8 @@ def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
         maps, reduces = stored.replay.kept
         kept = show_kept(maps, stored.replay.map_tasks, reduces, stored.replay.spec.reducers)
         yield f"kept    {kept};   pymr resume {found.name}"
+    if snapshot.printed[0]:
+        yield f"printed {show_size(snapshot.printed[0])};   pymr logs {found.name}"
     for warning in snapshot.warnings:
         yield f"warning {warning}"
     yield from _result(found)

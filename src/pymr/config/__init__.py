@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from pymr.config.machine import OTHER_FILES, Machine, this_machine
+from pymr.config.machine import FILES_OF_WORKER, OTHER_FILES, Machine, this_machine
 from pymr.config.setting import (
     BY_NAME,
     MEMORY_BYTES_MIN,
@@ -181,8 +181,8 @@ def _workers_max(machine: Machine) -> tuple[int, str]:
         reason = f"half of the {machine.processes_max} processes allowed here (ulimit -u)"
         limits.append((max(machine.processes_max // 2, 1), reason))
     if machine.files_max is not None:
-        reason = f"with two of the {machine.files_max} open files allowed here (ulimit -n) for each"
-        limits.append((max((machine.files_max - OTHER_FILES) // 2, 1), reason))
+        each = f"with five of the {machine.files_max} open files allowed here (ulimit -n) for each"
+        limits.append((max((machine.files_max - OTHER_FILES) // FILES_OF_WORKER, 1), each))
     return min(limits)
 
 

@@ -33,8 +33,10 @@ FAN_IN_MAX = 1024  # sorted runs that are open at once
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
 ON_RESUME = frozenset(
-    {"workers", "memory", "task_memory", "attempts", "timeout", "keep", "tmp_dir"}
-    | {"json", "quiet", "verbose"}
+    {
+        *("workers", "memory", "task_memory", "attempts", "timeout", "task_timeout"),
+        *("keep", "tmp_dir", "json", "quiet", "verbose"),
+    }
 )
 
 
@@ -117,6 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sort: bool
     attempts: int
     timeout_s: float | None
+    task_timeout_s: float | None = None  # a journal may be older than it is
     overwrite: bool
     recursive: bool
     allow_empty: bool
@@ -209,6 +212,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("sort", SWITCH, "put all parts together in key order", default=False),
     Setting("attempts", whole(1, 100), "tries a task has before the job fails", 4),
     Setting("timeout", DURATION, "longest time the run may take", unit="s"),
+    Setting("task_timeout", DURATION, "longest time a task may make no progress", unit="s"),
     Setting("overwrite", SWITCH, "replace an output that exists", default=False),
     Setting("recursive", SWITCH, "read the folders inside input folders too", default=False),
     Setting("allow_empty", SWITCH, "accept an input folder without files", default=False),

@@ -242,6 +242,27 @@ class MemoryMeasured(Event, frozen=True):
     limit_bytes: int
 
 
+class StraysEnded(Event, frozen=True):
+    """Processes that user code had started in an attempt, and left behind, were ended."""
+
+    attempt: Attempt
+    count: int
+
+
+class ProcessReplaced(Event, frozen=True):
+    """A task process is not used again: what it holds has grown so much from task to task."""
+
+    worker: str
+    grown_bytes: int
+
+
+class PrintsKept(Event, frozen=True):
+    """What task processes have printed so far in this life, and what of it is in no file."""
+
+    printed_bytes: int
+    left_out_bytes: int
+
+
 class RunFinished(Event, frozen=True):
     """The end. `error` is None if the run was published."""
 
@@ -328,6 +349,9 @@ AnyEvent = (
     | PhaseFinished
     | Warned
     | MemoryMeasured
+    | PrintsKept
+    | StraysEnded
+    | ProcessReplaced
     | RunFinished
 )
 

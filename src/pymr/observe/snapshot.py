@@ -102,6 +102,9 @@ class Snapshot(msgspec.Struct):
     backup_win: BackupWin | None = None  # the one whose other attempt had run the longest
     backups: set[Attempt] = msgspec.field(default_factory=set)
     skipped: int = 0  # bad records left out
+    printed: tuple[int, int] = (0, 0)  # bytes by user code, of which so many are in no log
+    replaced: int = 0  # task processes that leaked memory
+    strays: int = 0  # processes that attempts had left, and were ended
     memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[AttemptError] = msgspec.field(default_factory=list)
@@ -134,8 +137,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case events.Warned(message):
             if message not in snapshot.warnings and len(snapshot.warnings) < WARNINGS_MAX:
                 snapshot.warnings.append(message)
-        case events.MemoryMeasured(peak_bytes, limit_bytes):
-            snapshot.memory = peak_bytes, limit_bytes
+        case events.MemoryMeasured() | events.PrintsKept():
+            _fold_measure(snapshot, entry.event)
         case events.RunFinished(error):
             snapshot.phase = "done" if error is None else "failed"
             snapshot.finished = entry.time
@@ -144,6 +147,15 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case _:
             _fold_attempt(snapshot, entry.event)
     return snapshot
+
+
+def _fold_measure(snapshot: Snapshot, event: events.MemoryMeasured | events.PrintsKept) -> None:
+    match event:
+        case events.MemoryMeasured(peak_bytes, limit_bytes):
+            snapshot.memory = peak_bytes, limit_bytes
+        case events.PrintsKept(printed, left_out):  # Once in each life; its files stay.
+            before = snapshot.printed
+            snapshot.printed = before[0] + printed, before[1] + left_out
 
 
 def _fold_task(
@@ -178,6 +190,10 @@ def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
         case events.AttemptLost(attempt, _, error, will_retry):
             snapshot.lost += 1
             _fail(snapshot, attempt, from_dict(error), will_retry=will_retry)
+        case events.StraysEnded(_, count):
+            snapshot.strays += count
+        case events.ProcessReplaced():
+            snapshot.replaced += 1
         case events.AttemptRevoked(attempt):
             snapshot.phase_state(attempt.phase).running.pop(attempt, None)
 

@@ -126,6 +126,7 @@ def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
         yield from _kept(snapshot)
         yield from _slowest(snapshot)
         yield from _attempts(snapshot)
+        yield from show_prints(snapshot)
     if manifest.counters:
         shown = [
             f"{show_text(name)} {number:,}"
@@ -133,6 +134,14 @@ def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
         ]
         more = len(manifest.counters) - len(shown)
         yield f"  counters: {' · '.join(shown)}{f' · {more} more' if more else ''}"
+
+
+def show_prints(snapshot: Snapshot) -> Iterator[str]:
+    """Yield how much the job's own code has printed, and where it is."""
+    printed, left_out = snapshot.printed
+    if printed:
+        lost = f", {show_size(left_out)} of it left out" if left_out else ""
+        yield f"  printed: {show_size(printed)}{lost}; pymr logs {show_text(snapshot.name)}"
 
 
 def _kept(snapshot: Snapshot) -> Iterator[str]:
@@ -225,6 +234,12 @@ def _attempts(snapshot: Snapshot) -> Iterator[str]:
     if facts:
         yield f"  {', '.join(facts)}"
     yield from _backups(snapshot)
+    if snapshot.replaced:
+        times = "once" if snapshot.replaced == 1 else f"{show_count(snapshot.replaced)} times"
+        yield f"  a task process was replaced {times}: its memory grew from task to task"
+    if snapshot.strays:
+        children = "child" if snapshot.strays == 1 else "children"
+        yield f"  {show_count(snapshot.strays)} leftover {children} of attempts killed"
 
 
 def _backups(snapshot: Snapshot) -> Iterator[str]:

@@ -42,6 +42,7 @@ from pymr.names import (
     events_key,
     is_part_name,
     journal_key,
+    logs_prefix,
     run_prefix,
 )
 from pymr.store.base import ObjectStore
@@ -204,7 +205,7 @@ def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
 
 
 def remove_attempts(store: ObjectStore, run: str, *, but: Collection[str] = ()) -> None:
-    """Remove what a run wrote and no manifest names; its journal and history stay.
+    """Remove what a run wrote and no manifest names; its records stay: journal, history, prints.
 
     `but` are committed attempts of a run that has no manifest yet, which a resume needs.
 
@@ -219,6 +220,7 @@ def remove_attempts(store: ObjectStore, run: str, *, but: Collection[str] = ()) 
     if visible is not None:
         named.update(part.key for part in visible.parts)
     records = {journal_key(run), events_key(run), cancelled_key(run)}
+    records.update(entry.key for entry in store.list(logs_prefix(run)))
     store.delete_folder(run_prefix(run), but=records | named)
 
 

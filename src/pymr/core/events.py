@@ -185,11 +185,15 @@ class AttemptProgressed(Event, frozen=True):
 
 
 class AttemptFailed(Event, frozen=True):
-    """An attempt reported an error; `will_retry` says what happens next."""
+    """An attempt reported an error; `will_retry` says what happens next.
+
+    `will_scan`: it failed at a record, and the next attempt will leave bad records out.
+    """
 
     attempt: Attempt
     error: dict[str, Any]
     will_retry: bool
+    will_scan: bool = False
 
 
 class AttemptLost(Event, frozen=True):
@@ -242,11 +246,15 @@ class Command(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
 
 
 class Grant(Command, frozen=True):
-    """Let `worker` run `attempt`; it must renew before `expires` (monotonic seconds)."""
+    """Let `worker` run `attempt`; it must renew before `expires` (monotonic seconds).
+
+    `is_scan`: it looks for bad records first, and then leaves them out.
+    """
 
     worker: str
     attempt: Attempt
     expires: float
+    is_scan: bool = False
 
 
 class Revoke(Command, frozen=True):

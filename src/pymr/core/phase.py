@@ -11,6 +11,7 @@ rule about who may run, retry or win a task lives in this file.
        └──────────────────────────── TaskInvalidated ────────────────────────┘
 
     attempts_max failures, losses_max losses, or an error that no retry can cure: Abort.
+    A mapper that fails at a record may get an attempt that scans for bad records: not a failure.
 
 The edge must tick at least every half lease, must answer each Verify with Verified or Failed,
 and must hand each journalled decision back. An ask that gets no Grant is forgotten: ask again
@@ -28,6 +29,7 @@ from typing import Any, Literal, TypeAlias, assert_never
 import msgspec
 
 from pymr.core.backup import Backups
+from pymr.core.bad_records import is_at_record
 from pymr.core.events import (
     Abort,
     AttemptFailed,
@@ -83,6 +85,7 @@ class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
     backup_ready: float = 0.75  # fraction of tasks committed before any backup
     backup_floor_s: float = 2.0  # nothing shorter is worth a backup
     attempt_first: int = 1  # number of a task's first attempt; after a resume, a fresh one
+    may_scan: bool = False  # bad records may be left out
 
 
 class _Task(msgspec.Struct):
@@ -94,6 +97,7 @@ class _Task(msgspec.Struct):
     signatures: list[str] = []  # of failures that are not retryable
     live: list[Attempt] = []  # those with a lease
     decided: bool = False  # a TaskCommitted is on its way to the journal
+    scans: set[Attempt] | None = None  # attempts that leave bad records out; None: it had none yet
 
 
 class Phase:
@@ -172,14 +176,16 @@ class Phase:
             return []
         task = self._open.setdefault(index, _Task())
         attempt = Attempt(self.name, index, self._limits.attempt_first + task.attempts)
-        backup = bool(task.live)
+        backup, is_scan = bool(task.live), task.scans is not None
+        if task.scans is not None:
+            task.scans.add(attempt)
         lease = self._leases.grant(attempt, worker, now)
         task.attempts += 1
         task.live.append(attempt)
         if not backup:
             self._backups.watch(attempt, now)
         return [
-            Grant(worker, attempt, lease.expires),
+            Grant(worker, attempt, lease.expires, is_scan),
             Note(AttemptStarted(attempt, worker, backup)),
         ]
 
@@ -280,11 +286,15 @@ class Phase:
         if lease is None or lease.state == "verified":
             return []  # late
         task = self._drop(event.attempt)
-        task.failures += 1
         hopeless = not event.retryable and self._is_hopeless(task, event)
-        fatal = not task.decided and (hopeless or task.failures >= self._limits.attempts_max)
+        may_scan = self._limits.may_scan and event.attempt not in (task.scans or ())
+        will_scan = may_scan and is_at_record(event.error)
+        task.scans = task.scans or set() if will_scan else task.scans
+        task.failures += not will_scan
+        spent = hopeless or task.failures >= self._limits.attempts_max
+        fatal = not task.decided and not will_scan and spent
         will_retry = self._give_back(event.attempt, fatal=fatal)
-        note = Note(AttemptFailed(event.attempt, event.error, will_retry))
+        note = Note(AttemptFailed(event.attempt, event.error, will_retry, will_scan))
         return [note, *([_abort(event.attempt, event.error)] if fatal else [])]
 
     def _is_hopeless(self, task: _Task, event: Failed) -> bool:

@@ -97,7 +97,7 @@ def _frames(error: PymrError) -> Iterator[str]:
 
 def _frame(frame: dict[str, Any]) -> Iterator[str]:
     line = frame["line"]
-    yield f"    {_short(frame['file'])}:{line} in {_clean(frame['function'])}"
+    yield f"    {short_path(frame['file'])}:{line} in {_clean(frame['function'])}"
     if frame.get("source"):
         yield f"    ▸ {line} │ {_source(frame['source'])}"
 
@@ -107,7 +107,7 @@ def _from_here(text: str) -> str:
     return re.sub(rf"(?<![\w./-]){re.escape(_here())}(?=[^`\s])", "", text)
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
     """Return a path from here if it lies here, as the user would type it."""
     return _clean(path.removeprefix(_here()))
 
@@ -159,7 +159,7 @@ def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
     frames = error.fields.get("frames")
     place = ""
     if isinstance(error, UserCodeError) and frames:
-        place = f"fix {_short(frames[-1]['file'])}:{frames[-1]['line']}"
+        place = f"fix {short_path(frames[-1]['file'])}:{frames[-1]['line']}"
     if snapshot is None or not snapshot.map.tasks:  # It had not begun.
         return f"{place} and start again" if place else None
     if error.fields.get("is_cancelled"):

@@ -88,6 +88,8 @@ class ProgressView:
     def _say_attempt(self, event: events.Event) -> None:
         """Say what became of an attempt: always when it is tried again, else with `verbose`."""
         match event:
+            case events.AttemptFailed(attempt, error, will_scan=True):
+                self._say(f"{attempt} has bad records: {_first_line(error)}; they are left out")
             case events.AttemptFailed(attempt, error, True):
                 self._say(f"{attempt} failed: {_first_line(error)}; tried again")
             case events.AttemptLost(attempt, _, error, True):

@@ -90,7 +90,7 @@ class Snapshot(msgspec.Struct):
     lost: int = 0  # attempts whose worker or lease was lost, of both kinds
     backups_won: int = 0
     backups: set[Attempt] = msgspec.field(default_factory=set)
-    skipped: int = 0  # bad records left out
+    skipped: int = 0  # records left out, since they are no text, too long, or the mapper raises
     memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[AttemptError] = msgspec.field(default_factory=list)
@@ -160,6 +160,8 @@ def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
             progress = snapshot.phase_state(attempt.phase).running.get(attempt)
             if progress is not None:
                 progress.bytes, progress.records = bytes_in, records_in
+        case events.AttemptFailed(attempt, will_scan=True):  # That is how bad records are found.
+            snapshot.phase_state(attempt.phase).running.pop(attempt, None)
         case events.AttemptFailed(attempt, error, will_retry):
             _fail(snapshot, attempt, from_dict(error), will_retry=will_retry)
         case events.AttemptLost(attempt, _, error, will_retry):
@@ -198,7 +200,7 @@ def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
     if state.largest is None or receipt.read.records > state.largest.read.records:
         state.largest = receipt
     snapshot.reduce.bytes_total += receipt.written.bytes
-    snapshot.skipped += receipt.skipped
+    snapshot.skipped += receipt.skipped + receipt.bad_records
     snapshot.backups_won += attempt in snapshot.backups
 
 
@@ -210,7 +212,7 @@ def _reopen(snapshot: Snapshot, receipt: Receipt) -> None:
     state.bytes_committed -= receipt.bytes_in if is_map else receipt.read.bytes
     state.records_committed -= receipt.records_in if is_map else receipt.read.records
     snapshot.reduce.bytes_total -= receipt.written.bytes
-    snapshot.skipped -= receipt.skipped
+    snapshot.skipped -= receipt.skipped + receipt.bad_records
 
 
 def _fail(snapshot: Snapshot, attempt: Attempt, error: PymrError, *, will_retry: bool) -> None:

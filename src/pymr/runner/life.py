@@ -225,6 +225,7 @@ class Life:
         manifest = build_manifest(
             self._plan,
             self._job,
+            epoch=self._epoch,
             created=self._started,
             finished=time.time(),
             replaces=previous.run if previous else None,

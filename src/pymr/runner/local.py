@@ -193,8 +193,8 @@ class LocalRunner:
         match command:
             case events.Note(event):
                 self._feed.append(event)
-            case events.Grant(worker, attempt):
-                self._grant(worker, attempt)
+            case events.Grant(worker, attempt, _, is_scan):
+                self._grant(worker, attempt, is_scan=is_scan)
             case events.Revoke(attempt, worker):
                 self._revoke(attempt)
             case events.Verify(receipt):
@@ -213,17 +213,17 @@ class LocalRunner:
                 raise errors.from_dict(error)
         return []
 
-    def _grant(self, worker: str, attempt: Attempt) -> None:
+    def _grant(self, worker: str, attempt: Attempt, *, is_scan: bool) -> None:
+        nonce, run = names.new_nonce(), self._plan.spec.run
         work: MapWork | ReduceWork
         if attempt.phase == "map":
             splits = self._plan.tasks[attempt.task].splits
-            work = MapWork(splits, {s.input: self._plan.inputs[s.input] for s in splits})
+            inputs = {s.input: self._plan.inputs[s.input] for s in splits}
+            bad_key = names.bad_key(run, attempt.task, attempt.number, nonce)
+            work = MapWork(splits, inputs, bad_key if is_scan else None)
         else:
             work = ReduceWork(attempt.task, self._job.map_sources())
-        nonce = names.new_nonce()
-        key = names.attempt_key(
-            self._plan.spec.run, attempt.phase, attempt.task, attempt.number, nonce
-        )
+        key = names.attempt_key(run, attempt.phase, attempt.task, attempt.number, nonce)
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
         failpoint.hit("lease.grant")
         self._pool.processes[worker].run(AttemptSpec(attempt, key, tmp, work))

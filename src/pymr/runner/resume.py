@@ -27,7 +27,7 @@ from pymr.records.source import compare
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.memory import run_size, share_again
-from pymr.runner.plan import Plan, Request
+from pymr.runner.plan import Plan, Request, skip_rules
 from pymr.runner.pool import Pool
 from pymr.runner.run import run_request
 from pymr.runner.stored import (
@@ -86,7 +86,7 @@ def resume_run(
             _remove_leftovers(found, output.store)
             return Resumed(output.previous, was_done=True)
         stored = read_stored(found.output, found.run)
-        settings = absolute(change(stored.plan.settings))
+        settings = absolute(change(_settings_of(stored)))
         if output.previous is not None and not settings.overwrite:
             raise OutputError(
                 f"output `{show_path(found.output)}` has become that of run"
@@ -201,7 +201,7 @@ def _plan(
     size = run_size(before.inputs, before.tasks, spec.reducers)
     workers, notices = share_again(settings, spec.limits, size, process)
     return Plan(
-        spec=msgspec.structs.replace(spec, shape=shape),
+        spec=msgspec.structs.replace(spec, shape=shape, skip=skip_rules(settings)),
         output=found.output,
         shown_output=before.shown_output if os.getcwd() == before.folder else found.output,
         inputs=before.inputs,
@@ -210,6 +210,14 @@ def _plan(
         memory_bytes=settings.memory_bytes,
         spool_folder=before.spool_folder,
         warnings=tuple(dict.fromkeys((*before.warnings, *shape.warnings, *notes, *notices))),
+    )
+
+
+def _settings_of(stored: StoredRun) -> Settings:
+    """Return the settings of a run, with what the last process may leave out."""
+    skip = stored.replay.spec.skip
+    return msgspec.structs.replace(
+        stored.plan.settings, skip_bad_records=skip.records_max, max_skip_ratio=skip.ratio_max
     )
 
 

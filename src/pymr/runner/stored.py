@@ -136,7 +136,9 @@ def spill_folder(output: str, run: str, settings: Settings) -> str:
 
 def committed_keys(output: str, run: str) -> list[str]:
     """Return the keys of the objects that a run has committed; raises as `read_stored`."""
-    return [receipt.key for receipt in read_stored(output, run).replay.committed.values()]
+    receipts = read_stored(output, run).replay.committed.values()
+    bad = [receipt.bad_object.key for receipt in receipts if receipt.bad_object is not None]
+    return [*(receipt.key for receipt in receipts), *bad]
 
 
 def _decisions(records: Iterator[bytes]) -> Iterator[Decision]:

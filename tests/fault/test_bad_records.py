@@ -134,6 +134,7 @@ def test_f70_errors_lists_bad_records_by_what_they_raise(cli: CommandLine) -> No
     assert "1 record  KeyError in worker.py:8" in said
     assert "in.jsonl  line 41 (byte " in said
     assert "KeyError 'n'" in said
+    assert "pymr replay users" in said
     assert "attempt 1" not in said, "what found them is no failure of its own"
     assert "… 1 more record: --limit 10" in short
     kinds = [each["kind"] for each in rows]

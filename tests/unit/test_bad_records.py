@@ -12,7 +12,6 @@ from core_samples import (
     failed,
     files,
     finished,
-    job,
     map_verified,
     phase,
     spec,
@@ -31,6 +30,7 @@ from pymr.core.events import (
     Verified,
 )
 from pymr.core.job import Job
+from pymr.core.phase import PhaseLimits
 from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import BadObject, JobSpec, SkipRules
 from pymr.errors import BadRecordsError, IntegrityError, PymrError, UserCodeError, from_dict
@@ -208,10 +208,7 @@ TASKS = plan_map_tasks(files(26), 2)
 
 
 def skipping_job(records_max: int, ratio_max: float = 1.0) -> Job:
-    j = job()
-    return Job(
-        skipping(records_max, ratio_max), files(26), TASKS, msgspec.structs.replace(j._limits)
-    )
+    return Job(skipping(records_max, ratio_max), files(26), TASKS, PhaseLimits())
 
 
 def with_bad(task: int, bad: int, number: int = 1) -> Verified:
@@ -319,7 +316,7 @@ def test_a_chunk_may_hold_many_records() -> None:
     """Of a text job, calls are not records."""
     told = with_bad(0, 0)
     shape = msgspec.structs.replace(spec().shape, input_format="text")
-    j = Job(msgspec.structs.replace(spec(), shape=shape), files(26), TASKS, job()._limits)
+    j = Job(msgspec.structs.replace(spec(), shape=shape), files(26), TASKS, PhaseLimits())
     receipt = msgspec.structs.replace(told.receipt, calls=1)
 
     j.ledger.fold_map(receipt, told.partitions, told.splits)
@@ -337,3 +334,16 @@ def test_a_lost_output_must_have_the_same_bad_records_again() -> None:
     j.handle(finished(again.receipt.attempt))
 
     assert "not deterministic" in error_of(j.handle(again)).message
+
+
+def test_a_replay_may_write_something_else_by_the_same_code() -> None:
+    """The task left a record out, and does not any more: that is what it is done again for."""
+    before, again = with_bad(0, 1), with_bad(0, 0, number=1001)
+    j = Job(skipping(), files(26), TASKS, PhaseLimits(attempt_first=1001))
+    j.handle(TaskInvalidated(before.receipt, "its bad records are tried again", is_replay=True))
+
+    commands = commit(j, again)
+
+    assert commands == []
+    assert j.map.committed == {0: again.receipt}
+    assert j.ledger.bad_records == 0

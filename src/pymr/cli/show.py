@@ -64,7 +64,7 @@ def errors_command(run: str, limit: int | None, as_json: bool) -> None:
             for record in kind.examples:
                 click.echo(_record_line(record))
         return
-    if kinds:  # These attempts have only found the records that are shown.
+    if kinds or state_of(found) == "done":  # These attempts have only found bad records.
         failures = [entry for entry in failures if not _has_found_bad_records(entry)]
     lines = [*_failures(found, failures), *_bad_records(found, kinds, limit or EXAMPLES_SHOWN)]
     if lines:
@@ -94,9 +94,9 @@ def _bad_records(found: FoundRun, kinds: list[Kind], limit: int) -> Iterator[str
     yield f"{total} {where}"
     yield ""
     yield from render_bad_records(kinds, limit)
-    if not is_done:
-        yield ""
-        yield f"next: fix the worker file, then   pymr resume {found.name}"
+    yield ""
+    verb = "replay" if is_done else "resume"
+    yield f"next: fix the worker file, then   pymr {verb} {found.name}"
 
 
 def _print_json(entries: list[Entry]) -> None:

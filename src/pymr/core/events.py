@@ -129,7 +129,8 @@ class RunPlanned(Event, frozen=True):
 class RunResumed(Event, frozen=True):
     """A later process takes the run on: the `epoch`-th, from 1.
 
-    `spec` has the shape of the code as it is now, and is else that of the plan.
+    `spec` has the shape of the code as it is now, and what may be left out; it is else that of the
+    plan. `is_replay`: the run was done, and its bad records are tried again.
     """
 
     spec: JobSpec
@@ -137,6 +138,7 @@ class RunResumed(Event, frozen=True):
     input_files: int
     input_bytes: int
     epoch: int
+    is_replay: bool = False
 
 
 class TaskCommitted(Event, frozen=True):
@@ -146,10 +148,14 @@ class TaskCommitted(Event, frozen=True):
 
 
 class TaskInvalidated(Event, frozen=True):
-    """A committed output is lost or damaged: its task is open again. `reason` is for people."""
+    """A committed output is lost or damaged: its task is open again. `reason` is for people.
+
+    `is_replay`: it is there, but made without bad records; what comes now may be another one.
+    """
 
     receipt: Receipt
     reason: str
+    is_replay: bool = False
 
 
 # -- notes: for the feed only ----------------------------------------------------------------

@@ -266,7 +266,8 @@ class Job:
         if self.state == "publishing":
             return []  # nobody reads map outputs any more
         if receipt.attempt.phase == "map":
-            self._invalidated[receipt.attempt.task] = receipt
+            if not event.is_replay:  # Then another output is what is wanted.
+                self._invalidated[receipt.attempt.task] = receipt
             self._sources = None
         return self._of(receipt.attempt).handle(event)
 

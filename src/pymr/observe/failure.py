@@ -146,12 +146,14 @@ def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
         yield f"  pymr head {name} reads the result"
         return
     maps, reduces = snapshot.map, snapshot.reduce
+    if snapshot.is_replay:
+        yield "  the result is as it was before"
     if not maps.committed:
         yield f"  0 of {show_many(maps.tasks, 'map task')} finished; nothing was published"
         return
     kept = show_kept(maps.committed, maps.tasks, reduces.committed, reduces.tasks)
     is_told = error.hint is None  # The hint will say it.
-    yield f"  {kept}{'' if is_told else f'; to go on:   pymr resume {name}'}"
+    yield f"  {kept}{'' if is_told else f'; to go on:   pymr {_verb(snapshot)} {name}'}"
 
 
 def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
@@ -164,14 +166,19 @@ def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
         return f"{place} and start again" if place else None
     if error.fields.get("is_cancelled"):
         return None
-    name = _clean(snapshot.name)
+    name, verb = _clean(snapshot.name), _verb(snapshot)
     task = _task(error, snapshot)
     if isinstance(error, TaskLostError) and task is not None:
-        return f"pymr debug {name} {task}   shows where it ends; then   pymr resume {name}"
+        return f"pymr debug {name} {task}   shows where it ends; then   pymr {verb} {name}"
     if not place:
-        return f"pymr resume {name}"
-    by_value = f'pymr.resume("{name}", job=job)'
-    return f"{place}, then   {by_value if snapshot.is_by_value else f'pymr resume {name}'}"
+        return f"pymr {verb} {name}"
+    by_value = f'pymr.{verb}("{name}", job=job)'
+    return f"{place}, then   {by_value if snapshot.is_by_value else f'pymr {verb} {name}'}"
+
+
+def _verb(snapshot: Snapshot) -> str:
+    """Return the command that takes the run on."""
+    return "replay" if snapshot.is_replay else "resume"
 
 
 def _source(line: str) -> str:

@@ -94,7 +94,7 @@ class ProgressView:
                 self._say(f"{attempt} failed: {_first_line(error)}; tried again")
             case events.AttemptLost(attempt, _, error, True):
                 self._say(f"{attempt} lost: {_first_line(error)}; tried again")
-            case events.TaskInvalidated(receipt, reason):
+            case events.TaskInvalidated(receipt, reason, False):
                 self._say(f"{receipt.attempt} is run again: {show_text(reason)}")
             case events.AttemptStarted(attempt, worker, backup) if self._verbose:
                 kind = "backup attempt" if backup else "attempt"
@@ -195,7 +195,8 @@ def _first_line(error: dict[str, Any]) -> str:
 def _kept_line(snapshot: Snapshot) -> str:
     maps, reduces = snapshot.kept
     kept = show_kept(maps, snapshot.map.tasks, reduces, snapshot.reduce.tasks)
-    return f"{show_text(snapshot.name)} goes on: {kept}"
+    verb = "is replayed" if snapshot.is_replay else "goes on"
+    return f"{show_text(snapshot.name)} {verb}: {kept}"
 
 
 def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:

@@ -99,6 +99,7 @@ class Snapshot(msgspec.Struct):
     finished: float | None = None
     epoch: int = 1  # processes that have worked on it
     kept: tuple[int, int] = (0, 0)  # map and reduce tasks that the last of them took on
+    is_replay: bool = False  # it was done, and its bad records are tried again
     is_taking_on: bool = False  # it looks at what is left of the earlier ones
 
     def phase_state(self, phase: PhaseName) -> PhaseState:
@@ -115,6 +116,7 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case events.RunResumed(epoch=epoch) as resumed:
             _plan(snapshot, resumed, entry.time)
             snapshot.epoch, snapshot.kept, snapshot.is_taking_on = epoch, (0, 0), True
+            snapshot.is_replay = resumed.is_replay
         case events.WorkersConnected(count):
             snapshot.workers, snapshot.is_taking_on = count, False
         case events.PhaseFinished(phase):

@@ -76,7 +76,7 @@ def _bad_records(manifest: Manifest, name: str) -> Iterator[str]:
     bad = manifest.bad_records
     if bad is not None:
         skipped = f"{show_many(bad.count, 'record')} skipped: the mapper raised"
-        yield f"  WARNING {skipped}; pymr errors {name}"
+        yield f"  WARNING {skipped}; pymr errors {name}; after a fix   pymr replay {name}"
 
 
 def _books(manifest: Manifest) -> str:

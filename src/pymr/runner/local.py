@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from pymr import errors, failpoint, names
 from pymr.core import events
@@ -66,16 +66,24 @@ class LocalRunner:
         self._on_tick = on_tick
         self._ahead_since: float | None = None  # of the first decision that is not durable yet
 
-    def take_on(self, earlier: Replay) -> None:
+    def take_on(self, earlier: Replay, again: Collection[Receipt] = ()) -> None:
         """Hand the core what earlier processes have committed, as far as it is still there.
+
+        `again` is what a replay does once more.
 
         Raises:
             PymrError: what the core aborted with.
         """
         for decision in earlier.invalidated.values():
             self._handle(decision)
+        for receipt in again:
+            reason = "its bad records are tried again"
+            decision = events.TaskInvalidated(receipt, reason, is_replay=True)
+            self._perform_all([events.Journal(decision)])
+        done_again = {receipt.attempt for receipt in again}
         for receipt in earlier.committed.values():
-            self._take(receipt)
+            if receipt.attempt not in done_again:
+                self._take(receipt)
 
     def _take(self, receipt: Receipt) -> None:
         failpoint.hit("resume.keep")

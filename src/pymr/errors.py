@@ -66,7 +66,8 @@ class UserCodeError(PymrError):
 class BadRecordsError(PymrError):
     """The mapper raised for more records than may be left out.
 
-    Fields: `bad_records` of `records` seen, and `examples`: some of them, as `_bad/` has them.
+    Fields: `bad_records` of `records` seen, `setting`: a flag that would bear them (None: there is
+    none), and maybe `examples`: some of them, as `_bad/` has them.
     """
 
     exit_code = 1

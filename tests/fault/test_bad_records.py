@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from cli import CommandLine, Outcome
+from pymr.failpoint import VARIABLE
+from pymr.store.local import LocalStore
+from pymr.task.commit import verify_output
 
 WORKER = """\
 import json
@@ -65,8 +68,18 @@ def manifest(cli: CommandLine) -> dict[str, Any]:
 
 
 def bad_rows(cli: CommandLine) -> list[dict[str, Any]]:
-    paths = sorted((cli.folder / "out/_bad").iterdir())
-    return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
+    return [json.loads(line) for path in bad_files(cli) for line in path.read_bytes().splitlines()]
+
+
+def bad_files(cli: CommandLine) -> list[Path]:
+    return sorted((cli.folder / "out/_bad").iterdir())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The rows of a run to which nothing happens but its bad records."""
+    cli = CommandLine(tmp_path_factory.mktemp("undisturbed"))
+    return start(cli, lines(), "--skip-bad-records=3").succeeded()
 
 
 # -- F70: an exception on one record ------------------------------------------------------------
@@ -203,6 +216,29 @@ def test_f70_an_overwritten_result_takes_its_bad_records_along(cli: CommandLine)
     assert "nothing failed" in cli.run("errors", "out").stderr
 
 
+@pytest.mark.parametrize(
+    ("point", "times"),
+    [("object.linked", 4), ("attempt.manifest", 3), ("commit.decide", 3), ("publish.part", 3)],
+)
+def test_f58_f70_a_run_with_bad_records_that_is_killed_goes_on(
+    cli: CommandLine, undisturbed: list[str], point: str, times: int
+) -> None:
+    """Between the objects of an attempt, before it counts, and among the files of `_bad/`."""
+    token = cli.folder / "token"
+    cli.environ[VARIABLE] = f"{point} kill {times} {token}"
+    start(cli, lines(), "--skip-bad-records=3")
+    assert token.exists(), f"{point} was not reached"
+    del cli.environ[VARIABLE]
+
+    resumed = cli.run("resume", "users")
+
+    assert resumed.succeeded() == undisturbed
+    assert [each["line"] for each in bad_rows(cli)] == [18, 41, 400]
+    assert verify_output(LocalStore(str(cli.folder / "out"))) == []
+    names = [path.name.rpartition("-")[0] for path in cli.folder.glob("out/_pymr/*/*-*-*-*")]
+    assert len(names) == len(set(names)) == 3 + len(bad_files(cli)) + 2, names
+
+
 # -- F71: an exception on every record ----------------------------------------------------------
 
 
@@ -227,7 +263,7 @@ def test_f71_the_ratio_stops_a_run_that_may_skip_many(cli: CommandLine) -> None:
         1, "5 % of 400 records failed: JSONDecodeError", "at most 1 % (--max-skip-ratio)"
     )
 
-    assert "pymr resume users --max-skip-ratio 5%" in said
+    assert "after a fix   pymr resume users, or with --max-skip-ratio 5%" in said
     assert "20 bad records seen so far" in cli.run("errors", "out").stdout
     cli.run("resume", "out", "--max-skip-ratio=5%").succeeded("WARNING 20 records skipped")
 

@@ -39,7 +39,7 @@ def refuse_number(spec: JobSpec, bad: int, records: int, error: str, *examples: 
         raise BadRecordsError(
             f"{_share(bad, records)} of {records:,} records failed: {error}"
             f"; expected at most {allowed:,} in the whole run (--skip-bad-records)",
-            hint=_hint(spec, f"--skip-bad-records {_rounded(bad)}"),
+            setting=f"--skip-bad-records {_rounded(bad)}",
             bad_records=bad,
             records=records,
             examples=list(examples),
@@ -58,7 +58,7 @@ def refuse_ratio(spec: JobSpec, bad: int, records: int, error: str) -> None:
         raise BadRecordsError(
             f"{_share(bad, records)} of {records:,} records failed: {error}"
             + ("" if is_all else f"; expected at most {ratio * 100:g} % (--max-skip-ratio)"),
-            hint=_hint(spec, "" if is_all else f"--max-skip-ratio {_percent_over(bad, records)}%"),
+            setting=None if is_all else f"--max-skip-ratio {-(-100 * bad // records)}%",
             bad_records=bad,
             records=records,
         )
@@ -72,16 +72,7 @@ def _share(bad: int, records: int) -> str:
     return f"{percent:.2g} %"
 
 
-def _percent_over(bad: int, records: int) -> int:
-    return -(-100 * bad // records)
-
-
 def _rounded(bad: int) -> int:
     """Return a number over `bad` that somebody would type."""
     digits = int("1" + "0" * len(str(bad)))
     return digits if bad > digits // 2 else digits // 2
-
-
-def _hint(spec: JobSpec, setting: str) -> str:
-    more = f"; or pymr resume {spec.name} {setting}" if setting else ""
-    return f"pymr errors {spec.name}   shows them; fix {spec.worker}, then pymr resume{more}"

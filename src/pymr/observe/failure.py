@@ -18,7 +18,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pymr.errors import InterruptedRunError, PymrError, TaskLostError, UserCodeError
+from pymr.errors import (
+    BadRecordsError,
+    InterruptedRunError,
+    PymrError,
+    TaskLostError,
+    UserCodeError,
+)
 from pymr.observe.quantity import show_kept, show_many
 from pymr.observe.snapshot import Snapshot
 from pymr.text_form import show_text
@@ -167,6 +173,9 @@ def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
     if error.fields.get("is_cancelled"):
         return None
     name, verb = _clean(snapshot.name), _verb(snapshot)
+    if isinstance(error, BadRecordsError):
+        more = f", or with {error.fields['setting']}" if error.fields.get("setting") else ""
+        return f"pymr errors {name}   shows them; after a fix   pymr {verb} {name}{more}"
     task = _task(error, snapshot)
     if isinstance(error, TaskLostError) and task is not None:
         return f"pymr debug {name} {task}   shows where it ends; then   pymr {verb} {name}"

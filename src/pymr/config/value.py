@@ -28,6 +28,7 @@ _DURATION = re.compile(
 )
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
 _RATIO = re.compile(r"([1-9][0-9]{0,8})(?::1)?", re.ASCII)
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%|(0\.[0-9]{1,9})", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 # Text codecs of Python that are no encodings of files: names, escapes, an error on purpose.
 _NOT_FOR_FILES = frozenset(
@@ -148,6 +149,13 @@ def _parse_ratio(text: str) -> int:
     return int(match[1])
 
 
+def _parse_share(text: str) -> float:
+    match = _SHARE.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return float(match[1] or match[2]) / (100 if match[1] else 1)
+
+
 def _parse_switch(text: str) -> bool:
     if text.lower() not in _SWITCHES:
         raise ValueError(text)
@@ -247,6 +255,16 @@ RATIO = Kind(
     show=lambda ratio: f"{ratio}:1",
     minimum=1,
     maximum=999_999_999,
+)
+SHARE = Kind(
+    metavar="P%",
+    expected="a share `P%`, or a fraction below 1",
+    example="0.5%",
+    types=(float, str),
+    parse=_parse_share,
+    show=lambda share: f"{share * 100:g}%",
+    minimum=0,
+    maximum=1,
 )
 SWITCH = Kind(
     metavar=None,

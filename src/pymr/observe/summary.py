@@ -46,7 +46,12 @@ def render_success(
     """
     name = show_text(manifest.name)
     notes = [*_damage(manifest), *_advice(manifest, snapshot), *_warnings(manifest, snapshot)]
-    head = [_headline(manifest, name, snapshot), _books(manifest), *_memory(manifest)]
+    head = [
+        _headline(manifest, name, snapshot),
+        *_bad_records(manifest, name),
+        _books(manifest),
+        *_memory(manifest),
+    ]
     tail = [*_rows(manifest, output, first_rows), f"  next: pymr head {name} · pymr verify {name}"]
     room = LINES_MAX - len(head) - len(tail)
     if len(notes) > room:
@@ -64,6 +69,14 @@ def _headline(manifest: Manifest, name: str, snapshot: Snapshot | None) -> str:
         started = snapshot.started or started
     took = show_elapsed(manifest.finished - started)
     return f"✓ {name} done in {took}   {read} → {wrote}, {show_size(manifest.bytes)}"
+
+
+def _bad_records(manifest: Manifest, name: str) -> Iterator[str]:
+    """Yield how many records were left out since the mapper raises for them."""
+    bad = manifest.bad_records
+    if bad is not None:
+        skipped = f"{show_many(bad.count, 'record')} skipped: the mapper raised"
+        yield f"  WARNING {skipped}; pymr errors {name}; after a fix   pymr replay {name}"
 
 
 def _books(manifest: Manifest) -> str:

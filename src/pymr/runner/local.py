@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pymr import errors, failpoint, names
@@ -80,16 +80,24 @@ class LocalRunner:
         self._on_tick = on_tick
         self._ahead_since: float | None = None  # of the first decision that is not durable yet
 
-    def take_on(self, earlier: Replay) -> None:
+    def take_on(self, earlier: Replay, again: Collection[Receipt] = ()) -> None:
         """Hand the core what earlier processes have committed, as far as it is still there.
+
+        `again` is what a replay does once more.
 
         Raises:
             PymrError: what the core aborted with.
         """
         for decision in earlier.invalidated.values():
             self._handle(decision)
+        for receipt in again:
+            reason = "its bad records are tried again"
+            decision = events.TaskInvalidated(receipt, reason, is_replay=True)
+            self._perform_all([events.Journal(decision)])
+        done_again = {receipt.attempt for receipt in again}
         for receipt in earlier.committed.values():
-            self._take(receipt)
+            if receipt.attempt not in done_again:
+                self._take(receipt)
 
     def _take(self, receipt: Receipt) -> None:
         failpoint.hit("resume.keep")
@@ -277,9 +285,9 @@ class LocalRunner:
         match command:
             case events.Note(event):
                 self._feed.append(event)
-            case events.Grant(worker, attempt, _, alone):
-                self._grant(worker, attempt, is_alone=alone)
-            case events.Revoke(attempt, worker):
+            case events.Grant():
+                self._grant(command)
+            case events.Revoke(attempt):
                 self._revoke(attempt)
             case events.Verify(receipt):
                 return self._job.handle(self._verify(receipt))
@@ -297,24 +305,25 @@ class LocalRunner:
                 raise errors.from_dict(error)
         return []
 
-    def _grant(self, worker: str, attempt: Attempt, *, is_alone: bool) -> None:
+    def _grant(self, grant: events.Grant) -> None:
+        attempt = grant.attempt
+        nonce, run = names.new_nonce(), self._plan.spec.run
         work: MapWork | ReduceWork
         if attempt.phase == "map":
             splits = self._plan.tasks[attempt.task].splits
-            work = MapWork(splits, {s.input: self._plan.inputs[s.input] for s in splits})
+            inputs = {s.input: self._plan.inputs[s.input] for s in splits}
+            bad_key = names.bad_key(run, attempt.task, attempt.number, nonce)
+            work = MapWork(splits, inputs, bad_key if grant.is_scan else None)
         else:
             work = ReduceWork(attempt.task, self._job.map_sources())
-        nonce = names.new_nonce()
-        key = names.attempt_key(
-            self._plan.spec.run, attempt.phase, attempt.task, attempt.number, nonce
-        )
+        key = names.attempt_key(run, attempt.phase, attempt.task, attempt.number, nonce)
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
         self._hangs.progressed(attempt, time.monotonic())
         failpoint.hit("lease.grant")
         memory = self._memory
-        memory_bytes_max = memory.alone_bytes if is_alone else memory.beside_bytes
+        memory_bytes_max = memory.alone_bytes if grant.alone else memory.beside_bytes
         spec = AttemptSpec(attempt, key, tmp, work)
-        self._pool.processes[worker].run(spec, memory_bytes_max)
+        self._pool.processes[grant.worker].run(spec, memory_bytes_max)
 
     def _revoke(self, attempt: Attempt) -> None:
         """End the process that runs `attempt`, if one still does; another takes its place."""

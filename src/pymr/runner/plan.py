@@ -23,7 +23,16 @@ from pymr.core.plan import (
     plan_map_tasks,
 )
 from pymr.core.sample import Sample, plan_sample
-from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, TextRules
+from pymr.core.spec import (
+    Code,
+    InputFile,
+    JobSpec,
+    Limits,
+    MapTask,
+    Shape,
+    SkipRules,
+    TextRules,
+)
 from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
 from pymr.runner.memory import Share, run_size, share_out
@@ -277,4 +286,10 @@ def _spec(
             normalize=settings.normalize,
         ),
         limits=limits,
+        skip=skip_rules(settings),
     )
+
+
+def skip_rules(settings: Settings) -> SkipRules:
+    """Return how many bad records a run with `settings` may leave out."""
+    return SkipRules(records_max=settings.skip_bad_records, ratio_max=settings.max_skip_ratio)

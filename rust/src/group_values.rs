@@ -281,7 +281,8 @@ impl Portions {
                 .map_err(|error| error.into_py(py))
         };
         check_read()?;
-        let portion = next_portion(py, &self.shared, &mut *group)?;
+        let portion = next_portion(py, &self.shared, &mut *group);
+        let portion = portion.map_err(|error| self.shared.not_given(py, error))?;
         if !portion.values.is_empty() {
             return Ok(Some(PyList::new(py, portion.values)?));
         }

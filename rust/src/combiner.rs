@@ -160,7 +160,7 @@ impl FunctionCombiner {
             groups.group.fetch_add(1, Ordering::Relaxed); // The values are over.
             let closed = output.close(py);
             match groups.take_unread() {
-                Some(Trouble::Unpickled(error)) => {
+                Some(Trouble::Value(error)) => {
                     called?;
                     self.blame(py, error, &key)?; // The function has hidden it.
                 }

@@ -169,7 +169,7 @@ impl GroupMerge {
     #[cold]
     fn hidden(&self, py: Python<'_>, merge: MutexGuard<'_, Merge>, trouble: Trouble) -> PyErr {
         match (trouble, &self.blame) {
-            (Trouble::Unpickled(error), Some(blame)) => {
+            (Trouble::Value(error), Some(blame)) => {
                 let key = keys::decode(py, &merge.key);
                 drop(merge); // Code of the user may be shown the error.
                 let raised = error.clone_ref(py).into_value(py);

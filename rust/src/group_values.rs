@@ -89,14 +89,15 @@ impl<G: ?Sized> Shared<G> {
         again.map_or(Ok(()), Err)
     }
 
-    /// Note what a value raised, and return what is raised for it.
-    fn unpickled(&self, py: Python<'_>, error: PyErr) -> PyErr {
+    /// Note that a value was not given, and return what is raised for it. Whatever chains portions
+    /// forgets those that are left.
+    fn not_given(&self, py: Python<'_>, error: PyErr) -> PyErr {
         let error = if error.is_instance_of::<PyStopIteration>(py) {
             ended(py, error)
         } else {
             error
         };
-        *self.unread() = Some(Trouble::Unpickled(error.clone_ref(py)));
+        *self.unread() = Some(Trouble::Value(error.clone_ref(py)));
         error
     }
 }
@@ -269,23 +270,25 @@ impl Portions {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let mut group = self.shared.enter()?;
         if self.shared.number() != self.group {
             return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
         }
+        let group = self.shared.enter();
+        let mut group = group.map_err(|error| self.shared.not_given(py, error))?;
         let check_read = || {
             self.shared
                 .check_read(py)
                 .map_err(|error| error.into_py(py))
         };
         check_read()?;
-        let portion = next_portion(py, &self.shared, &mut *group)?;
+        let portion = next_portion(py, &self.shared, &mut *group);
+        let portion = portion.map_err(|error| self.shared.not_given(py, error))?;
         if !portion.values.is_empty() {
             return Ok(Some(PyList::new(py, portion.values)?));
         }
         check_read()?;
         match portion.failed {
-            Some(error) => Err(self.shared.unpickled(py, error)),
+            Some(error) => Err(self.shared.not_given(py, error)),
             None => Ok(None),
         }
     }

@@ -35,6 +35,16 @@ def lost() -> object:
     raise LookupError("no such thing")
 
 
+ASKED: list[Any] = []
+
+
+def ask() -> int:
+    """Hide that another value is not to be had."""
+    with pytest.raises(RuntimeError, match="while one is decoded"):
+        next(ASKED[0])
+    return 4500
+
+
 def empty() -> object:
     """Raise what taking the next of nothing does."""
     return next(iter(()))
@@ -119,6 +129,23 @@ def test_what_was_not_asked_for_does_no_harm(make: Any, tmp_path: Path) -> None:
     assert [
         (key, next(values)) for key, values in merge_of(make, pairs, tmp_path) if key != "b"
     ] == [("a", 1), ("c", 4)]
+
+
+def test_whoever_asks_for_a_value_while_one_is_decoded_does_not_end_the_group(
+    tmp_path: Path,
+) -> None:
+    """Whose iterator it is forgets the rest; a value, or a thread, may hide that it was refused."""
+    values: list[Any] = list(range(10_000))
+    values[4500] = Broken(ask)  # behind those that are decoded first
+    groups = iter(merge_of(NativeReduceMerge, [("k", value) for value in values], tmp_path))
+    ASKED[:] = [iter(next(groups)[1])]
+
+    found = list(ASKED[0])
+    with pytest.raises(RuntimeError, match="while one is decoded"):
+        next(groups)
+
+    assert found == list(range(len(found)))
+    assert len(found) < len(values)
 
 
 @pytest.mark.parametrize("make", [MapBuffer, NativeMapBuffer])

@@ -117,7 +117,7 @@ class InlineRun:
 
     def _perform(self, command: Command) -> list[Command]:
         match command:
-            case events.Grant(_, attempt, _, is_scan):
+            case events.Grant(attempt=attempt, is_scan=is_scan):
                 return self.core.handle(self._report(attempt, is_scan=is_scan))
             case events.Verify(receipt):
                 return self.core.handle(self._verify(receipt))

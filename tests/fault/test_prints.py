@@ -164,3 +164,16 @@ def test_f77_a_child_that_prints_on_is_no_hindrance(cli: CommandLine) -> None:
 
     assert outcome.succeeded() == ["1\t1", "2\t1", "3\t1"]
     assert processes_of(cli) == []
+
+
+def test_f77_ten_gigabytes_are_only_counted(cli: CommandLine) -> None:
+    """By a child, in blocks of one megabyte: some seconds, no memory, two MiB on the disk."""
+    cli.write("in.txt", "1\n")
+    blocks = "import os\nblock = b'z' * 1_000_000\nfor _ in range(10_000):\n    os.write(1, block)"
+    mapper = f"subprocess.run([sys.executable, '-c', {blocks!r}], check=True)\n"
+
+    outcome = cli.start("--input=in.txt", worker=worker(mapper))
+
+    outcome.succeeded("printed: 10 GB, 10 GB of it left out")
+    [log] = (run_folder(cli) / "logs").iterdir()
+    assert log.stat().st_size < HEAD_BYTES_MAX + TAIL_BYTES_MAX + (1 << 17)

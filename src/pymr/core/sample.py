@@ -98,6 +98,8 @@ def plan_larger_sample(
     bytes_per_place = max(sample.bytes // sample.places, FILE_OPEN_BYTES)
     wanted = sample.places * 2 * sample.keys // max(emitted, 1)
     places = min(wanted, _bytes_max(inputs) // bytes_per_place)
+    if places <= sample.places:
+        return None
     larger = _sample(inputs, places, sample.keys, whole=whole)
     return larger if larger.places > sample.places else None
 

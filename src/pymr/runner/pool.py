@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import time
@@ -12,10 +13,11 @@ from pymr.core.budget import RUNNER_BYTES, ProcessSize
 from pymr.core.spec import Attempt, Code, Shape
 from pymr.memory_use import MemoryMeter, pages_of
 from pymr.runner.prints import Logs
-from pymr.runner.process import TaskProcess
+from pymr.runner.process import READ_BYTES, TaskProcess
 from pymr.task import channel
 
 TICK_S = 0.5  # how often the core learns the time when nothing else happens
+PRINTS_PAUSE_S = 0.002  # between looks at what is printed little by little
 LOAD_S = 120.0  # an import that takes longer is stuck
 LOAD_TRIES_MAX = 3  # a kill may come from outside (memory ran out); thrice is the code's fault
 
@@ -32,6 +34,7 @@ class Pool:
         self._folder = folder
         self._code: Code | None = None
         self._selector = selectors.DefaultSelector()
+        self._prints = _PrintsSelector(self._selector)
         self.logs: Logs | None = None  # where prints are kept, once that is known
         self._started = 0
         self._memory = MemoryMeter(_private_bytes_of_the_caller())
@@ -47,6 +50,7 @@ class Pool:
         self.processes[process.name] = process
         for fd in _watched(process):
             self._selector.register(fd, selectors.EVENT_READ, process)
+        self._prints.add(process)
         if self.logs is not None:
             process.keep_prints(self.logs)
         return process
@@ -70,11 +74,12 @@ class Pool:
         now = time.monotonic()
         deadline = now + timeout_s
         while True:
-            ready = self._selector.select(min(deadline - now, self._memory.due_in(now)))
+            due_in = min(self._memory.due_in(now), self._prints.due_in(now))
+            ready = self._selector.select(min(deadline - now, due_in))
             now = time.monotonic()
             if not self._memory.due_in(now):
                 self._sample(now)
-            arrived = list(_arrived(ready))
+            arrived = list(self._arrived(ready, now))
             if arrived or now >= deadline or self.too_large:
                 return arrived
 
@@ -89,6 +94,23 @@ class Pool:
         for process in self.processes.values():
             process.used_bytes = max(process.used_bytes, used.get(process.pid, 0))
 
+    def _arrived(
+        self, ready: Iterable[tuple[selectors.SelectorKey, int]], now: float
+    ) -> Iterator[tuple[TaskProcess, list[channel.FromProcess] | None]]:
+        """Yield what `wait` returns; what was printed is taken on the way."""
+        speaking: dict[TaskProcess, None] = {}
+        for key, _mask in ready:
+            if key.data is self._prints:
+                self._prints.drain(now)
+            else:
+                speaking[key.data] = None
+        for process in speaking:
+            messages, may_come = process.receive()
+            if messages:
+                yield process, messages
+            if not may_come:
+                yield process, None
+
     def _pids(self) -> Iterator[int]:
         yield os.getpid()
         for process in self.processes.values():
@@ -98,6 +120,7 @@ class Pool:
         """Forget a process, end it if it still runs, and say how it ended."""
         for fd in _watched(process):
             self._selector.unregister(fd)
+        self._prints.remove(process)
         del self.processes[process.name]
         return process.reap()
 
@@ -107,6 +130,7 @@ class Pool:
             process.kill()
         for process in list(self.processes.values()):
             self.remove(process)
+        self._prints.close()
         self._selector.close()
 
     def wait_shape(self) -> Shape:
@@ -134,7 +158,9 @@ class Pool:
                     if message.memory is not None:
                         self.process_size = ProcessSize(*message.memory)
                     return message.shape
-        raise errors.WorkerFileError(f"the worker's code was not imported within {LOAD_S:.0f} s")
+        process = next(iter(self.processes.values()))
+        text = f"the worker's code was not imported within {LOAD_S:.0f} s"
+        raise errors.WorkerFileError(text, **process.where())
 
     def _start_again(self, process: TaskProcess) -> None:
         """Replace a process that ended while it imported the code, unless the code did it.
@@ -147,31 +173,52 @@ class Pool:
             raise errors.WorkerFileError(
                 f"the worker's code ended its process while it was imported:"
                 f" it {lost.fields['reason']}",
-                prints=lost.fields.get("prints"),
+                **{name: lost.fields.get(name) for name in ("frames", "prints")},
             )
         self.start()
 
 
 def _watched(process: TaskProcess) -> tuple[int, ...]:
-    return process.replies_fd, process.end_fd, process.prints_fd
+    return tuple(fd for fd in (process.replies_fd, process.end_fd) if fd >= 0)
 
 
-def _arrived(
-    ready: Iterable[tuple[selectors.SelectorKey, int]],
-) -> Iterator[tuple[TaskProcess, list[channel.FromProcess] | None]]:
-    """Yield what `Pool.wait` returns; what was printed is taken on the way."""
-    speaking: dict[TaskProcess, None] = {}
-    for key, _mask in ready:
-        if key.fd == key.data.prints_fd:
-            key.data.drain()
-        else:
-            speaking[key.data] = None
-    for process in speaking:
-        messages, may_come = process.receive()
-        if messages:
-            yield process, messages
-        if not may_come:
-            yield process, None
+class _PrintsSelector:
+    """Sees that processes have printed: one thing to wait for, in the selector `outer`.
+
+    Who prints line by line would wake this process for each; after few bytes it takes a pause.
+    """
+
+    def __init__(self, outer: selectors.BaseSelector) -> None:
+        self._outer = outer
+        self._inner = selectors.EpollSelector()
+        self._outer.register(self._inner.fileno(), selectors.EVENT_READ, self)
+        self._resumes: float | None = None  # when the pause ends
+
+    def add(self, process: TaskProcess) -> None:
+        self._inner.register(process.prints_fd, selectors.EVENT_READ, process)
+
+    def remove(self, process: TaskProcess) -> None:
+        self._inner.unregister(process.prints_fd)
+
+    def due_in(self, now: float) -> float:
+        """Return how long there is a pause yet; at its end, listen again."""
+        if self._resumes is None:
+            return math.inf
+        if now < self._resumes:
+            return self._resumes - now
+        self._resumes = None
+        self._outer.register(self._inner.fileno(), selectors.EVENT_READ, self)
+        return math.inf
+
+    def drain(self, now: float) -> None:
+        """Take what was printed."""
+        size = sum(key.data.drain() for key, _mask in self._inner.select(0))
+        if size < READ_BYTES:
+            self._resumes = now + PRINTS_PAUSE_S
+            self._outer.unregister(self._inner.fileno())
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 def _private_bytes_of_the_caller() -> int:

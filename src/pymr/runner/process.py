@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from pymr.task.descriptors import EXIT_CLOSED
 from pymr.task.hung import INTERRUPT_SIGNAL, STACKS_SIGNAL
 
 READ_BYTES = 1 << 16
+STACKS_WAIT_S = 1.0  # for the stacks of a process that is asked for them
 RECENT_LINES_MAX = 40  # of prints, with a failure
 PRINTS_PIPE_BYTES = 1 << 20  # what fits while this process does something else
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -108,7 +110,8 @@ class TaskProcess:
             for fd in (requests_read, replies_write, prints_write):
                 if fd >= 0:
                     os.close(fd)
-        self.end_fd = os.pidfd_open(self.pid)
+        with suppress(OSError):  # Else the end of its replies tells.
+            self.end_fd = os.pidfd_open(self.pid)
         _groups.add(self.pid)
         self._replies = channel.ReplyBuffer()
         self._send(channel.Load(code))
@@ -175,16 +178,19 @@ class TaskProcess:
             self.prints.close()
             self.attempt, self.prints = None, self._own_prints
 
-    def drain(self) -> None:
-        """Take what was printed, as much as there is, but no more than the pipe holds."""
+    def drain(self) -> int:
+        """Take what was printed, but no more than the pipe holds; return how many bytes."""
+        size = 0
         for _ in range(PRINTS_PIPE_BYTES // READ_BYTES):
             try:
                 data = os.read(self.prints_fd, READ_BYTES)
             except BlockingIOError:
-                return
+                break
             if not data:
-                return
+                break
             self.prints.add(data)
+            size += len(data)
+        return size
 
     def receive(self) -> tuple[list[channel.FromProcess], bool]:
         """Return the messages that have arrived, and whether there will be others."""
@@ -222,6 +228,13 @@ class TaskProcess:
         self.drain()
         frames, lines = read_stacks(self.prints.recent())
         return {"frames": frames}, {"prints": lines[-RECENT_LINES_MAX:]} if lines else {}
+
+    def where(self) -> dict[str, Any]:
+        """Return, as fields of an error, where its code is, and what was printed last."""
+        os.kill(self.pid, STACKS_SIGNAL)
+        select.select([self.prints_fd], [], [], STACKS_WAIT_S)
+        frames, lines = self._last_prints()
+        return {**frames, **lines}
 
     def interrupt(self) -> None:
         """Have the stacks of its threads printed, and HungError raised in user code."""

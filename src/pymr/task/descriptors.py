@@ -18,8 +18,6 @@ HIGH = 1000  # beyond what is closed by the way; a process may usually have 1,02
 HIGH_ROOM = 16  # of a lower limit, for ours
 EXIT_CLOSED = 87  # of a task process whose pipes were closed in it
 
-_STANDARD = (0, 1, 2)
-
 
 def move_up(descriptor: int) -> int:
     """Return a high number for `descriptor`, which is closed; children do not inherit it."""
@@ -41,7 +39,8 @@ class StandardDescriptors:
     """Standard input, which is empty, and the pipe that takes what is printed."""
 
     def __init__(self) -> None:
-        self._copies = [copy_up(descriptor) for descriptor in _STANDARD]
+        nothing, self.prints = copy_up(0), copy_up(1)  # the pipe that takes what is printed
+        self._standard = ((0, nothing), (1, self.prints), (2, self.prints))
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         for stream in self._streams[1:]:
             # A line is seen also if the process ends without a word; no text is refused.
@@ -49,15 +48,10 @@ class StandardDescriptors:
                 encoding="utf-8", errors="backslashreplace", line_buffering=True
             )
 
-    @property
-    def prints(self) -> int:
-        """A descriptor of the pipe that takes what is printed."""
-        return self._copies[2]
-
     def restore(self) -> None:
         """Put them back, whatever user code has done to them."""
         sys.stdin, sys.stdout, sys.stderr = self._streams
-        for copy, descriptor in zip(self._copies, _STANDARD, strict=True):
+        for descriptor, copy in self._standard:
             with suppress(OSError):  # Closed: then a pipe of ours was, too.
                 os.dup2(copy, descriptor)
 

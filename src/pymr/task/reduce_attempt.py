@@ -93,8 +93,7 @@ def _reduce_groups(context: AttemptContext, groups: _Groups, ctx: TaskContext) -
 
 def _call_reducer(reducer: Reducer, groups: _Groups, ctx: TaskContext) -> None:
     """Call the user's function on every group."""
-    called = groups.ticker.called if groups.ticker.each_call else None
-    for key, values in failpoint.each("reduce.group", groups.merge):
+    for key, values in groups.ticker.after_each(failpoint.each("reduce.group", groups.merge)):
         try:
             pairs = reducer(ctx, key, values)
             if pairs is not None:
@@ -104,8 +103,6 @@ def _call_reducer(reducer: Reducer, groups: _Groups, ctx: TaskContext) -> None:
             _blame(reducer, error, key)
         if forked.is_child:
             forked.leave()
-        if called is not None:
-            called()
 
 
 def _blame(reducer: object, error: BaseException, key: Any) -> NoReturn:

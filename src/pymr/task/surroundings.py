@@ -166,7 +166,10 @@ def _ends_by(pid: int, until: float) -> bool:
     """Wait for the end of a child, but no longer than `until`; return whether it came."""
     import select
 
-    descriptor = os.pidfd_open(pid)
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:  # An old system, or no room for one more.
+        return False
     try:
         return bool(select.select([descriptor], [], [], max(0.0, until - time.monotonic()))[0])
     finally:

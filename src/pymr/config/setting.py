@@ -35,7 +35,7 @@ SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 ON_RESUME = frozenset(
     {
         *("workers", "memory", "attempts", "timeout", "keep", "tmp_dir"),
-        *("skip_bad_records", "max_skip_ratio"),  # it would else be a record that the fix missed
+        *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
         *("json", "quiet", "verbose"),
     }
 )

@@ -222,6 +222,20 @@ def test_a_chunk_of_which_no_line_alone_fails_fails_the_run(tmp_path: Path) -> N
         run.run()
 
 
+@pytest.mark.parametrize("form", [pymr.LINES, pymr.TEXT], ids=["lines", "text"])
+def test_a_record_that_finds_no_memory_is_not_bad(tmp_path: Path, form: Any) -> None:
+    """What is left out must not depend on the machine."""
+
+    def mapper(_ctx: Any, data: str) -> None:
+        if "k1 1\n" in f"{data}\n":
+            raise MemoryError
+
+    run = run_of(tmp_path, "".join(LINES), mapper=mapper, input=form, mappers=1)
+
+    with pytest.raises(UserCodeError, match="mapper raised MemoryError"):
+        run.run()
+
+
 def test_a_failure_that_does_not_come_again_leaves_nothing_out(tmp_path: Path) -> None:
     """The record was good; there is no object of bad ones."""
     calls: list[str] = []

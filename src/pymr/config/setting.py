@@ -38,7 +38,7 @@ ON_RESUME = frozenset(
     {
         *("workers", "memory", "task_memory", "attempts", "timeout", "task_timeout"),
         *("keep", "tmp_dir", "json", "quiet", "verbose"),
-        *("skip_bad_records", "max_skip_ratio"),  # it would else be a record that the fix missed
+        *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
     }
 )
 

@@ -20,6 +20,7 @@ from pymr.core.spec import Attempt, InputFile, MapWork, Split, SplitReceipt
 from pymr.errors import PymrError
 from pymr.records.split_reader import Call, LineNumbers, SplitReader, lines_in
 from pymr.store.base import ObjectWriter
+from pymr.task import forked
 from pymr.task.attempt import AttemptContext
 from pymr.task.bad_record import BadRecordWriter, Place, bad_record
 from pymr.task.map_attempt import Calls, Mapping, NewMapping, Sink, checking_sink
@@ -94,6 +95,8 @@ class _Scan(Mapping):
         """Take note of the bad records of a call that has raised `error`."""
         if isinstance(error, PymrError):  # No space, or the like: not the record's fault.
             raise error
+        if isinstance(error, MemoryError):  # Another machine would have had it.
+            super()._refuse(error, file, offset, data)
         if self._spec.shape.input_format != "text":
             self._note(file, offset, data, error)
             self._found[offset] = {offset}
@@ -107,11 +110,13 @@ class _Scan(Mapping):
     def _is_bad(self, file: InputFile, offset: int, line: str | bytes) -> bool:
         try:
             self._silent(line)
-        except PymrError:
+        except (PymrError, MemoryError):
             raise
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            forked.leave()
             self._note(file, offset, line, error)
             return True
+        forked.leave()
         return False
 
     def _note(self, file: InputFile, offset: int, data: str | bytes, error: BaseException) -> None:

@@ -143,7 +143,7 @@ def map_verified(of: Attempt, task: MapTask, reducers: int, now: float = 1.0) ->
         of,
         bytes_in=task.size,
         records_in=task.size,
-        calls=1,
+        calls=task.size,
         emitted=emitted,
         written=written,
         records_out=0 if reducers else emitted,

@@ -8,6 +8,8 @@ use std::io;
 pub enum Trouble {
     /// A callback into Python raised.
     Raised(PyErr),
+    /// The code of a value raised while it was unpickled.
+    Unpickled(PyErr),
     /// A sorted run is not what was written.
     Corrupt {
         name: String,
@@ -29,6 +31,7 @@ impl Trouble {
     pub fn again(&self, py: Python<'_>) -> Self {
         match self {
             Trouble::Raised(error) => Trouble::Raised(error.clone_ref(py)),
+            Trouble::Unpickled(error) => Trouble::Unpickled(error.clone_ref(py)),
             Trouble::Memory => Trouble::Memory,
             Trouble::Corrupt {
                 name,
@@ -57,7 +60,7 @@ impl Trouble {
     /// Return the exception.
     pub fn into_py(self, py: Python<'_>) -> PyErr {
         match self {
-            Trouble::Raised(error) => error,
+            Trouble::Raised(error) | Trouble::Unpickled(error) => error,
             Trouble::Memory => PyMemoryError::new_err("no memory is left for the shuffle"),
             Trouble::Corrupt {
                 name,

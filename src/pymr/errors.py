@@ -2,6 +2,7 @@
 
     PymrError                       exit  retryable
     ├── UserCodeError                  1         the mapper, reducer, combiner … raised
+    ├── BadRecordsError                1         the mapper raised for too many records
     ├── ConfigError                    2         a flag, setting or call is wrong
     │   └── WorkerFileError            2         worker.py cannot be used
     ├── InputError                     3         an input cannot be read as asked
@@ -59,6 +60,16 @@ class UserCodeError(PymrError):
     Fields: `function` (mapper, reducer, …), `error_type`, `frames` (a list of
     `{file, line, function, source}`, the user's own only), and where it is known the
     record: `input`, `offset`, `line`, `record` (escaped, at most 200 bytes), or `key`.
+    """
+
+    exit_code = 1
+
+
+class BadRecordsError(PymrError):
+    """The mapper raised for more records than may be left out.
+
+    Fields: `bad_records` of `records` seen, `setting`: a flag that would bear them (None: there is
+    none), and maybe `examples`: some of them, as `_bad/` has them.
     """
 
     exit_code = 1

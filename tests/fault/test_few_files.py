@@ -84,7 +84,7 @@ def test_f22_no_run_begins_with_too_few_open_files(cli: CommandLine) -> None:
     outcome = limited(cli, "ulimit -n 11")
 
     outcome.refused(
-        6, "11 open files are allowed here (ulimit -n), expected at least 12", "ulimit -n 1024"
+        6, "11 open files are allowed here (ulimit -n), expected at least 14", "ulimit -n 1024"
     )
     assert not (cli.folder / "out").exists()
 

@@ -63,7 +63,7 @@ def test_f12_a_task_over_its_memory_is_stopped_and_waits_for_all_others() -> Non
     assert failure.event.will_retry
     assert warning == Note(
         Warned(
-            "map-0000 used 3G, had 2G: it is tried again alone; --task-memory 4G would let it run"
+            "map-0000 used 3G, had 2G: it is tried again alone; --task-memory 4G lets it run"
             " beside others"
         )
     )

@@ -51,8 +51,8 @@ def backup_of(task: int, number: int, worker: str, now: float) -> list[object]:
     return [Grant(worker, granted, now + 1e6), Note(AttemptStarted(granted, worker, backup=True))]
 
 
-def test_the_slow_rest_of_a_phase_is_backed_up_after_twice_the_median() -> None:
-    """F17: an idle worker gets a second attempt, just after the limit and not at it."""
+def test_f17_the_slow_rest_of_a_phase_is_backed_up_after_twice_the_median() -> None:
+    """An idle worker gets a second attempt, just after the limit and not at it."""
     p = nearly_done()
 
     assert p.handle(asked("idle", now=20.0)) == []
@@ -187,8 +187,8 @@ def test_short_attempts_are_not_worth_a_backup() -> None:
     assert p.handle(asked("idle", now=60.1)) != []
 
 
-def test_a_sleep_of_the_machine_makes_nobody_slow() -> None:
-    """F33: an hour in which nothing could run is no part of how long an attempt runs."""
+def test_f33_a_sleep_of_the_machine_makes_nobody_slow() -> None:
+    """An hour in which nothing could run is no part of how long an attempt runs."""
     p = nearly_done(lease_s=60.0)
     p.handle(Ticked(15.0))
     p.handle(Ticked(3615.0))

@@ -7,11 +7,13 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from pymr.errors import PymrError, ResourceError, TaskMemoryError, UserCodeError
+from pymr.shuffle.values import GroupValues
 from pymr.task.blame import (
     FRAMES_MAX,
     MESSAGE_CHARACTERS_MAX,
@@ -23,6 +25,10 @@ from pymr.task.blame import (
 from pymr.task.call import emit_all
 
 HERE = __file__
+
+
+GROUP: Any = GroupValues([])
+LIST_FIRST = "values is an iterator: values = list(values) first, or sum(1 for _ in values)"
 
 
 def raised(call: Callable[[], object]) -> BaseException:
@@ -183,6 +189,8 @@ def test_a_long_text_is_cut() -> None:
     ("call", "hint"),
     [
         (lambda: sum(["1"]), "the values are str: emit numbers, for instance ctx.emit(key, 1)"),
+        (lambda: len(GROUP), LIST_FIRST),
+        (lambda: GROUP[0], LIST_FIRST),
         (lambda: fail(TypeError("other")), None),
         (lambda: fail(SystemExit()), "raise an ordinary exception instead of SystemExit"),
         (lambda: fail(Hinting("try this")), "try this"),
@@ -190,7 +198,7 @@ def test_a_long_text_is_cut() -> None:
     ],
 )
 def test_hints(call: Callable[[], object], hint: str | None) -> None:
-    """For the two mistakes that everybody makes, and what an error brings itself."""
+    """For the three mistakes that everybody makes, and what an error brings itself."""
     assert blamed(call).hint == hint
 
 

@@ -306,10 +306,10 @@ def test_overwriting_takes_stale_parts_and_nothing_else(store: LocalStore) -> No
 
 
 @pytest.mark.parametrize("failing_call", [1, 2, 3, 4])
-def test_with_a_full_disk_no_part_is_shown(
+def test_f102_with_a_full_disk_no_part_is_shown(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, failing_call: int
 ) -> None:
-    """F102: the run is committed, but nothing named `part-*` stays; later it can go on."""
+    """The run is committed, but nothing named `part-*` stays; later it can go on."""
     manifest = stage(store, "r1", OLD)
     link, calls = os.link, []
 

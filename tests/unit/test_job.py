@@ -164,8 +164,8 @@ def test_a_map_only_job_publishes_after_its_map_phase() -> None:
     j.check()
 
 
-def test_empty_inputs_make_empty_parts() -> None:
-    """B6: no map task, and every partition is reduced all the same."""
+def test_b6_empty_inputs_make_empty_parts() -> None:
+    """No map task, and every partition is reduced all the same."""
     j = job(sizes=(0, 0), reducers=2)
 
     first = j.handle(asked())

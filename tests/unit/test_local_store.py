@@ -96,7 +96,7 @@ def test_a_copy_is_a_link(store: LocalStore) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EMLINK, errno.ENOTSUP])
-def test_where_links_fail_a_copy_has_its_own_bytes(
+def test_f103_where_links_fail_a_copy_has_its_own_bytes(
     store: LocalStore, synced: list[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """A file system without hard links gets a synced copy of the bytes."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pymr.config import machine
-from pymr.config.machine import cpu_quota, group_folders, oom_kills, this_machine
+from pymr.config import machine, resolve
+from pymr.config.machine import Machine, cpu_quota, group_folders, oom_kills, this_machine
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,25 @@ def test_this_machine_has_cores_and_memory() -> None:
 
     assert found.cores >= 1
     assert found.memory_bytes > 64 << 20
+
+
+@pytest.mark.parametrize(
+    ("size", "warnings"),
+    [
+        ("2G", ()),
+        (
+            "3G",
+            (
+                "memory is 3G, this machine has 2G:"
+                " the system ends processes of a run that needs more",
+            ),
+        ),
+    ],
+    ids=["all", "more"],
+)
+def test_more_memory_than_there_is_is_warned_of(size: str, warnings: tuple[str, ...]) -> None:
+    """It is taken as it is, since a run may need less."""
+    found = resolve({"memory": size}, {}, "/nowhere", "/nowhere", Machine(2, 2 << 30))
+
+    assert found.warnings == warnings
+    assert found.settings.memory_bytes == int(size[0]) << 30

@@ -140,7 +140,8 @@ class RunPlanned(Event, frozen=True):
 class RunResumed(Event, frozen=True):
     """A later process takes the run on: the `epoch`-th, from 1.
 
-    `spec` has the shape of the code as it is now, and is else that of the plan.
+    `spec` has the shape of the code as it is now, and what may be left out; it is else that of the
+    plan. `is_replay`: the run was done, and its bad records are tried again.
     """
 
     spec: JobSpec
@@ -148,6 +149,7 @@ class RunResumed(Event, frozen=True):
     input_files: int
     input_bytes: int
     epoch: int
+    is_replay: bool = False
 
 
 class TaskCommitted(Event, frozen=True):
@@ -157,10 +159,14 @@ class TaskCommitted(Event, frozen=True):
 
 
 class TaskInvalidated(Event, frozen=True):
-    """A committed output is lost or damaged: its task is open again. `reason` is for people."""
+    """A committed output is lost or damaged: its task is open again. `reason` is for people.
+
+    `is_replay`: it is there, but made without bad records; what comes now may be another one.
+    """
 
     receipt: Receipt
     reason: str
+    is_replay: bool = False
 
 
 # -- notes: for the feed only ----------------------------------------------------------------
@@ -200,11 +206,15 @@ class AttemptProgressed(Event, frozen=True):
 
 
 class AttemptFailed(Event, frozen=True):
-    """An attempt reported an error; `will_retry` says what happens next."""
+    """An attempt reported an error; `will_retry` says what happens next.
+
+    `will_scan`: it failed at a record, and the next attempt will leave bad records out.
+    """
 
     attempt: Attempt
     error: dict[str, Any]
     will_retry: bool
+    will_scan: bool = False
 
 
 class AttemptLost(Event, frozen=True):
@@ -242,6 +252,27 @@ class MemoryMeasured(Event, frozen=True):
     limit_bytes: int
 
 
+class StraysEnded(Event, frozen=True):
+    """Processes that user code had started in an attempt, and left behind, were ended."""
+
+    attempt: Attempt
+    count: int
+
+
+class ProcessReplaced(Event, frozen=True):
+    """A task process is not used again: what it holds has grown so much from task to task."""
+
+    worker: str
+    grown_bytes: int
+
+
+class PrintsKept(Event, frozen=True):
+    """What task processes have printed so far in this life, and what of it is in no file."""
+
+    printed_bytes: int
+    left_out_bytes: int
+
+
 class RunFinished(Event, frozen=True):
     """The end. `error` is None if the run was published."""
 
@@ -260,12 +291,14 @@ class Grant(Command, frozen=True):
     """Let `worker` run `attempt`; it must renew before `expires` (monotonic seconds).
 
     `alone`: nothing else runs meanwhile, so it may use the memory of all.
+    `is_scan`: it looks for bad records first, and then leaves them out.
     """
 
     worker: str
     attempt: Attempt
     expires: float
     alone: bool = False
+    is_scan: bool = False
 
 
 class Revoke(Command, frozen=True):
@@ -328,6 +361,9 @@ AnyEvent = (
     | PhaseFinished
     | Warned
     | MemoryMeasured
+    | PrintsKept
+    | StraysEnded
+    | ProcessReplaced
     | RunFinished
 )
 

@@ -16,3 +16,4 @@ class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
     backup_ready: float = 0.75  # fraction of tasks committed before any backup
     backup_floor_s: float = 2.0  # nothing shorter is worth a backup
     attempt_first: int = 1  # number of a task's first attempt; after a resume, a fresh one
+    may_scan: bool = False  # bad records may be left out

@@ -12,6 +12,7 @@ rule about who may run, retry or win a task lives in this file.
 
     attempts_max failures, losses_max losses, or an error that no retry can cure: Abort.
     What took too much memory is tried once more, last and alone; over it again: Abort.
+    A mapper that fails at a record may get an attempt that scans for bad records: not a failure.
 
 The edge must tick at least every half lease, must answer each Verify with Verified or Failed,
 and must hand each journalled decision back. An ask that gets no Grant is forgotten: ask again
@@ -28,6 +29,7 @@ from typing import Any, Literal, TypeAlias, assert_never
 import msgspec
 
 from pymr.core.backup import Backups
+from pymr.core.bad_records import is_at_record
 from pymr.core.events import (
     Abort,
     AttemptFailed,
@@ -87,6 +89,7 @@ class _Task(msgspec.Struct):
     live: list[Attempt] = []  # those with a lease
     decided: bool = False  # a TaskCommitted is on its way to the journal
     alone: bool = False  # it took too much memory beside others
+    scans: set[Attempt] | None = None  # attempts that leave bad records out; None: it had none yet
 
 
 class Phase:
@@ -181,6 +184,8 @@ class Phase:
         task = self._open.setdefault(index, _Task())
         attempt = Attempt(self.name, index, self._limits.attempt_first + task.attempts)
         backup, alone = bool(task.live), task.alone and not task.live
+        if task.scans is not None:
+            task.scans.add(attempt)
         lease = self._leases.grant(attempt, worker, now)
         task.attempts += 1
         task.live.append(attempt)
@@ -189,7 +194,7 @@ class Phase:
         if not backup:
             self._backups.watch(attempt, now)
         return [
-            Grant(worker, attempt, lease.expires, alone),
+            Grant(worker, attempt, lease.expires, alone, task.scans is not None),
             Note(AttemptStarted(attempt, worker, backup, alone)),
         ]
 
@@ -284,11 +289,15 @@ class Phase:
         if lease is None or lease.state == "verified":
             return []  # late
         task = self._drop(event.attempt)
-        task.failures += 1
         hopeless = not event.retryable and self._is_hopeless(task, event)
-        fatal = not task.decided and (hopeless or task.failures >= self._limits.attempts_max)
+        may_scan = self._limits.may_scan and event.attempt not in (task.scans or ())
+        will_scan = may_scan and is_at_record(event.error)
+        task.scans = task.scans or set() if will_scan else task.scans
+        task.failures += not will_scan
+        spent = not will_scan and (hopeless or task.failures >= self._limits.attempts_max)
+        fatal = spent and not task.decided
         will_retry = self._give_back(event.attempt, fatal=fatal)
-        note = Note(AttemptFailed(event.attempt, event.error, will_retry))
+        note = Note(AttemptFailed(event.attempt, event.error, will_retry, will_scan))
         return [note, *([_abort(event.attempt, event.error)] if fatal else [])]
 
     def _is_hopeless(self, task: _Task, event: Failed) -> bool:
@@ -306,15 +315,14 @@ class Phase:
         task.alone = True
         fatal = was_alone and not task.decided
         will_retry = self._give_back(event.attempt, fatal=fatal)
-        revoke = Revoke(event.attempt, lease.worker)
         note = Note(AttemptFailed(event.attempt, event.error, will_retry))
+        commands: list[Command] = [Revoke(event.attempt, lease.worker), note]
         if fatal:
-            return [
-                revoke,
-                note,
-                _abort(event.attempt, event.error, "more memory for this machine"),
-            ]
-        return [revoke, note, *([_told_alone(event.error)] * will_retry)]
+            commands.append(_abort(event.attempt, event.error, "more memory for this machine"))
+        elif will_retry:
+            text = f"{event.error['message']}: it is tried again alone;"
+            commands.append(Note(Warned(f"{text} {event.error['hint']} lets it run beside others")))
+        return commands
 
     def _lose_worker(self, event: WorkerLost) -> list[Command]:
         commands: list[Command] = []
@@ -383,11 +391,6 @@ class Phase:
         if not self.failed:
             assert task.failures < self._limits.attempts_max or task.decided, f"{task}"
             assert task.losses < self._limits.losses_max or task.decided, f"{task}"
-
-
-def _told_alone(error: dict[str, Any]) -> Note:
-    text = f"{error['message']}: it is tried again alone"
-    return Note(Warned(f"{text}; {error['hint']} would let it run beside others"))
 
 
 def _abort(attempt: Attempt, error: dict[str, Any], or_else: str = "") -> Abort:

@@ -101,7 +101,10 @@ class Snapshot(msgspec.Struct):
     backups_won: int = 0
     backup_win: BackupWin | None = None  # the one whose other attempt had run the longest
     backups: set[Attempt] = msgspec.field(default_factory=set)
-    skipped: int = 0  # bad records left out
+    skipped: int = 0  # records left out, since they are no text, too long, or the mapper raises
+    printed: tuple[int, int] = (0, 0)  # bytes by user code, of which so many are in no log
+    replaced: int = 0  # task processes that leaked memory
+    strays: int = 0  # processes that attempts had left, and were ended
     memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[AttemptError] = msgspec.field(default_factory=list)
@@ -110,6 +113,7 @@ class Snapshot(msgspec.Struct):
     finished: float | None = None
     epoch: int = 1  # processes that have worked on it
     kept: tuple[int, int] = (0, 0)  # map and reduce tasks that the last of them took on
+    is_replay: bool = False  # it was done, and its bad records are tried again
     is_taking_on: bool = False  # it looks at what is left of the earlier ones
 
     def phase_state(self, phase: PhaseName) -> PhaseState:
@@ -126,6 +130,7 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case events.RunResumed(epoch=epoch) as resumed:
             _plan(snapshot, resumed, entry.time)
             snapshot.epoch, snapshot.kept, snapshot.is_taking_on = epoch, (0, 0), True
+            snapshot.is_replay = resumed.is_replay
         case events.WorkersConnected(count):
             snapshot.workers, snapshot.is_taking_on = count, False
         case events.PhaseFinished(phase):
@@ -134,8 +139,13 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case events.Warned(message):
             if message not in snapshot.warnings and len(snapshot.warnings) < WARNINGS_MAX:
                 snapshot.warnings.append(message)
-        case events.MemoryMeasured(peak_bytes, limit_bytes):
-            snapshot.memory = peak_bytes, limit_bytes
+        case (
+            events.MemoryMeasured()
+            | events.PrintsKept()
+            | events.StraysEnded()
+            | events.ProcessReplaced()
+        ):
+            _fold_process(snapshot, entry.event)
         case events.RunFinished(error):
             snapshot.phase = "done" if error is None else "failed"
             snapshot.finished = entry.time
@@ -144,6 +154,19 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case _:
             _fold_attempt(snapshot, entry.event)
     return snapshot
+
+
+def _fold_process(snapshot: Snapshot, event: Event) -> None:
+    match event:
+        case events.MemoryMeasured(peak_bytes, limit_bytes):
+            snapshot.memory = peak_bytes, limit_bytes
+        case events.PrintsKept(printed, left_out):  # Once in each life; its files stay.
+            before = snapshot.printed
+            snapshot.printed = before[0] + printed, before[1] + left_out
+        case events.StraysEnded(_, count):
+            snapshot.strays += count
+        case events.ProcessReplaced():
+            snapshot.replaced += 1
 
 
 def _fold_task(
@@ -173,6 +196,8 @@ def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
             progress = snapshot.phase_state(attempt.phase).running.get(attempt)
             if progress is not None:
                 progress.bytes, progress.records = bytes_in, records_in
+        case events.AttemptFailed(attempt, will_scan=True):  # That is how bad records are found.
+            snapshot.phase_state(attempt.phase).running.pop(attempt, None)
         case events.AttemptFailed(attempt, error, will_retry):
             _fail(snapshot, attempt, from_dict(error), will_retry=will_retry)
         case events.AttemptLost(attempt, _, error, will_retry):
@@ -214,7 +239,7 @@ def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
     if state.largest is None or receipt.read.records > state.largest.read.records:
         state.largest = receipt
     snapshot.reduce.bytes_total += receipt.written.bytes
-    snapshot.skipped += receipt.skipped
+    snapshot.skipped += receipt.skipped + receipt.bad_records
 
 
 def _win(snapshot: Snapshot, receipt: Receipt, other: Progress, share: float) -> None:
@@ -233,7 +258,7 @@ def _reopen(snapshot: Snapshot, receipt: Receipt) -> None:
     state.bytes_committed -= receipt.bytes_in if is_map else receipt.read.bytes
     state.records_committed -= receipt.records_in if is_map else receipt.read.records
     snapshot.reduce.bytes_total -= receipt.written.bytes
-    snapshot.skipped -= receipt.skipped
+    snapshot.skipped -= receipt.skipped + receipt.bad_records
 
 
 def _fail(snapshot: Snapshot, attempt: Attempt, error: PymrError, *, will_retry: bool) -> None:

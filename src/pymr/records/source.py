@@ -49,6 +49,9 @@ def compare(seen: os.stat_result, planned: InputFile) -> tuple[str, str] | None:
     return None
 
 
+folder: int | None = None  # where names are looked up; None: in the current folder
+
+
 class FileSource:
     """One open input. A context manager; safe to read at any offset, in any order."""
 
@@ -62,7 +65,8 @@ class FileSource:
         self.name = show_path(file.path)
         self.grown = False  # there are more bytes than planned; they are not read
         try:
-            self._descriptor = os.open(file.spool or file.path, os.O_RDONLY | os.O_CLOEXEC)
+            flags = os.O_RDONLY | os.O_CLOEXEC
+            self._descriptor = os.open(file.spool or file.path, flags, dir_fd=folder)
         except FileNotFoundError as error:
             raise _changed(self.name, "it is gone", "the file that was planned") from error
         except OSError as error:

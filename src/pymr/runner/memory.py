@@ -11,6 +11,7 @@ from pymr.config.setting import FAN_IN_MAX
 from pymr.config.value import spell_size
 from pymr.core.budget import Budget, ProcessSize, RunSize, TaskMemory, divide, task_memory
 from pymr.core.plan import MIB
+from pymr.core.sample import Sample
 from pymr.core.spec import Attempt, InputFile, Limits, MapTask
 from pymr.errors import ConfigError, TaskMemoryError
 from pymr.records.compression import DECODER_BYTES
@@ -24,8 +25,13 @@ class Share(NamedTuple):
     notices: tuple[str, ...]  # what was wished for and does not fit
 
 
-def run_size(files: Sequence[InputFile], tasks: Sequence[MapTask], reducers: int) -> RunSize:
-    """Return how much there is to do."""
+def run_size(
+    files: Sequence[InputFile],
+    tasks: Sequence[MapTask],
+    reducers: int,
+    sample: Sample | None = None,
+) -> RunSize:
+    """Return how much there is to do; `sample` is mapped ahead of it."""
     return RunSize(
         files=len(files),
         map_tasks=len(tasks),
@@ -34,6 +40,7 @@ def run_size(files: Sequence[InputFile], tasks: Sequence[MapTask], reducers: int
         decoder_bytes=max(
             (DECODER_BYTES[file.compression] for file in files if file.compression), default=0
         ),
+        sample_keys=sample.keys_max if sample is not None else 0,
     )
 
 
@@ -115,7 +122,10 @@ def _notices(settings: Settings, wished: int, budget: Budget, limits: Limits) ->
         most = f"{limits.merge_fan_in_max}, by the open files allowed here (ulimit -n)"
         yield f"merge_fan_in is {settings.merge_fan_in}, going on with {most}"
     if budget.workers < wished:
-        each = f"each takes {_spelled(budget.process_bytes)} {memory}"
+        each = f"each takes {_spelled(budget.process_bytes)}"
+        if budget.sample_bytes:
+            each += f", the sample for --sort {_spelled(budget.sample_bytes)},"
+        each += f" {memory}"
         yield f"workers is {wished}, going on with {budget.workers}: {each}"
     if settings.spill_bytes and settings.spill_bytes > limits.spill_bytes_max:
         most = spell_size(limits.spill_bytes_max)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pymr import errors
 from pymr.core.budget import RUNNER_BYTES, ProcessSize
-from pymr.core.spec import Code, Shape
+from pymr.core.spec import Attempt, Code, Shape
 from pymr.memory_use import MemoryMeter, pages_of
+from pymr.runner.prints import Logs
 from pymr.runner.process import TaskProcess
 from pymr.task import channel
 
@@ -31,6 +32,7 @@ class Pool:
         self._folder = folder
         self._code: Code | None = None
         self._selector = selectors.DefaultSelector()
+        self.logs: Logs | None = None  # where prints are kept, once that is known
         self._started = 0
         self._memory = MemoryMeter(_private_bytes_of_the_caller())
         self.process_size = ProcessSize()  # of one that has loaded the code, when it has
@@ -43,8 +45,17 @@ class Pool:
         self._started += 1
         process = TaskProcess(f"worker-{self._started}", self._code, self._folder)
         self.processes[process.name] = process
-        self._selector.register(process.replies_fd, selectors.EVENT_READ, process)
+        for fd in _watched(process):
+            self._selector.register(fd, selectors.EVENT_READ, process)
+        if self.logs is not None:
+            process.keep_prints(self.logs)
         return process
+
+    def keep_prints(self, logs: Logs) -> None:
+        """Write what processes print into files from now on; they are idle."""
+        self.logs = logs
+        for process in self.processes.values():
+            process.keep_prints(logs)
 
     @property
     def memory_peak_bytes(self) -> int | None:
@@ -63,13 +74,15 @@ class Pool:
             now = time.monotonic()
             if not self._memory.due_in(now):
                 self._sample(now)
-            if ready or now >= deadline or self.too_large:
-                return [(key.data, key.data.receive()) for key, _mask in ready]
+            arrived = list(_arrived(ready))
+            if arrived or now >= deadline or self.too_large:
+                return arrived
 
     @property
-    def too_large(self) -> list[TaskProcess]:
-        """The processes whose attempts use more memory than they may."""
-        return [process for process in self.processes.values() if process.is_too_large]
+    def too_large(self) -> list[tuple[TaskProcess, Attempt]]:
+        """The processes whose attempts use more memory than they may, and those attempts."""
+        processes = self.processes.values()
+        return [(each, each.attempt) for each in processes if each.attempt and each.is_too_large]
 
     def _sample(self, now: float) -> None:
         used = self._memory.sample(self._pids(), now)
@@ -83,7 +96,8 @@ class Pool:
 
     def remove(self, process: TaskProcess) -> errors.TaskLostError:
         """Forget a process, end it if it still runs, and say how it ended."""
-        self._selector.unregister(process.replies_fd)
+        for fd in _watched(process):
+            self._selector.unregister(fd)
         del self.processes[process.name]
         return process.reap()
 
@@ -132,9 +146,32 @@ class Pool:
         if lost.fields["returncode"] >= 0 or self._started >= LOAD_TRIES_MAX:
             raise errors.WorkerFileError(
                 f"the worker's code ended its process while it was imported:"
-                f" it {lost.fields['reason']}"
+                f" it {lost.fields['reason']}",
+                prints=lost.fields.get("prints"),
             )
         self.start()
+
+
+def _watched(process: TaskProcess) -> tuple[int, ...]:
+    return process.replies_fd, process.end_fd, process.prints_fd
+
+
+def _arrived(
+    ready: Iterable[tuple[selectors.SelectorKey, int]],
+) -> Iterator[tuple[TaskProcess, list[channel.FromProcess] | None]]:
+    """Yield what `Pool.wait` returns; what was printed is taken on the way."""
+    speaking: dict[TaskProcess, None] = {}
+    for key, _mask in ready:
+        if key.fd == key.data.prints_fd:
+            key.data.drain()
+        else:
+            speaking[key.data] = None
+    for process in speaking:
+        messages, may_come = process.receive()
+        if messages:
+            yield process, messages
+        if not may_come:
+            yield process, None
 
 
 def _private_bytes_of_the_caller() -> int:

@@ -10,12 +10,18 @@ from collections.abc import Callable
 from pymr import failpoint
 from pymr.errors import ResourceError
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
-from pymr.store.disk import FULL, room_after
+from pymr.store.disk import room_after
 
-_MANY = "raise the limit of open files: ulimit -n 65536"
 _HINTS = {
-    **dict.fromkeys(FULL, "free some space there, or choose another folder with --tmp-dir"),
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _MANY),
+    **{
+        number: f"{first}, or choose another folder with --tmp-dir"
+        for number, first in (
+            (errno.ENOSPC, "free some space there"),
+            (errno.EDQUOT, "free some of your quota"),
+            (errno.EFBIG, "raise the limit of a file's size: ulimit -f unlimited"),
+        )
+    },
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files: ulimit -n 65536"),
 }
 
 

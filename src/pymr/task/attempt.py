@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pymr.api import Job
 from pymr.core.spec import AttemptSpec, JobSpec, MapWork, Receipt
@@ -89,15 +89,26 @@ def rss_bytes_max() -> int:
 
 
 class Ticker:
-    """Reports progress at most every PROGRESS_INTERVAL_S, at the price of a clock read."""
+    """Reports progress at most every PROGRESS_INTERVAL_S, at the price of a clock read.
+
+    `each_call`, of all in this process: it is wanted after each call of user code.
+    """
+
+    each_call: ClassVar[bool] = False
 
     def __init__(self, report: ProgressReport) -> None:
         self._report = report
         self._due = time.monotonic() + PROGRESS_INTERVAL_S
+        self._last = 0, 0
+
+    def called(self) -> None:
+        """Take note that a call has ended, whatever it has read."""
+        self.tick(*self._last)
 
     def tick(self, bytes_in: int, records_in: int) -> None:
         """Report if it is time."""
         now = time.monotonic()
+        self._last = bytes_in, records_in
         if now >= self._due:
             self._due = now + PROGRESS_INTERVAL_S
             self._report(bytes_in, records_in)

@@ -303,3 +303,16 @@ def test_what_is_free_is_told_of_a_disk_and_of_what_is_to_be_made_on_it(tmp_path
     assert 0 < (free_bytes(str(tmp_path / "not" / "there")) or 0) <= total
     (tmp_path / "loop").symlink_to("loop")
     assert free_bytes(str(tmp_path / "loop")) is None
+
+
+def test_what_a_probe_left_is_swept_too(store: LocalStore) -> None:
+    """It is a folder; a link to one is only a link."""
+    store.put_if_absent("key", b"x")
+    probe = Path(store.root, ".tmp-probe-abc")
+    probe.mkdir()
+    (probe / "written").write_text("x")
+    Path(store.root, ".tmp-link").symlink_to(store.root)
+
+    store.sweep("")
+
+    assert files(store) == ["key"]

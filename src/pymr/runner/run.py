@@ -5,6 +5,7 @@ The same path for the command line and for `pymr.run`. What differs is who watch
 
 from __future__ import annotations
 
+import os
 import time
 
 from pymr.errors import OutputError
@@ -17,7 +18,7 @@ from pymr.runner.preflight import looked_over, refuse_few_files
 from pymr.runner.stored import folders_outside, head_of
 from pymr.store.registry import RegisteredRun, register
 from pymr.task.manifest import Manifest
-from pymr.task.output import prepare_output
+from pymr.task.output import prepare_output, refuse_taken
 
 
 def run_request(request: Request, observer: Observer, *, over: str | None = None) -> Manifest:
@@ -32,6 +33,8 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
     """
     settings = request.settings
     refuse_few_files()
+    if settings.output is not None:
+        refuse_taken(os.path.abspath(settings.output), overwrite=settings.overwrite)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline)
     spool_folder = None  # of a run that nobody can resume

@@ -14,6 +14,7 @@ import msgspec
 
 from pymr import errors
 from pymr.core.boundary import choose_boundaries
+from pymr.core.phase import PhaseLimits
 from pymr.core.sample import Sample, combined, is_combined, plan_larger_sample
 from pymr.core.spec import SampleWork
 from pymr.errors import PymrError, TimeoutReachedError
@@ -49,6 +50,7 @@ class Sampler:
         self._emitted = 0
         self._waiting: deque[_Piece] = deque()
         self._held: dict[str, _Piece] = {}  # by the name of the process
+        self._idle_losses = 0
 
     def settle(self) -> Plan:
         """Return the plan with the boundaries of its parts.
@@ -123,11 +125,19 @@ class Sampler:
                     self._try_again(self._held.pop(process.name), errors.from_dict(failure))
 
     def _try_again(self, piece: _Piece | None, error: PymrError) -> None:
-        """Let another process map `piece`, unless it has been tried often enough."""
-        if piece is None or piece.tries >= SAMPLE_TRIES_MAX:
+        """Let another process map `piece`, unless it has been tried often enough.
+
+        Without a piece it was lost while it loaded the code, or had nothing to do.
+        """
+        if piece is None:
+            self._idle_losses += 1
+            if self._idle_losses >= PhaseLimits().unready_losses_max:
+                raise error
+        elif piece.tries >= SAMPLE_TRIES_MAX:
             raise error
+        else:
+            self._waiting.append(piece)
         self._warn(f"sampling keys failed: {error.message}; tried again")
-        self._waiting.append(piece)
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()

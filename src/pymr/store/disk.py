@@ -10,6 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
+from pymr import failpoint
 from pymr.errors import (
     ObjectExistsError,
     ObjectMissingError,
@@ -100,4 +101,5 @@ def make_folder(folder: str) -> None:
     except FileExistsError as error:  # Somebody else has made it; or it is no folder.
         if not os.path.isdir(folder):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+    failpoint.hit("folder.made")
     sync_folder(above)

@@ -69,6 +69,7 @@ class Journal:
         with translated("write", path, key=path):
             journal = cls(path, os.open(path, os.O_WRONLY | os.O_APPEND), digest)
         with journal._guarded("write"):
+            failpoint.hit("resume.reopen")
             os.ftruncate(journal._descriptor, end)
         return journal
 

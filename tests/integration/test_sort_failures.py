@@ -143,6 +143,41 @@ def test_a_process_that_is_lost_before_it_has_work_is_replaced(tmp_path: Path) -
     assert outcome.succeeded() == ["a\t1", "b\t1", "c\t1", "d\t1"]
 
 
+DIES = """\
+import os, signal
+import pymr
+
+with open("imports", "a+") as log:
+    log.write("x")
+    log.seek(0)
+    count = len(log.read())
+if {condition}:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def mapper(ctx, line):
+    ctx.emit(int(line), 1)
+
+job = pymr.Job(mapper=mapper, reducer=pymr.SUM, input=pymr.LINES)
+"""
+
+
+@pytest.mark.parametrize(("condition", "code"), [("count == 2", 0), ("count > 1", 1)])
+def test_f1_a_process_that_is_lost_before_it_samples_is_replaced(
+    tmp_path: Path, condition: str, code: int
+) -> None:
+    """One kill from outside is borne; if each is lost, the run ends."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", "".join(f"{n}\n" for n in range(5000)))
+
+    arguments = ("--input=in.txt", "--sort", "--workers=2", "--reducers=2")
+    outcome = cli.start(*arguments, worker=DIES.format(condition=condition))
+
+    assert outcome.code == code, outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    if not code:
+        assert outcome.rows() == [f"{n}\t1" for n in range(5000)]
+
+
 def test_an_error_of_the_mapper_ends_the_run_with_its_record(tmp_path: Path) -> None:
     """The second time it is raised, before any map task."""
     path = write(tmp_path / "in.txt", ["1", "2", "x", "4"])

@@ -54,17 +54,18 @@ def failing(number: int) -> Callable[..., None]:
 
 
 def test_a_put_syncs_the_file_and_then_its_folder(store: LocalStore, synced: list[str]) -> None:
-    """Two fsyncs for each durable write, in the order that makes it durable."""
+    """Two fsyncs for each durable write, in the order that makes it durable; folders before."""
     store.put_if_absent("a/b/c", b"x")
-    assert synced == ["file", "folder"]
+    folders = ["folder"] * 3  # the names of the root, of `a` and of `b`
+    assert synced == [*folders, "file", "folder"]
 
     store.replace("a/b/c", b"y")
-    assert synced == ["file", "folder"] * 2
+    assert synced == [*folders, *["file", "folder"] * 2]
 
     with store.create("a/b/d") as writer:
         writer.write(b"z" * 3_000_000)
         writer.commit()
-    assert synced == ["file", "folder"] * 3
+    assert synced == [*folders, *["file", "folder"] * 3]
 
 
 def test_copies_and_deletions_are_synced_by_the_folder(

@@ -153,8 +153,8 @@ class Sampler:
         """Let another process map `piece`, unless it has been tried often enough."""
         if piece.tries >= SAMPLE_TRIES_MAX:
             raise error
-        self._warn(f"sampling keys failed: {error.message}; tried again")
         self._waiting.append(piece)
+        self._warn(f"sampling keys failed: {error.message}; tried again")
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()

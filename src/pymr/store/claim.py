@@ -18,7 +18,7 @@ import msgspec
 from pymr import failpoint
 from pymr.errors import OutputError
 from pymr.names import CLAIM
-from pymr.store.disk import translated
+from pymr.store.disk import make_folder, translated
 from pymr.text_form import show_path
 
 _TRIES_MAX: Final = 1000  # as often as somebody who only looks may be in the way
@@ -56,7 +56,7 @@ class LocalClaim:
         """
         path = os.path.join(root, CLAIM)
         with translated("write", path, key=CLAIM):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            make_folder(os.path.dirname(path))
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 _lock(descriptor, root)

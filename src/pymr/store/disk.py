@@ -10,6 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
+from pymr import failpoint
 from pymr.errors import (
     ObjectExistsError,
     ObjectMissingError,
@@ -109,3 +110,21 @@ def sync_folder(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(folder: str) -> None:
+    """Make `folder` and those above it that are missing, durably: one fsync for each new name.
+
+    Raises OSError.
+    """
+    if os.path.isdir(folder):
+        return
+    above = os.path.dirname(folder) or "."
+    make_folder(above)
+    try:
+        os.mkdir(folder)
+    except FileExistsError as error:  # Somebody else has made it; or it is no folder.
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+    failpoint.hit("folder.made")
+    sync_folder(above)

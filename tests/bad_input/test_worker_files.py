@@ -192,7 +192,9 @@ def test_b81_what_a_file_does_when_it_is_imported(cli: CommandLine) -> None:
         ),
     ],
 )
-def test_b81_a_file_that_ends_its_own_import(cli: CommandLine, code: str, parts: list[str]) -> None:
+def test_f88_b81_a_file_that_ends_its_own_import(
+    cli: CommandLine, code: str, parts: list[str]
+) -> None:
     """The error and the line; the run never begins."""
     cli.write("beside.py", "\noops oops\n")
 

@@ -23,7 +23,7 @@ from cli import PYMR, CommandLine, Outcome
 from pymr.failpoint import POINTS, VARIABLE
 from pymr.store.local import LocalStore
 from pymr.task.commit import verify_output
-from stopped_run import SETTINGS, manifest, objects, prepare, processes_of, start, stopped
+from stopped_run import SETTINGS, go_on, manifest, objects, prepare, processes_of, start, stopped
 
 TASK_POINTS = ("task.", "map.", "reduce.", "spill.", "object.", "attempt.")
 RESUME_POINTS = ("resume.", "run.")  # reached by a run that goes on
@@ -76,7 +76,7 @@ def test_a_run_that_breaks_there_goes_on(
     assert "Traceback" not in broken.stderr or kind == "raise"
     if broken.code:
         assert_nothing_half_published(cli)
-    go_on(cli)
+    go_on(cli, *ARGUMENTS)
     rows, left = undisturbed
     assert Outcome(0, "", "", cli.folder).rows() == rows
     assert [re.sub(r"-\d+$", "-1", name) for name in objects(cli)] == left
@@ -126,13 +126,3 @@ def assert_nothing_half_published(cli: CommandLine) -> None:
     parts = [path.name for path in (cli.folder / "out").glob("part-*")]
     if parts:
         assert set(parts) <= {part["name"] for part in manifest(cli)["parts"]}
-
-
-def go_on(cli: CommandLine) -> None:
-    """Resume the run; start it, if it had not begun."""
-    resumed = cli.run("resume", "out")
-    if resumed.code == 4:
-        assert "it ended before it began" in resumed.stderr or "no run `out`" in resumed.stderr
-        assert start(cli, *ARGUMENTS).code == 0
-    else:
-        assert resumed.code == 0, resumed.stderr

@@ -22,6 +22,7 @@ COMMANDS = {
     "init": ("init", "Write a worker file that runs."),
     "start": ("start", "Run a job."),
     "resume": ("resume", "Go on with a run that stopped."),
+    "replay": ("replay", "Try records again that were left out."),
     "attach": ("attach", "Follow a run that was started elsewhere."),
     "cancel": ("cancel", "Stop a run, and give up what it has kept."),
     "gc": ("gc", "Remove what runs have left that nobody needs."),

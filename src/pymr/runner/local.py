@@ -9,14 +9,16 @@ the last commits.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pymr import errors, failpoint, names
+from pymr.config.machine import oom_kills
 from pymr.core import events
-from pymr.core.budget import READ_WRITE_BYTES
+from pymr.core.budget import READ_WRITE_BYTES, TaskMemory
 from pymr.core.events import Command
 from pymr.core.job import Job, JobEvent
 from pymr.core.replay import Replay
@@ -27,10 +29,11 @@ from pymr.core.spec import (
     Receipt,
     ReduceWork,
 )
-from pymr.errors import CorruptDataError, PymrError
+from pymr.errors import CorruptDataError, PymrError, TaskMemoryError
 from pymr.observe.feed import Feed
 from pymr.runner import hang
 from pymr.runner.hang import HangWatch
+from pymr.runner.memory import too_much
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
@@ -59,6 +62,7 @@ class LocalRunner:
         feed: Feed,
         publish: Callable[[], None],
         tmp: str,
+        memory: TaskMemory,
         hangs: HangWatch,
         on_tick: Callable[[float], None],
     ) -> None:
@@ -70,20 +74,30 @@ class LocalRunner:
         self._feed = feed
         self._publish = publish
         self._tmp = tmp
+        self._memory = memory
+        self._oom_kills = oom_kills()  # that were none of this run, or are dealt with
         self._hangs = hangs
         self._on_tick = on_tick
         self._ahead_since: float | None = None  # of the first decision that is not durable yet
 
-    def take_on(self, earlier: Replay) -> None:
+    def take_on(self, earlier: Replay, again: Collection[Receipt] = ()) -> None:
         """Hand the core what earlier processes have committed, as far as it is still there.
+
+        `again` is what a replay does once more.
 
         Raises:
             PymrError: what the core aborted with.
         """
         for decision in earlier.invalidated.values():
             self._handle(decision)
+        for receipt in again:
+            reason = "its bad records are tried again"
+            decision = events.TaskInvalidated(receipt, reason, is_replay=True)
+            self._perform_all([events.Journal(decision)])
+        done_again = {receipt.attempt for receipt in again}
         for receipt in earlier.committed.values():
-            self._take(receipt)
+            if receipt.attempt not in done_again:
+                self._take(receipt)
 
     def _take(self, receipt: Receipt) -> None:
         failpoint.hit("resume.keep")
@@ -109,6 +123,8 @@ class LocalRunner:
                 self._ask_for_leases()
                 for process, messages in self._pool.wait(TICK_S):
                     self._receive(process, messages)
+                for process, attempt in self._pool.too_large:
+                    self._exceed(process, attempt)
                 self._renew_and_tick()
         finally:
             logs = self._pool.logs
@@ -169,13 +185,29 @@ class LocalRunner:
         for message in messages:
             self._report(process, message)
 
+    def _exceed(
+        self, process: TaskProcess, attempt: Attempt, how: str = "", **fields: object
+    ) -> None:
+        """Report that what a process runs takes too much memory; the core has it ended."""
+        error = too_much(attempt, process.used_bytes, process.memory_bytes_max, how)
+        told = errors.to_dict(error)
+        told["fields"] |= fields
+        self._handle(events.MemoryExceeded(attempt, told, time.monotonic()))
+
     def _lose(self, process: TaskProcess) -> None:
         attempt = process.attempt
-        error = errors.to_dict(self._pool.remove(process))
+        lost = self._pool.remove(process)
+        error = errors.to_dict(lost)
         now = time.monotonic()
         if attempt is not None:
             error["fields"]["work"] = self._work_of(attempt)
-            self._has_hung(process, attempt, error)
+            was_killed = lost.fields["returncode"] == -signal.SIGKILL
+            if was_killed and oom_kills() > self._oom_kills:  # The kernel counts before it kills.
+                self._oom_kills += 1
+                how = " was ended by the system, which had no memory left; it"
+                self._exceed(process, attempt, how)
+            else:
+                self._has_hung(process, attempt, error)
         self._handle(events.WorkerLost(process.name, error, now, was_ready=process.is_loaded))
         if not self._job.done:
             self._pool.start()
@@ -208,6 +240,8 @@ class LocalRunner:
                 self._end_attempt(process, receipt.attempt, left)
                 if not self._has_hung(process, receipt.attempt, None):
                     self._handle(events.Finished(receipt.attempt, receipt, now))
+            case channel.Failed(attempt, error) if error["type"] == TaskMemoryError.__name__:
+                self._exceed(process, attempt, f": {error['message']}; it", **error["fields"])
             case channel.Failed(attempt, error, retryable, signature, left):
                 self._end_attempt(process, attempt, left)
                 if not self._has_hung(process, attempt, error):
@@ -252,9 +286,9 @@ class LocalRunner:
         match command:
             case events.Note(event):
                 self._feed.append(event)
-            case events.Grant(worker, attempt):
-                self._grant(worker, attempt)
-            case events.Revoke(attempt, worker):
+            case events.Grant():
+                self._grant(command)
+            case events.Revoke(attempt):
                 self._revoke(attempt)
             case events.Verify(receipt):
                 return self._job.handle(self._verify(receipt))
@@ -272,22 +306,25 @@ class LocalRunner:
                 raise errors.from_dict(error)
         return []
 
-    def _grant(self, worker: str, attempt: Attempt) -> None:
+    def _grant(self, grant: events.Grant) -> None:
+        attempt = grant.attempt
+        nonce, run = names.new_nonce(), self._plan.spec.run
         work: MapWork | ReduceWork
         if attempt.phase == "map":
             splits = self._plan.tasks[attempt.task].splits
-            work = MapWork(splits, {s.input: self._plan.inputs[s.input] for s in splits})
+            inputs = {s.input: self._plan.inputs[s.input] for s in splits}
+            bad_key = names.bad_key(run, attempt.task, attempt.number, nonce)
+            work = MapWork(splits, inputs, bad_key if grant.is_scan else None)
         else:
             work = ReduceWork(attempt.task, self._job.map_sources())
-        nonce = names.new_nonce()
-        key = names.attempt_key(
-            self._plan.spec.run, attempt.phase, attempt.task, attempt.number, nonce
-        )
+        key = names.attempt_key(run, attempt.phase, attempt.task, attempt.number, nonce)
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
         failpoint.hit("lease.grant")
-        process = self._pool.processes[worker]
+        memory = self._memory
+        memory_bytes_max = memory.alone_bytes if grant.alone else memory.beside_bytes
+        process = self._pool.processes[grant.worker]
         self._hangs.progressed(process, time.monotonic())
-        process.run(AttemptSpec(attempt, key, tmp, work))
+        process.run(AttemptSpec(attempt, key, tmp, work), memory_bytes_max)
 
     def _revoke(self, attempt: Attempt) -> None:
         """End the process that runs `attempt`, if one still does; another takes its place."""

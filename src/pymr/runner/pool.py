@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from pymr import errors
 from pymr.core.budget import RUNNER_BYTES, ProcessSize
-from pymr.core.spec import Code, Shape
+from pymr.core.spec import Attempt, Code, Shape
 from pymr.memory_use import MemoryMeter, pages_of
 from pymr.runner.prints import Logs
 from pymr.runner.process import READ_BYTES, TaskProcess
@@ -67,7 +67,10 @@ class Pool:
         return self._memory.peak_bytes
 
     def wait(self, timeout_s: float) -> list[tuple[TaskProcess, list[channel.FromProcess] | None]]:
-        """Return what arrived, within `timeout_s`; None stands for the end of a process."""
+        """Return what arrived, within `timeout_s`; None stands for the end of a process.
+
+        It may be nothing, and earlier, if a process is `too_large`.
+        """
         now = time.monotonic()
         deadline = now + timeout_s
         while True:
@@ -75,10 +78,21 @@ class Pool:
             ready = self._selector.select(min(deadline - now, due_in))
             now = time.monotonic()
             if not self._memory.due_in(now):
-                self._memory.sample(self._pids(), now)
+                self._sample(now)
             arrived = list(self._arrived(ready, now))
-            if arrived or now >= deadline:
+            if arrived or now >= deadline or self.too_large:
                 return arrived
+
+    @property
+    def too_large(self) -> list[tuple[TaskProcess, Attempt]]:
+        """The processes whose attempts use more memory than they may, and those attempts."""
+        processes = self.processes.values()
+        return [(each, each.attempt) for each in processes if each.attempt and each.is_too_large]
+
+    def _sample(self, now: float) -> None:
+        used = self._memory.sample(self._pids(), now)
+        for process in self.processes.values():
+            process.used_bytes = max(process.used_bytes, used.get(process.pid, 0))
 
     def _arrived(
         self, ready: Iterable[tuple[selectors.SelectorKey, int]], now: float

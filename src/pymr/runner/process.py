@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -39,6 +40,10 @@ sys.path.append(sys.path.pop(0))
 pymr.task.process.main(*map(int, (sys.argv[1], sys.argv[2], sys.argv[4])))
 """
 
+_HINTS = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n 65536",
+    errno.EAGAIN: "lower --workers, or raise the limit of processes: ulimit -u",
+}
 _CRASH = ", a crash in compiled code"
 _MEANING = {
     "SIGABRT": ", by which compiled code gives up",
@@ -61,6 +66,8 @@ class TaskProcess:
         self.is_loaded = False
         self.started = time.monotonic()
         self.was_killed = False  # by this process
+        self.memory_bytes_max = 0  # what the attempt may use
+        self.used_bytes = 0  # the most that it was seen to use
         self.prints = Prints()  # of the attempt, else of the process
         self._own_prints = self.prints
         self._first_bytes: int | None = None  # its memory after the first attempt
@@ -94,7 +101,8 @@ class TaskProcess:
         except OSError as error:
             self.close()
             raise errors.ResourceError(
-                f"cannot start task process `{name}`: {error.strerror}", hint="lower --workers"
+                f"cannot start task process `{name}`: {error.strerror}",
+                hint=_HINTS.get(error.errno or 0, "lower --workers"),
             ) from error
         finally:
             for fd in (requests_read, replies_write, prints_write):
@@ -128,11 +136,12 @@ class TaskProcess:
         """Name the run that all later attempts belong to, and whether each call is told of."""
         self._send(channel.Begin(spec, root, is_watched))
 
-    def run(self, attempt: AttemptSpec) -> None:
+    def run(self, attempt: AttemptSpec, memory_bytes_max: int) -> None:
         """Start an attempt; the process must be idle."""
         assert self.attempt is None, f"{self.name} already runs {self.attempt}"
         self.drain()
         self.attempt = attempt.attempt
+        self.memory_bytes_max, self.used_bytes = memory_bytes_max, 0
         self.prints = Prints()
         if self._logs is not None:
             self.prints.keep(self._logs, self._logs.path_of(self.name, self.attempt))
@@ -141,6 +150,12 @@ class TaskProcess:
     def try_out(self, work: MapTrialWork | ReduceTrialWork) -> None:
         """Start a trial; the process must be idle."""
         self._send(channel.Try(work))
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether its attempt was seen to use more memory than it may."""
+        is_at_work = self.attempt is not None and not self.was_killed
+        return is_at_work and self.used_bytes > self.memory_bytes_max
 
     def keep_prints(self, logs: Logs) -> None:
         """Write what is printed into files, also what was printed so far; the process is idle."""
@@ -223,7 +238,10 @@ class TaskProcess:
         """Return, as fields of an error, where its code is, and what was printed last."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, STACKS_SIGNAL)
-        select.select([self.prints_fd], [], [], STACKS_WAIT_S)
+        until, pause_s = time.monotonic() + STACKS_WAIT_S, STACKS_WAIT_S
+        while select.select([self.prints_fd], [], [], pause_s)[0] and time.monotonic() < until:
+            self.drain()
+            pause_s = STACKS_WAIT_S / 10  # It is written word by word.
         frames, lines = self._last_prints()
         return {**frames, **lines}
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from pymr._native import encode_key, xxh3_128
-from pymr.errors import PymrError, UserCodeError
+from pymr.errors import PymrError, TaskMemoryError, UserCodeError
 from pymr.task.hung import HungError
 from pymr.text_form import show_bytes
 
@@ -25,6 +25,8 @@ def user_error(
 ) -> PymrError:
     """Return `error`, raised while `function` ran, as a UserCodeError with the user's frames.
 
+    A MemoryError is a TaskMemoryError: with more memory the same code may do.
+
     An error of PyMR itself that went through user code (no space left while `emit` spilled)
     is returned as it is. What was wrong with the return value of `callee` has no frame of the
     user's: its definition stands in. `where` are fields of the record or key.
@@ -33,7 +35,8 @@ def user_error(
         return error
     name = type(error).__name__
     text = message_of(error)
-    return UserCodeError(
+    error_class = TaskMemoryError if isinstance(error, MemoryError) else UserCodeError
+    return error_class(
         f"{function} raised {name}: {text}" if text else f"{function} raised {name}",
         hint=_hint(error, text),
         function=function,
@@ -46,8 +49,10 @@ def user_error(
 
 def key_fields(key: Any) -> dict[str, str]:
     """Return the fields of an error that name a key: its text, cut, and what tells it apart."""
+    from pymr.shuffle.values import short_repr  # With its codecs: of no use before an error.
+
     return {
-        "key": f"{key!r:.80}",
+        "key": short_repr(key),
         "key_digest": xxh3_128(encode_key(key)).to_bytes(16, "big").hex(),
     }
 
@@ -116,6 +121,8 @@ def message_of(error: BaseException) -> str:
 def _hint(error: BaseException, text: str) -> str | None:
     if isinstance(error, TypeError) and "+: 'int' and 'str'" in text:
         return "the values are str: emit numbers, for instance ctx.emit(key, 1)"
+    if isinstance(error, TypeError) and "GroupValues'" in text:
+        return "values is an iterator: values = list(values) first, or sum(1 for _ in values)"
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         return f"raise an ordinary exception instead of {type(error).__name__}"
     hint = getattr(error, "hint", None)

@@ -216,7 +216,7 @@ def _typed(error: BaseException) -> PymrError:
     if not isinstance(error, Exception):  # Raised in our own frames: by a thread of user code.
         return UserCodeError(f"user code has ended its task by {type(error).__name__}")
     if isinstance(error, MemoryError):
-        return errors.ResourceError("a task ran out of memory", hint="lower --workers")
+        return errors.TaskMemoryError("it ran out of memory")
     import traceback
 
     text = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from pymr import failpoint
 from pymr.api import Builtin, Reducer
@@ -33,6 +33,7 @@ def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
         combine=combine_of(context.job, context.spec),
         paths=_local_paths(context.store, work.sources),
         on_tick=ticker.tick,
+        blame=partial(_blame, context.job.reducer),
     )
     try:
         with context.store.create(attempt.key) as writer:
@@ -80,8 +81,8 @@ def _reduce_groups(context: AttemptContext, groups: _Groups, ctx: TaskContext) -
     def reduce(key: Any, values: Any) -> None:
         try:
             call(ctx, key, values)
-        except BaseException as error:
-            raise user_error(error, "reducer", reducer, **key_fields(key)) from error
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            _blame(reducer, error, key)
 
     if isinstance(merge, NativeReduceMerge):
         merge.reduce_into(groups.part.rows, reducer.value, reduce)
@@ -97,11 +98,16 @@ def _call_reducer(reducer: Reducer, groups: _Groups, ctx: TaskContext) -> None:
             pairs = reducer(ctx, key, values)
             if pairs is not None:
                 emit_all(ctx.emit, pairs, "reducer")
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
             forked.leave()
-            raise user_error(error, "reducer", reducer, **key_fields(key)) from error
+            _blame(reducer, error, key)
         if forked.is_child:
             forked.leave()
+
+
+def _blame(reducer: object, error: BaseException, key: Any) -> NoReturn:
+    """Raise what the reducer raised for `key`, or what a value raised when it was read."""
+    raise user_error(error, "reducer", reducer, **key_fields(key)) from error
 
 
 def _receipt(

@@ -195,6 +195,18 @@ def test_f70_a_reducer_that_raises_still_fails_the_run(cli: CommandLine) -> None
     start(cli, lines(), "--skip-bad-records=3", worker=worker).refused(1, "reducer raised KeyError")
 
 
+def test_f70_a_bad_record_can_be_debugged(cli: CommandLine) -> None:
+    """It is what its task has failed at; map outputs are kept, so a reduce task can be, too."""
+    start(cli, lines(), "--skip-bad-records=3", "--mappers=1").succeeded()
+
+    outcome = cli.run("debug", "users")
+
+    assert outcome.code == 1
+    assert "in.jsonl  line 18" in outcome.stdout
+    assert "then   pymr replay users" in outcome.stderr
+    assert cli.run("debug", "users", "reduce-0000").code == 0
+
+
 def test_f70_a_failed_run_goes_on_without_the_bad_records(cli: CommandLine) -> None:
     """It can be decided afterwards: what is finished is kept."""
     start(cli, lines()).refused(1, "mapper raised")

@@ -15,7 +15,7 @@ from pymr.core import events
 from pymr.core.events import Command
 from pymr.core.job import Job as CoreJob
 from pymr.core.job import JobEvent
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import (
     Attempt,
@@ -117,7 +117,7 @@ class InlineRun:
 
     def _perform(self, command: Command) -> list[Command]:
         match command:
-            case events.Grant(_, attempt, _, is_scan):
+            case events.Grant(attempt=attempt, is_scan=is_scan):
                 return self.core.handle(self._report(attempt, is_scan=is_scan))
             case events.Verify(receipt):
                 return self.core.handle(self._verify(receipt))

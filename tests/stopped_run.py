@@ -79,6 +79,16 @@ def stopped(cli: CommandLine, at: str, what: str = "kill-runner", **prepared: st
     return outcome
 
 
+def go_on(cli: CommandLine, *arguments: str) -> None:
+    """Resume the run; start it, if it had not begun."""
+    resumed = cli.run("resume", "out")
+    if resumed.code == 4:
+        assert "it ended before it began" in resumed.stderr or "no run `out`" in resumed.stderr
+        assert not (again := start(cli, *arguments)).code, resumed.stderr + again.stderr
+    else:
+        assert resumed.code == 0, resumed.stderr
+
+
 def undisturbed(tmp_path: Path, worker: str = WORKER) -> list[str]:
     """Return the rows of a run to which nothing happens."""
     folder = tmp_path / "undisturbed"

@@ -35,6 +35,7 @@ _WRITE: Final = (*_DISK, "short")
 
 POINTS: Final[dict[str, tuple[str, ...]]] = {
     # In the process that was started.
+    "folder.made": _DISK,
     "commit.claim": _DISK,
     "journal.append": _WRITE,
     "journal.sync": _DISK,
@@ -49,6 +50,7 @@ POINTS: Final[dict[str, tuple[str, ...]]] = {
     "publish.sync": _DISK,
     "publish.remove": _PROCESS,
     "run.tidy": _PROCESS,
+    "resume.reopen": _DISK,
     "resume.keep": _PROCESS,
     # In task processes.
     "task.load": _PROCESS,

@@ -10,6 +10,8 @@
     OUT/_pymr/<run>/cancelled              `pymr cancel` was here: nothing is kept for a resume
     OUT/_pymr/<run>/map-00017-1-<nonce>    sorted run of one map attempt, write-once
     OUT/_pymr/<run>/reduce-00003-1-<nonce> part data of one reduce attempt, write-once
+    OUT/_pymr/<run>/logs/map-00017-1.log   what one attempt printed
+    OUT/_pymr/<run>/logs/worker-3-1.log    what a task process of the first life printed else
     OUT/_pymr/<run>/bad-00017-1-<nonce>    bad records of one map attempt, write-once
     OUT/_pymr/<run>/tmp/                   spills and half-written objects
 
@@ -65,6 +67,21 @@ def events_key(run: str) -> str:
 def cancelled_key(run: str) -> str:
     """Return the mark of a run that is not to be resumed."""
     return f"{STATE}/{run}/cancelled"
+
+
+def logs_prefix(run: str) -> str:
+    """Return the folder of what the processes of a run have printed."""
+    return f"{STATE}/{run}/logs"
+
+
+def attempt_log_key(run: str, phase: str, task: int, number: int) -> str:
+    """Return what one attempt has printed."""
+    return f"{STATE}/{run}/logs/{phase}-{task:05d}-{number}.log"
+
+
+def process_log_key(run: str, worker: str, epoch: int) -> str:
+    """Return what a task process has printed outside of attempts, in one life of the run."""
+    return f"{STATE}/{run}/logs/{worker}-{epoch}.log"
 
 
 def tmp_prefix(run: str) -> str:

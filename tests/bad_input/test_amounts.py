@@ -108,7 +108,7 @@ def test_b73_a_mapper_that_emits_a_thousand_pairs_for_each_line(cli: CommandLine
     ],
     ids=["b74 value of 1 GiB", "b61 key over 1 MiB"],
 )
-def test_b74_what_is_too_large_for_one_pair(cli: CommandLine, pair: str, limit: str) -> None:
+def test_f82_b74_what_is_too_large_for_one_pair(cli: CommandLine, pair: str, limit: str) -> None:
     """Refused where it is emitted, with the limit and the record that did it."""
     cli.write("in.txt", "a\nb\nlarge\n")
     worker = (

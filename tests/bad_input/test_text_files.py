@@ -120,3 +120,15 @@ def test_b18_b35_a_sparse_file_is_one_line_of_zeros(cli: CommandLine) -> None:
     rows = cli.start("--input=hole", worker=COPY_LINES).succeeded()
 
     assert rows == ["0\t" + "\0" * KIB_64 + "end"]
+
+
+def test_b93_dates_are_text(cli: CommandLine) -> None:
+    """A leap second, a day that is skipped and a time that comes twice: nothing parses them."""
+    dates = ["2016-12-31T23:59:60Z", "2011-12-30T12:00:00", "2026-10-25T02:30:00", "9999-99-99"]
+    cli.write("in.txt", "".join(f"{date}\n" for date in dates))
+
+    for zone in ("Pacific/Apia", "right/Europe/Berlin", "no such zone"):
+        outcome = cli.start(
+            "--input=in.txt", "--overwrite", worker=COPY_LINES, environ={"TZ": zone}
+        )
+        assert [row.split("\t")[1] for row in outcome.succeeded()] == dates

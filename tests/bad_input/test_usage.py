@@ -216,7 +216,9 @@ def test_a_folder_for_copies_that_cannot_be_made(cli: CommandLine) -> None:
         ("full", "`full` holds files that are not PyMR's: `mine`"),
     ],
 )
-def test_an_output_that_cannot_be_written(cli: CommandLine, output: str, part: str) -> None:
+def test_f100_f104_an_output_that_cannot_be_written(
+    cli: CommandLine, output: str, part: str
+) -> None:
     """Nothing of the user's is touched."""
     ready(cli)
     cli.write("full/mine", "x")

@@ -12,6 +12,7 @@ import re
 import selectors
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -22,7 +23,7 @@ from cli import PYMR, CommandLine, Outcome
 from pymr.failpoint import POINTS, VARIABLE
 from pymr.store.local import LocalStore
 from pymr.task.commit import verify_output
-from stopped_run import SETTINGS, manifest, objects, prepare, processes_of, start, stopped
+from stopped_run import SETTINGS, go_on, manifest, objects, prepare, processes_of, start, stopped
 
 TASK_POINTS = ("task.", "map.", "reduce.", "spill.", "object.", "attempt.")
 RESUME_POINTS = ("resume.", "run.")  # reached by a run that goes on
@@ -75,7 +76,7 @@ def test_a_run_that_breaks_there_goes_on(
     assert "Traceback" not in broken.stderr or kind == "raise"
     if broken.code:
         assert_nothing_half_published(cli)
-    go_on(cli)
+    go_on(cli, *ARGUMENTS)
     rows, left = undisturbed
     assert Outcome(0, "", "", cli.folder).rows() == rows
     assert [re.sub(r"-\d+$", "-1", name) for name in objects(cli)] == left
@@ -95,8 +96,9 @@ def run_broken(cli: CommandLine, command: tuple[str, ...], armed: str) -> Outcom
     ) as popen:
         assert popen.stderr is not None
         try:
-            said = b"".join(lines_until_stopped(popen.stderr))
-            if said.endswith(b" stop\n"):
+            token = Path(armed.split()[3])
+            said = b"".join(said_until_hit(popen.stderr, token))
+            if token.exists() and " stop " in armed:
                 is_task = armed.startswith(TASK_POINTS)
                 popen.send_signal(signal.SIGINT if is_task else signal.SIGKILL)
             _, rest = popen.communicate(timeout=30)
@@ -105,18 +107,18 @@ def run_broken(cli: CommandLine, command: tuple[str, ...], armed: str) -> Outcom
     return Outcome(popen.returncode, "", (said + rest).decode(), cli.folder)
 
 
-def lines_until_stopped(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield what is said, up to the line of a process that stops itself; bounded in time."""
+def said_until_hit(stream: IO[bytes], token: Path) -> Iterator[bytes]:
+    """Yield what is said until the fail-point is hit, or the command ends; bounded in time."""
+    deadline = time.monotonic() + 30
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
-        line = b""
-        while selector.select(30):
-            data = os.read(stream.fileno(), 1 << 16)
-            yield data
-            line = (line + data)[-80:]
-            if not data or line.endswith(b" stop\n"):
-                return
-    raise AssertionError("it hangs")
+        while not token.exists():
+            assert time.monotonic() < deadline, "it hangs"
+            if selector.select(0.01):
+                data = os.read(stream.fileno(), 1 << 16)
+                yield data
+                if not data:
+                    return
 
 
 def assert_nothing_half_published(cli: CommandLine) -> None:
@@ -124,13 +126,3 @@ def assert_nothing_half_published(cli: CommandLine) -> None:
     parts = [path.name for path in (cli.folder / "out").glob("part-*")]
     if parts:
         assert set(parts) <= {part["name"] for part in manifest(cli)["parts"]}
-
-
-def go_on(cli: CommandLine) -> None:
-    """Resume the run; start it, if it had not begun."""
-    resumed = cli.run("resume", "out")
-    if resumed.code == 4:
-        assert "it ended before it began" in resumed.stderr or "no run `out`" in resumed.stderr
-        assert start(cli, *ARGUMENTS).code == 0
-    else:
-        assert resumed.code == 0, resumed.stderr

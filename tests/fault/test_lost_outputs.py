@@ -47,10 +47,10 @@ def events(cli: CommandLine, kind: str) -> list[dict]:
 
 @pytest.mark.parametrize("fault", ["gone", "cut", "footer"])
 @pytest.mark.parametrize("at", ["line25", "key-0"])
-def test_a_map_output_that_is_lost_is_written_again_on_resume(
+def test_f53_a_map_output_that_is_lost_is_written_again_on_resume(
     cli: CommandLine, tmp_path: Path, at: str, fault: str
 ) -> None:
-    """F53: the others are kept; it is told which, and why."""
+    """The others are kept; it is told which, and why."""
     stopped(cli, at)
     calls(cli, "map")
     path = output_of(cli, "map-00001")
@@ -104,10 +104,10 @@ def test_a_part_that_is_lost_is_written_again_on_resume(
     assert outcome.succeeded("map-0000 is run again: ") == undisturbed(tmp_path, MAP_ONLY)
 
 
-def test_a_block_that_is_damaged_costs_a_run_of_that_map_task(
+def test_f44_a_block_that_is_damaged_costs_a_run_of_that_map_task(
     cli: CommandLine, tmp_path: Path
 ) -> None:
-    """F44: its reader finds it, in the same process or a later one; no reduce task is done twice."""
+    """Its reader finds it, in the same process or a later one; no reduce task is done twice."""
     stopped(cli, "line31")
     flip(output_of(cli, "map-00000"), 14)
 
@@ -122,10 +122,10 @@ def test_a_block_that_is_damaged_costs_a_run_of_that_map_task(
 
 
 @pytest.mark.parametrize("fault", ["os.unlink(path)", "flip(path)"])
-def test_a_map_output_that_is_lost_under_a_run_is_written_again_at_once(
+def test_f46_a_map_output_that_is_lost_under_a_run_is_written_again_at_once(
     cli: CommandLine, tmp_path: Path, fault: str
 ) -> None:
-    """F46: no resume is needed; the job ends as if nothing had happened."""
+    """No resume is needed; the job ends as if nothing had happened."""
     cli.write(
         "then.py",
         "import glob, os\n"
@@ -144,8 +144,8 @@ def test_a_map_output_that_is_lost_under_a_run_is_written_again_at_once(
     assert cli.run("verify", "out").code == 0
 
 
-def test_a_mapper_that_is_not_deterministic_is_found_out(cli: CommandLine) -> None:
-    """F80: exit 7, in plain words; nothing is published."""
+def test_f80_a_mapper_that_is_not_deterministic_is_found_out(cli: CommandLine) -> None:
+    """Exit 7, in plain words; nothing is published."""
     stopped(cli, "key-0", worker=UNSTABLE)
     output_of(cli, "map-00001").unlink()
 

@@ -36,8 +36,10 @@ def cli(tmp_path: Path) -> CommandLine:
 
 
 @pytest.mark.parametrize("at", ["line00", "line09", "line17", "line31"])
-def test_a_run_killed_in_its_map_phase_goes_on(cli: CommandLine, tmp_path: Path, at: str) -> None:
-    """F58: finished map tasks are not run again, the others are; the bytes are the same."""
+def test_f58_a_run_killed_in_its_map_phase_goes_on(
+    cli: CommandLine, tmp_path: Path, at: str
+) -> None:
+    """Finished map tasks are not run again, the others are; the bytes are the same."""
     assert stopped(cli, at).code == KILLED
     assert cli.run("show", "out").stdout.split()[2] == "died"
     assert len(calls(cli, "map")) == LINES.index(next(x for x in LINES if x.startswith(at))) + 1
@@ -55,10 +57,10 @@ def test_a_run_killed_in_its_map_phase_goes_on(cli: CommandLine, tmp_path: Path,
 
 
 @pytest.mark.parametrize("at", ["key-0", "key-even", "key-line31"])
-def test_a_run_killed_in_its_reduce_phase_maps_nothing_again(
+def test_f59_f60_a_run_killed_in_its_reduce_phase_maps_nothing_again(
     cli: CommandLine, tmp_path: Path, at: str
 ) -> None:
-    """F59, F60: neither do the finished reduce tasks run again."""
+    """Neither do the finished reduce tasks run again."""
     assert stopped(cli, at).code == KILLED
     before = calls(cli, "reduce")
 
@@ -100,10 +102,10 @@ def test_the_boundaries_of_sorted_parts_are_those_of_the_start(cli: CommandLine)
     assert calls(cli, "map") == []
 
 
-def test_a_run_that_is_killed_again_and_again_comes_to_its_end(
+def test_f127_a_run_that_is_killed_again_and_again_comes_to_its_end(
     cli: CommandLine, tmp_path: Path
 ) -> None:
-    """F127: each life finishes something, and nothing twice."""
+    """Each life finishes something, and nothing twice."""
     places = ["line01", "line09", "line17", "line25", "key-0"]
     stopped(cli, places[0])
     for place in places[1:]:
@@ -120,10 +122,10 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end(
     assert epochs == list(range(2, 7))
 
 
-def test_every_prefix_of_the_journal_leads_to_the_same_bytes(
+def test_f23_every_prefix_of_the_journal_leads_to_the_same_bytes(
     cli: CommandLine, tmp_path: Path
 ) -> None:
-    """F23: a power cut loses what was not synced: some records, or a part of one."""
+    """A power cut loses what was not synced: some records, or a part of one."""
     expected = undisturbed(tmp_path)
     stopped(cli, "key-odds")
     journal = run_folder(cli) / "journal"
@@ -139,8 +141,10 @@ def test_every_prefix_of_the_journal_leads_to_the_same_bytes(
         assert cli.run("resume", "words").succeeded() == expected
 
 
-def test_a_run_killed_before_its_plan_was_written_is_to_be_started_anew(cli: CommandLine) -> None:
-    """F57: nothing had been done; the output is free."""
+def test_f57_a_run_killed_before_its_plan_was_written_is_to_be_started_anew(
+    cli: CommandLine,
+) -> None:
+    """Nothing had been done; the output is free."""
     stopped(cli, "line00")
     journal = run_folder(cli) / "journal"
     journal.write_bytes(journal.read_bytes().partition(b"\n")[0] + b"\n")
@@ -153,7 +157,7 @@ def test_a_run_killed_before_its_plan_was_written_is_to_be_started_anew(cli: Com
 # -- failed ------------------------------------------------------------------------------------
 
 
-def test_after_a_fix_the_finished_tasks_are_kept(cli: CommandLine, tmp_path: Path) -> None:
+def test_f70_after_a_fix_the_finished_tasks_are_kept(cli: CommandLine, tmp_path: Path) -> None:
     """What was kept is told, and each task's code stands in the manifest."""
     outcome = stopped(cli, "line17", "raise")
     said = outcome.refused(1, "2 of 4 map tasks are finished and kept")
@@ -216,8 +220,8 @@ def test_a_worker_file_that_cannot_be_imported_leaves_all_as_it_is(
     assert outcome.succeeded("2 of 4 map tasks") == undisturbed(tmp_path)
 
 
-def test_start_does_not_drop_finished_work_unasked(cli: CommandLine) -> None:
-    """F100: it says what is there and how to go on; --overwrite begins anew."""
+def test_f100_start_does_not_drop_finished_work_unasked(cli: CommandLine) -> None:
+    """It says what is there and how to go on; --overwrite begins anew."""
     stopped(cli, "line17")
 
     start(cli).refused(
@@ -309,8 +313,8 @@ def test_settings_of_how_it_is_done_may_change(cli: CommandLine, tmp_path: Path)
     assert resumed["wanted"] == 2
 
 
-def test_inputs_that_changed_are_named(cli: CommandLine) -> None:
-    """F45: exit 3, each with what is seen; --restart reads them as they are now."""
+def test_f45_inputs_that_changed_are_named(cli: CommandLine) -> None:
+    """Exit 3, each with what is seen; --restart reads them as they are now."""
     prepare(cli)
     for name in ("a.txt", "b.txt", "c.txt", "d.txt"):
         cli.write(name, f"{name} more\n")
@@ -392,7 +396,7 @@ def test_a_restart_reads_the_copy_of_standard_input_again(cli: CommandLine, tmp_
 # -- what is left of it --------------------------------------------------------------------------
 
 
-def test_a_run_that_is_done_has_nothing_to_resume(cli: CommandLine) -> None:
+def test_f63_a_run_that_is_done_has_nothing_to_resume(cli: CommandLine) -> None:
     """Exit 0, and where its result is."""
     prepare(cli)
     start(cli).succeeded()
@@ -414,8 +418,8 @@ def test_nothing_is_left_of_a_run_whose_output_was_removed(cli: CommandLine) -> 
     assert not (cli.folder / "out").exists()
 
 
-def test_a_journal_of_another_version_is_refused(cli: CommandLine) -> None:
-    """F69: exit 10, with both versions; nothing is touched."""
+def test_f69_f106_a_journal_of_another_version_is_refused(cli: CommandLine) -> None:
+    """Exit 10, with both versions; nothing is touched."""
     stopped(cli, "line17")
     journal = run_folder(cli) / "journal"
     rewrite_journal(journal, b'"journal":1', b'"journal":2')
@@ -426,8 +430,8 @@ def test_a_journal_of_another_version_is_refused(cli: CommandLine) -> None:
     assert committed(cli) == before == ["map-00000-1", "map-00001-1"]
 
 
-def test_a_damaged_journal_stops_the_resume(cli: CommandLine) -> None:
-    """F66: exit 7, with the place; all is kept."""
+def test_f66_a_damaged_journal_stops_the_resume(cli: CommandLine) -> None:
+    """Exit 7, with the place; all is kept."""
     stopped(cli, "line17")
     journal = run_folder(cli) / "journal"
     damaged = bytearray(journal.read_bytes())

@@ -59,10 +59,10 @@ def popen(cli: CommandLine) -> Iterator[object]:
         ("key-1", "4 of 4 map tasks are finished and kept"),
     ],
 )
-def test_a_signal_stops_the_run_in_good_order(
+def test_f92_f94_f95_a_signal_stops_the_run_in_good_order(
     cli: CommandLine, tmp_path: Path, at: str, kept: str, name: str
 ) -> None:
-    """F92, F94, F95: the code of the signal, what is kept, how to go on; and then it goes on."""
+    """The code of the signal, what is kept, how to go on; and then it goes on."""
     cli.write("then.py", LEAVE_A_CHILD + SIGNAL.format(name=name) + WAIT)
 
     outcome = stopped(cli, at, "do")
@@ -78,8 +78,8 @@ def test_a_signal_stops_the_run_in_good_order(
     assert cli.run("resume", "words").succeeded() == undisturbed(tmp_path)
 
 
-def test_a_second_signal_stops_it_at_once(cli: CommandLine, popen) -> None:
-    """F93: it was tidying, which could take long; what it leaves goes with the next resume."""
+def test_f93_a_second_signal_stops_it_at_once(cli: CommandLine, popen) -> None:
+    """It was tidying, which could take long; what it leaves goes with the next resume."""
     prepare(cli)
     cli.write("at-line17", "do")
     cli.write("then.py", SIGNAL.format(name="SIGINT") + WAIT)
@@ -102,7 +102,8 @@ def test_a_second_signal_stops_it_at_once(cli: CommandLine, popen) -> None:
 @pytest.mark.parametrize("name", CODES)
 def test_a_signal_before_the_run_begins_leaves_nothing(cli: CommandLine, popen, name: str) -> None:
     """It waits for standard input, which may never end; the copy goes, too."""
-    prepare(cli, worker="import sys\nprint('loaded', file=sys.stderr, flush=True)\n" + WAITING)
+    told = "import os\nopen(f'/proc/{os.getppid()}/fd/2', 'w').write('loaded\\n')\n"
+    prepare(cli, worker=told + WAITING)
     process = popen("start", "--input=-", "--output=out", "worker.py")
     assert any(line == "loaded\n" for line in process.stderr)
 
@@ -116,7 +117,7 @@ def test_a_signal_before_the_run_begins_leaves_nothing(cli: CommandLine, popen, 
     assert list(cli.temporary.iterdir()) == []
 
 
-def test_a_signal_that_is_ignored_stops_nothing(cli: CommandLine, tmp_path: Path) -> None:
+def test_f95_a_signal_that_is_ignored_stops_nothing(cli: CommandLine, tmp_path: Path) -> None:
     """`nohup pymr start …`: the terminal is closed, and the run goes on."""
     prepare(cli)
     cli.write("at-line17", "do")
@@ -147,8 +148,8 @@ def test_a_signal_after_the_result_is_committed_comes_too_late(
     assert cli.run("verify", "out").code == 0
 
 
-def test_a_runner_that_is_killed_takes_all_processes_with_it(cli: CommandLine) -> None:
-    """F97: task processes, and what user code has started; the kernel sees to it."""
+def test_f97_a_runner_that_is_killed_takes_all_processes_with_it(cli: CommandLine) -> None:
+    """Task processes, and what user code has started; the kernel sees to it."""
     cli.write("then.py", LEAVE_A_CHILD + SIGNAL.format(name="SIGKILL") + WAIT)
 
     assert stopped(cli, "line17", "do").code == -signal.SIGKILL
@@ -158,8 +159,8 @@ def test_a_runner_that_is_killed_takes_all_processes_with_it(cli: CommandLine) -
     assert processes_of(cli) == []
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure(cli: CommandLine) -> None:
-    """F96: of rows, and of events; the run is done all the same."""
+def test_f96_a_reader_that_has_seen_enough_is_no_failure(cli: CommandLine) -> None:
+    """Of rows, and of events; the run is done all the same."""
     prepare(cli)
     start(cli).succeeded()
 

@@ -158,7 +158,7 @@ def test_an_empty_input_has_nothing_to_try(cli: CommandLine) -> None:
 # -- laws ------------------------------------------------------------------------------------
 
 
-def test_a_mapper_with_chance_in_it_is_found(cli: CommandLine) -> None:
+def test_f80_a_mapper_with_chance_in_it_is_found(cli: CommandLine) -> None:
     """The record, and what both processes emitted; exit 2."""
     worker = "import random\n" + SUMS.replace("int(number)", "random.random()")
 
@@ -211,7 +211,7 @@ def test_a_reducer_with_chance_in_it_is_found(cli: CommandLine) -> None:
     outcome.refused(2, "the reducer emits other pairs", "key 'k0'")
 
 
-def test_a_mean_is_no_combiner(cli: CommandLine) -> None:
+def test_f90_a_mean_is_no_combiner(cli: CommandLine) -> None:
     """Exit 2; which key, which grouping, and both results; a remedy."""
     mean = """
 def mean(ctx, key, values):
@@ -377,7 +377,7 @@ def test_user_code_that_ends_its_process_is_told_with_the_place(cli: CommandLine
 
     outcome = check(cli, worker)
 
-    outcome.refused(1, "was killed by SIGABRT, in `in.txt` [0:")
+    outcome.refused(1, "was killed by SIGABRT, by which compiled code gives up, in `in.txt` [0:")
 
 
 def test_a_sample_that_takes_too_long_ends_with_the_time_limit(cli: CommandLine) -> None:

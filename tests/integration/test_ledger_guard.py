@@ -338,7 +338,7 @@ job = pymr.Job(mapper=mapper, reducer=reducer)
         ("del data[20:]", "bytes where"),
     ],
 )
-def test_bytes_that_change_on_disk_are_read_again_then_refused(
+def test_f21_bytes_that_change_on_disk_are_read_again_then_refused(
     tmp_path: Path, change: str, said: str
 ) -> None:
     """Checksums see it, for each attempt; after the last one the run stops without a result."""
@@ -355,7 +355,7 @@ def test_bytes_that_change_on_disk_are_read_again_then_refused(
     assert "reduce-0000 attempt 3  not tried again" in failures
 
 
-def test_bytes_that_were_wrong_once_cost_one_attempt(tmp_path: Path) -> None:
+def test_f21_bytes_that_were_wrong_once_cost_one_attempt(tmp_path: Path) -> None:
     """What a cable or a memory chip did to one read is read again; the result is right."""
     cli = CommandLine(tmp_path)
     cli.write("in.txt", "b a a\n" * 50)

@@ -46,7 +46,7 @@ def assert_unshown(cli: CommandLine) -> None:
     assert "shows the parts that were committed" in verified.stderr
 
 
-def test_a_disk_that_fills_up_at_the_parts_is_told_as_what_it_is(tmp_path: Path) -> None:
+def test_f102_a_disk_that_fills_up_at_the_parts_is_told_as_what_it_is(tmp_path: Path) -> None:
     """Exit 6, and the message says that the result is there; the next start shows the parts."""
     cli = CommandLine(tmp_path)
     cli.write("in.txt", "old\n")
@@ -69,7 +69,7 @@ def test_a_disk_that_fills_up_at_the_parts_is_told_as_what_it_is(tmp_path: Path)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--overwrite"]])
-def test_a_run_killed_before_its_parts_is_finished_by_the_next(
+def test_f62_f101_a_run_killed_before_its_parts_is_finished_by_the_next(
     tmp_path: Path, arguments: list[str]
 ) -> None:
     """Whether that one is to overwrite it or not, the committed run is shown."""

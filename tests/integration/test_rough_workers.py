@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_threads_that_emit_rows_of_output_lose_none_and_mix_none(place, cli):
 
 
 @pytest.mark.parametrize("leave", ["return", "raise SystemExit", "ctx.emit(line, 1)"])
-def test_a_forked_child_that_comes_back_from_the_mapper_changes_nothing(leave, cli):
+def test_f76_a_forked_child_that_comes_back_from_the_mapper_changes_nothing(leave, cli):
     """The child ends where the mapper returns; its parent's records are all there, once."""
     mapper = f"if line == '3' and os.fork() == 0:\n    {leave}\nelse:\n    ctx.emit(line, 1)\n"
 
@@ -80,7 +81,7 @@ def test_a_forked_child_that_comes_back_from_the_mapper_changes_nothing(leave, c
 
 @pytest.mark.parametrize("leave", ["return", "raise SystemExit", "ctx.emit(key, 7)"])
 @pytest.mark.parametrize("spill", ["64M", "1"])
-def test_a_forked_child_that_comes_back_from_the_combiner_changes_nothing(leave, spill, cli):
+def test_f76_a_forked_child_that_comes_back_from_the_combiner_changes_nothing(leave, spill, cli):
     """It would write beside its parent, into the same run."""
     head = (
         "def combiner(ctx, key, values):\n"
@@ -95,7 +96,7 @@ def test_a_forked_child_that_comes_back_from_the_combiner_changes_nothing(leave,
     assert cli.run("verify", "out").code == 0
 
 
-def test_multiprocessing_in_a_mapper_finds_the_functions_of_the_worker(cli):
+def test_f76_multiprocessing_in_a_mapper_finds_the_functions_of_the_worker(cli):
     """Processes that user code spawns import the worker by its own name."""
     head = "import multiprocessing\n\ndef double(number):\n    return 2 * number\n"
     mapper = (
@@ -126,7 +127,7 @@ def test_one_kill_while_the_code_is_imported_is_borne(cli):
     assert len(outcome.succeeded()) == 5
 
 
-def test_an_import_that_always_kills_its_process_is_refused(cli):
+def test_f88_an_import_that_always_kills_its_process_is_refused(cli):
     """Three kills in a row are the code's doing."""
     outcome = cli.start(
         "--input=in.txt", worker=worker("ctx.emit(line, 1)", head=die_at_import("True"))
@@ -154,7 +155,7 @@ def test_workers_that_die_before_they_are_ready_end_the_run(cli):
     assert "was lost before it was ready" in cli.run("show", "out").stdout
 
 
-def test_timeout_covers_the_import_of_the_worker(cli):
+def test_f88_f105_timeout_covers_the_import_of_the_worker(cli):
     """A worker that never finishes its import is stopped by --timeout too."""
     head = "while not os.path.exists('never'):\n    pass\n"
 
@@ -181,3 +182,23 @@ def test_a_reader_of_events_that_leaves_does_not_stop_the_run(cli):
     assert "bug of PyMR" not in done.stderr
     assert cli.run("verify", "out").code == 0
     assert len(cli.run("cat", "out").stdout.splitlines()) == 5
+
+
+def test_f88_an_import_that_does_not_end_says_where_it_is(cli):
+    """The limit is two minutes, so it is made short here: by a library call in this process."""
+    cli.write(
+        "slow.py", "import threading\nprint('so far', flush=True)\nthreading.Event().wait()\n"
+    )
+    program = (
+        "import pymr.runner.pool, pymr.cli\n"
+        "pymr.runner.pool.LOAD_S = 1.5\n"
+        "pymr.cli.main(['start', '--input=in.txt', '--output=out', 'slow.py'])\n"
+    )
+    cli.write("short.py", program)
+
+    outcome = cli.shell(f"{sys.executable} short.py")
+
+    said = outcome.refused(
+        2, "the worker's code was not imported within 2 s", "slow.py:3 in <module>"
+    )
+    assert said.startswith("last printed:\n  so far\n")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import pymr
+from cli import CommandLine
 from pymr.core.events import Warned
 from pymr.errors import ConfigError, TaskLostError, TimeoutReachedError, UserCodeError
 from pymr.names import events_key
@@ -108,6 +109,75 @@ def test_what_fails_once_is_tried_again(end: str, tmp_path: Path) -> None:
     assert ("SIGKILL" if end == "killed" else "OSError: no answer") in warned
 
 
+UNREADY = """
+import os, signal
+from pathlib import Path
+import pymr
+
+if not os.path.exists("first"):
+    Path("first").touch()
+elif not os.path.exists("killed"):
+    signal.pause()  # Never loaded: it is killed here, or before.
+
+def mapper(ctx, line):
+    if not os.path.exists("killed"):
+        Path("killed").touch()
+        parent = os.getppid()
+        family = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        for other in family:
+            if int(other) != os.getpid():
+                os.kill(int(other), signal.SIGKILL)
+    ctx.emit(line, 1)
+
+job = pymr.Job(mapper=mapper, reducer=pymr.SUM, input=pymr.LINES)
+"""
+
+
+def test_a_process_that_is_lost_before_it_has_work_is_replaced(tmp_path: Path) -> None:
+    """Whoever ends it: here the mapper of another one, which was loaded before."""
+    cli = CommandLine(tmp_path)
+    inputs = [f"--input={write(tmp_path / f'{name}.txt', [name])}" for name in "abcd"]
+
+    outcome = cli.start(*inputs, "--sort", "--reducers=2", "--workers=4", worker=UNREADY)
+
+    assert outcome.succeeded() == ["a\t1", "b\t1", "c\t1", "d\t1"]
+
+
+DIES = """\
+import os, signal
+import pymr
+
+with open("imports", "a+") as log:
+    log.write("x")
+    log.seek(0)
+    count = len(log.read())
+if {condition}:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def mapper(ctx, line):
+    ctx.emit(int(line), 1)
+
+job = pymr.Job(mapper=mapper, reducer=pymr.SUM, input=pymr.LINES)
+"""
+
+
+@pytest.mark.parametrize(("condition", "code"), [("count == 2", 0), ("count > 1", 1)])
+def test_f1_a_process_that_is_lost_before_it_samples_is_replaced(
+    tmp_path: Path, condition: str, code: int
+) -> None:
+    """One kill from outside is borne; if each is lost, the run ends."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", "".join(f"{n}\n" for n in range(5000)))
+
+    arguments = ("--input=in.txt", "--sort", "--workers=2", "--reducers=2")
+    outcome = cli.start(*arguments, worker=DIES.format(condition=condition))
+
+    assert outcome.code == code, outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    if not code:
+        assert outcome.rows() == [f"{n}\t1" for n in range(5000)]
+
+
 def test_an_error_of_the_mapper_ends_the_run_with_its_record(tmp_path: Path) -> None:
     """The second time it is raised, before any map task."""
     path = write(tmp_path / "in.txt", ["1", "2", "x", "4"])
@@ -129,7 +199,7 @@ def test_a_mapper_that_ends_its_process_each_time_ends_the_run(tmp_path: Path) -
     """Not without end."""
     path = write(tmp_path / "in.txt", ["1"])
 
-    with pytest.raises(TaskLostError, match="exit code 3"):
+    with pytest.raises(TaskLostError, match="exit code 3 while keys were sampled") as caught:
         pymr.run(
             pymr.Job(mapper=lambda _ctx, _chunk: os._exit(3), reducer=added),
             input=path,
@@ -137,6 +207,8 @@ def test_a_mapper_that_ends_its_process_each_time_ends_the_run(tmp_path: Path) -
             sort=True,
             reducers=2,
         )
+
+    assert str(caught.value.hint).startswith("leave --sort out: ")
 
 
 def test_the_time_limit_holds_while_keys_are_sampled(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_rows_as_json_have_their_types(cli: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("command", ["cat out", "head out --json", "show out", "--help"])
-def test_a_reader_that_stops_early_is_no_failure(cli: CommandLine, command: str) -> None:
+def test_f96_a_reader_that_stops_early_is_no_failure(cli: CommandLine, command: str) -> None:
     """`pymr cat … | head` ends quietly, whatever the command."""
     piped = 'set -o pipefail; "$0" {} | true'
     done = subprocess.run(

@@ -200,7 +200,7 @@ def test_whole_gives_the_mapper_a_file_as_bytes(tmp_path):
         lambda values: [iter(values), iter(values)],
     ],
 )
-def test_a_second_pass_over_values_is_a_clear_error(use, tmp_path):
+def test_f86_a_second_pass_over_values_is_a_clear_error(use, tmp_path):
     """`values` is one pass; the error says what to write."""
     with pytest.raises(UserCodeError, match=r"values can be iterated once; use list\(values\)"):
         run(
@@ -211,7 +211,7 @@ def test_a_second_pass_over_values_is_a_clear_error(use, tmp_path):
         )
 
 
-def test_values_that_are_not_read_are_counted_all_the_same(tmp_path):
+def test_f86_values_that_are_not_read_are_counted_all_the_same(tmp_path):
     """A reducer may stop early; the books still balance."""
     result = run(
         tmp_path,
@@ -271,7 +271,7 @@ def test_a_combiner_that_breaks_its_law_is_refused(combiner, message, tmp_path):
 
 
 @pytest.mark.parametrize("key", [[1], {"a": 1}, {1, 2}, object(), 1j])
-def test_a_key_of_another_type_is_refused_at_emit(key, tmp_path):
+def test_f82_a_key_of_another_type_is_refused_at_emit(key, tmp_path):
     """The error names the type, and for lists and dicts what to use instead."""
     with pytest.raises(UserCodeError, match=type(key).__name__) as caught:
         run(tmp_path, mapper=lambda ctx, _chunk: ctx.emit(key, 1), reducer=pymr.SUM)

@@ -51,8 +51,8 @@ def backup_of(task: int, number: int, worker: str, now: float) -> list[object]:
     return [Grant(worker, granted, now + 1e6), Note(AttemptStarted(granted, worker, backup=True))]
 
 
-def test_the_slow_rest_of_a_phase_is_backed_up_after_twice_the_median() -> None:
-    """F17: an idle worker gets a second attempt, just after the limit and not at it."""
+def test_f17_the_slow_rest_of_a_phase_is_backed_up_after_twice_the_median() -> None:
+    """An idle worker gets a second attempt, just after the limit and not at it."""
     p = nearly_done()
 
     assert p.handle(asked("idle", now=20.0)) == []
@@ -157,6 +157,20 @@ def test_there_is_no_backup_before_the_phase_is_nearly_done() -> None:
     assert p.handle(asked("idle", now=1000.0)) == []
 
 
+def test_the_last_task_of_a_small_phase_is_backed_up_too() -> None:
+    """Of two tasks one is half of them; with a single one there is nothing to compare."""
+    p = phase(tasks=2, lease_s=1e6)
+    p.handle(asked("quick"))
+    p.handle(asked("slow"))
+    complete(p, attempt(0), now=10.0)
+    alone = phase(tasks=1, lease_s=1e6)
+    alone.handle(asked("slow"))
+
+    assert p.handle(asked("quick", now=20.0)) == []
+    assert p.handle(asked("quick", now=20.1)) == backup_of(1, 2, "quick", 20.1)
+    assert alone.handle(asked("idle", now=1e5)) == []
+
+
 def test_what_is_finished_needs_no_backup() -> None:
     """Verification may take its time."""
     p = nearly_done()
@@ -173,8 +187,8 @@ def test_short_attempts_are_not_worth_a_backup() -> None:
     assert p.handle(asked("idle", now=60.1)) != []
 
 
-def test_a_sleep_of_the_machine_makes_nobody_slow() -> None:
-    """F33: an hour in which nothing could run is no part of how long an attempt runs."""
+def test_f33_a_sleep_of_the_machine_makes_nobody_slow() -> None:
+    """An hour in which nothing could run is no part of how long an attempt runs."""
     p = nearly_done(lease_s=60.0)
     p.handle(Ticked(15.0))
     p.handle(Ticked(3615.0))

@@ -153,8 +153,8 @@ def test_of_fifty_threads_exactly_one_wins(tmp_path: Path) -> None:
         winner.release()
 
 
-def test_of_ten_processes_exactly_one_wins(tmp_path: Path) -> None:
-    """F98: the same between processes."""
+def test_f98_of_ten_processes_exactly_one_wins(tmp_path: Path) -> None:
+    """The same between processes."""
     processes = [hold(tmp_path, f"run-{number}") for number in range(10)]
     try:
         for process in processes:

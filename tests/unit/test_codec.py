@@ -6,6 +6,8 @@ import enum
 import math
 import pickle
 import struct
+from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
@@ -91,6 +93,10 @@ class Point(NamedTuple):
     y: int
 
 
+# As numpy has them: a type that goes by the name of another, and an array.
+Scalar = type("bool", (), {"__module__": "numpy"})
+Array = type("Array", (), {"__module__": "numpy", "ndim": 1})
+
 REFUSED_KEYS = [
     ([1], "list", "; use a tuple: tuple(key)"),
     ({1: 2}, "dict", "; use a tuple: tuple(sorted(key.items()))"),
@@ -102,17 +108,23 @@ REFUSED_KEYS = [
     (Number.ONE, "Number", "; use int(key)"),
     (Real(1), "Real", "; use float(key)"),
     (Point(1, 2), "Point", "; use tuple(key)"),
-    (1j, "complex", ""),
-    (("a", [1]), "list", "; use a tuple: tuple(key)"),
+    (memoryview(b"x"), "memoryview", "; use bytes(key)"),
+    (1j, "complex", "; use str(key)"),
+    (Decimal("0.1"), "Decimal", "; use str(key)"),
+    (date(2024, 2, 29), "date", "; use str(key)"),
+    (object(), "object", ""),
+    ("".join, "builtin_function_or_method", ""),
+    (Scalar(), "numpy.bool", "; use key.item()"),
+    (Array(), "Array", "; use tuple(key.tolist())"),
 ]
 
 
 @pytest.mark.parametrize("encode", [codec.encode_key, _native.encode_key])
 @pytest.mark.parametrize(("key", "kind", "hint"), REFUSED_KEYS, ids=[r[1] for r in REFUSED_KEYS])
-def test_what_is_no_key_is_refused_with_its_type(
+def test_b60_what_is_no_key_is_refused_with_its_type(
     encode: Any, key: Any, kind: str, hint: str
 ) -> None:
-    """B60: the message names the type, and what to write instead where there is something."""
+    """The message names the type, and what to write instead where there is something."""
     with pytest.raises(TypeError) as caught:
         encode(key)
 
@@ -120,6 +132,14 @@ def test_what_is_no_key_is_refused_with_its_type(
         f"a key cannot be of type `{kind}`, expected None, bool, int, float, str, bytes or a"
         f" tuple of them{hint}"
     )
+
+
+@pytest.mark.parametrize("encode", [codec.encode_key, _native.encode_key])
+def test_what_is_no_item_of_a_key_is_told_from_the_key(encode: Any) -> None:
+    """The key is a tuple already; what it holds is what must become one."""
+    refusal = r"^an item of a key cannot be .*; use a tuple: tuple\(item\)$"
+    with pytest.raises(TypeError, match=refusal):
+        encode(("a", ("b", [1])))
 
 
 def nested(depth: int) -> Any:
@@ -142,8 +162,8 @@ def test_a_key_is_nested_at_most_a_hundred_deep(encode: Any) -> None:
 
 
 @pytest.mark.parametrize("encode", [codec.encode_key, _native.encode_key])
-def test_every_nan_and_zero_is_one_key(encode: Any) -> None:
-    """B52, B53: the payload and the sign are dropped in keys."""
+def test_b52_b53_every_nan_and_zero_is_one_key(encode: Any) -> None:
+    """The payload and the sign are dropped in keys."""
     odd_nan = struct.unpack(">d", bytes.fromhex("fff0000000000001"))[0]
 
     assert encode(odd_nan) == encode(math.nan)
@@ -152,8 +172,8 @@ def test_every_nan_and_zero_is_one_key(encode: Any) -> None:
 
 @pytest.mark.parametrize("encode", [codec.encode_key, _native.encode_key])
 @pytest.mark.parametrize("decode", [codec.decode_key, _native.decode_key])
-def test_an_int_of_5000_digits_is_a_key(encode: Any, decode: Any) -> None:
-    """B51: Python's limit on printing digits is not met."""
+def test_b51_an_int_of_5000_digits_is_a_key(encode: Any, decode: Any) -> None:
+    """Python's limit on printing digits is not met."""
     for key in (10**5000, -(10**5000)):
         assert decode(encode(key)) == key
 

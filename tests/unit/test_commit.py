@@ -120,6 +120,20 @@ def test_the_parts_of_a_map_only_job_stay(store: LocalStore) -> None:
     assert read(store) == [b"a\t1\n"]
 
 
+def test_the_manifest_that_is_visible_stands(store: LocalStore) -> None:
+    """A later life may have lost the end of its journal, and have other attempts to show."""
+    first = published(store, "r1", OLD)
+    key = names.attempt_key("r1", "reduce", 0, 1001, "nonce")
+    store.put_if_absent(key, b"z\t9\n")
+    digest = hashlib.sha256(b"z\t9\n").hexdigest()
+    other = ManifestPart(name="part-00000.tsv", key=key, records=1, bytes=4, sha256=digest)
+
+    again = publish(store, msgspec.structs.replace(first, parts=(other,)))
+
+    assert again == first
+    assert read(store) == shown(store) == OLD
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_first_publish_may_die_anywhere(tmp_path: Path, *, after: bool) -> None:
     """At every step a reader sees no output or all of it; a second try completes it."""
@@ -306,10 +320,10 @@ def test_overwriting_takes_stale_parts_and_nothing_else(store: LocalStore) -> No
 
 
 @pytest.mark.parametrize("failing_call", [1, 2, 3, 4])
-def test_with_a_full_disk_no_part_is_shown(
+def test_f102_with_a_full_disk_no_part_is_shown(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, failing_call: int
 ) -> None:
-    """F102: the run is committed, but nothing named `part-*` stays; later it can go on."""
+    """The run is committed, but nothing named `part-*` stays; later it can go on."""
     manifest = stage(store, "r1", OLD)
     link, calls = os.link, []
 
@@ -380,7 +394,10 @@ def test_a_publish_costs_three_fsyncs(store: LocalStore, fsyncs: list[int]) -> N
 
 
 def test_a_run_of_two_tasks_costs_eight_fsyncs(store: LocalStore, fsyncs: list[int]) -> None:
-    """The plan 1, map output 2, part 2, publish 3; decisions within a second none."""
+    """The plan 1, map output 2, part 2, publish 3; decisions within a second none.
+
+    And one for each folder that is made: the output, `_pymr` and that of the run.
+    """
     journal = Journal.create(f"{store.root}/{names.journal_key('r1')}")
     journal.append(b"planned")
     journal.sync()
@@ -400,7 +417,7 @@ def test_a_run_of_two_tasks_costs_eight_fsyncs(store: LocalStore, fsyncs: list[i
     publish(store, plan)
     journal.close()
 
-    assert len(fsyncs) == 8
+    assert len(fsyncs) == 8 + 3
     assert read(store) == [OLD[0]]
 
 

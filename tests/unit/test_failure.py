@@ -204,8 +204,8 @@ def test_a_worker_file_that_cannot_be_imported_shows_the_frames_once():
     ]
 
 
-def test_nothing_of_the_user_reaches_the_terminal_unescaped():
-    """B87, B94: file names, records, messages, functions, sources, hints."""
+def test_b87_b94_nothing_of_the_user_reaches_the_terminal_unescaped():
+    """File names, records, messages, functions, sources, hints."""
     evil = "\x1b[31mred\x07\u202e\nline"
     error = raised(
         [{"file": evil, "line": 1, "function": evil, "source": evil}],

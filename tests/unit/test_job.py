@@ -40,7 +40,7 @@ from pymr.core.events import (
 )
 from pymr.core.job import Job
 from pymr.core.ledger import Ledger
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import Attempt, EdgeSum, MapSource
 from pymr.errors import InputError, IntegrityError, TimeoutReachedError, from_dict
@@ -164,8 +164,8 @@ def test_a_map_only_job_publishes_after_its_map_phase() -> None:
     j.check()
 
 
-def test_empty_inputs_make_empty_parts() -> None:
-    """B6: no map task, and every partition is reduced all the same."""
+def test_b6_empty_inputs_make_empty_parts() -> None:
+    """No map task, and every partition is reduced all the same."""
     j = job(sizes=(0, 0), reducers=2)
 
     first = j.handle(asked())

@@ -127,7 +127,8 @@ def test_a_missing_journal_is_said_to_be_missing(path: Path) -> None:
 
 
 def test_a_sync_costs_one_fsync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sync without news is free; the folder is not synced."""
+    """A sync without news is free; the folder is not synced, unless it was made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     synced = []
     monkeypatch.setattr(
         os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").resolve())

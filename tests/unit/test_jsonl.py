@@ -47,8 +47,8 @@ def test_a_row_is_an_object_of_key_and_value():
 @pytest.mark.parametrize(
     "number", [10**5000 - 1, -(10**4999), 3**20000], ids=["nines", "minus", "power"]
 )
-def test_an_int_of_5000_digits_meets_no_limit(number):
-    """B51: Python refuses such texts by default, and its limit stays as it was."""
+def test_b51_an_int_of_5000_digits_meets_no_limit(number):
+    """Python refuses such texts by default, and its limit stays as it was."""
     limit = sys.get_int_max_str_digits()
     with pytest.raises(ValueError, match="limit"):
         str(number)

@@ -139,8 +139,8 @@ def test_the_parts_of_a_map_only_job_hold_what_was_emitted() -> None:
     assert ledger.summary().records_out == 10
 
 
-def test_a_run_without_map_tasks_has_empty_partitions() -> None:
-    """B6: all inputs are empty, and each partition is read all the same."""
+def test_b6_a_run_without_map_tasks_has_empty_partitions() -> None:
+    """All inputs are empty, and each partition is read all the same."""
     ledger = books(inputs=files(0, 0), tasks=[], partitions=1)
     ledger.close_map()
 

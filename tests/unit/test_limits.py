@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pymr.config import SETTINGS
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.spec import Limits
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from pymr.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from pymr.store.disk import translated
+from pymr.store.disk import free_bytes, translated
 from pymr.store.local import LocalStore
 
 
@@ -54,17 +54,18 @@ def failing(number: int) -> Callable[..., None]:
 
 
 def test_a_put_syncs_the_file_and_then_its_folder(store: LocalStore, synced: list[str]) -> None:
-    """Two fsyncs for each durable write, in the order that makes it durable."""
+    """Two fsyncs for each durable write, in the order that makes it durable; folders before."""
     store.put_if_absent("a/b/c", b"x")
-    assert synced == ["file", "folder"]
+    folders = ["folder"] * 3  # the names of the root, of `a` and of `b`
+    assert synced == [*folders, "file", "folder"]
 
     store.replace("a/b/c", b"y")
-    assert synced == ["file", "folder"] * 2
+    assert synced == [*folders, *["file", "folder"] * 2]
 
     with store.create("a/b/d") as writer:
         writer.write(b"z" * 3_000_000)
         writer.commit()
-    assert synced == ["file", "folder"] * 3
+    assert synced == [*folders, *["file", "folder"] * 3]
 
 
 def test_copies_and_deletions_are_synced_by_the_folder(
@@ -96,7 +97,7 @@ def test_a_copy_is_a_link(store: LocalStore) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EMLINK, errno.ENOTSUP])
-def test_where_links_fail_a_copy_has_its_own_bytes(
+def test_f103_where_links_fail_a_copy_has_its_own_bytes(
     store: LocalStore, synced: list[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """A file system without hard links gets a synced copy of the bytes."""
@@ -292,3 +293,27 @@ def test_hostile_paths_are_escaped_in_messages(tmp_path: Path) -> None:
 
     with pytest.raises(ObjectMissingError, match=r"a\\x1b\[31m\\nb/key"):
         store.get("key")
+
+
+def test_what_is_free_is_told_of_a_disk_and_of_what_is_to_be_made_on_it(tmp_path: Path) -> None:
+    """Not of a path that no system can look up."""
+    seen = os.statvfs(tmp_path)
+    total = seen.f_blocks * seen.f_frsize
+
+    assert 0 < (free_bytes(str(tmp_path)) or 0) <= total
+    assert 0 < (free_bytes(str(tmp_path / "not" / "there")) or 0) <= total
+    (tmp_path / "loop").symlink_to("loop")
+    assert free_bytes(str(tmp_path / "loop")) is None
+
+
+def test_what_a_probe_left_is_swept_too(store: LocalStore) -> None:
+    """It is a folder; a link to one is only a link."""
+    store.put_if_absent("key", b"x")
+    probe = Path(store.root, ".tmp-probe-abc")
+    probe.mkdir()
+    (probe / "written").write_text("x")
+    Path(store.root, ".tmp-link").symlink_to(store.root)
+
+    store.sweep("")
+
+    assert files(store) == ["key"]

@@ -50,15 +50,15 @@ def test_a_new_or_empty_directory_is_claimed(tmp_path: Path, make: Callable[[Pat
     assert read_claim(str(root)) == (None, False)
 
 
-def test_a_claimed_output_is_refused(tmp_path: Path) -> None:
-    """F98: the second run is told which run owns the output."""
+def test_f98_a_claimed_output_is_refused(tmp_path: Path) -> None:
+    """The second run is told which run owns the output."""
     with prepare_output(str(tmp_path), run="r1", name="wc"):
         error = refused(tmp_path, overwrite=True)
 
     assert "is claimed by run r1 (pid" in error.message
 
 
-def test_a_file_is_no_output(tmp_path: Path) -> None:
+def test_f104_a_file_is_no_output(tmp_path: Path) -> None:
     """A file in place of the output stays as it is."""
     path = tmp_path / "out"
     path.write_bytes(b"mine")
@@ -68,7 +68,7 @@ def test_a_file_is_no_output(tmp_path: Path) -> None:
     assert path.read_bytes() == b"mine"
 
 
-def test_a_link_that_leads_nowhere_is_no_output(tmp_path: Path) -> None:
+def test_f104_a_link_that_leads_nowhere_is_no_output(tmp_path: Path) -> None:
     """What it should lead to is named, and not made: it may be a disk that is not mounted."""
     path = tmp_path / "out"
     path.symlink_to(tmp_path / "disk/out")
@@ -95,7 +95,7 @@ def test_a_file_above_the_output_is_named_by_the_system(tmp_path: Path) -> None:
     assert refused(tmp_path / "file" / "out").message.endswith("cannot be used: Not a directory")
 
 
-def test_files_of_the_user_are_listed_and_left(tmp_path: Path) -> None:
+def test_f100_files_of_the_user_are_listed_and_left(tmp_path: Path) -> None:
     """A directory with other files is refused, five of them named, and nothing is made."""
     for name in ["g", "f", "e", "d", "c\n", "b", "a"]:
         (tmp_path / name).write_bytes(b"mine")
@@ -114,7 +114,7 @@ def test_a_single_foreign_file_is_enough(tmp_path: Path) -> None:
     assert "not PyMR's: `part-00000.tsv`, expected" in refused(tmp_path).message
 
 
-def test_an_output_that_exists_is_refused_with_what_it_is(tmp_path: Path) -> None:
+def test_f99_an_output_that_exists_is_refused_with_what_it_is(tmp_path: Path) -> None:
     """The message says which run, when and how much; the hint, how to go on."""
     publish_run(tmp_path)
 
@@ -215,7 +215,7 @@ def test_a_part_that_cannot_be_shown_is_named(unshown: LocalStore) -> None:
         assert output.previous is not None
 
 
-def test_what_a_dead_run_left_is_removed(tmp_path: Path) -> None:
+def test_f100_what_a_dead_run_left_is_removed(tmp_path: Path) -> None:
     """Objects, spills, journal and half-written files of uncommitted runs go."""
     store = LocalStore(str(tmp_path))
     store.put_if_absent(names.attempt_key("r0", "map", 0, 1, "nonce"), b"x")
@@ -255,7 +255,7 @@ def folder_of_nobody() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("below", [".", "out", "out/deep"])
-def test_a_directory_without_write_permission_is_refused(
+def test_f104_a_directory_without_write_permission_is_refused(
     folder_of_nobody: Path, below: str
 ) -> None:
     """Before any work, with the system's words."""
@@ -274,7 +274,7 @@ def test_a_directory_that_cannot_be_read_is_refused(folder_of_nobody: Path) -> N
     assert refused(folder_of_nobody).message.endswith("cannot be used: Permission denied")
 
 
-def test_an_output_made_read_only_is_found_out_at_once(folder_of_nobody: Path) -> None:
+def test_f104_an_output_made_read_only_is_found_out_at_once(folder_of_nobody: Path) -> None:
     """`_pymr` may be written, but the parts could not be shown in the end."""
     (folder_of_nobody / "_pymr").mkdir()
     folder_of_nobody.chmod(0o555)

@@ -206,8 +206,8 @@ def test_reports_that_come_twice_count_once() -> None:
     assert p.handle(failed(attempt())) == [], "the decision is on its way"
 
 
-def test_the_attempt_that_won_is_never_revoked() -> None:
-    """F27: its report may come again after the commit, and its output must stay."""
+def test_f27_the_attempt_that_won_is_never_revoked() -> None:
+    """Its report may come again after the commit, and its output must stay."""
     p = phase()
     p.handle(asked())
     complete(p, attempt())
@@ -263,8 +263,8 @@ def test_a_finished_attempt_cannot_be_lost() -> None:
     assert p.handle(verified(attempt())) == [Journal(committed(attempt()))]
 
 
-def test_a_sleep_of_the_machine_expires_nothing() -> None:
-    """F33: leases that nobody could renew start again when the core wakes up."""
+def test_f33_a_sleep_of_the_machine_expires_nothing() -> None:
+    """Leases that nobody could renew start again when the core wakes up."""
     p = phase()
     p.handle(asked("w", now=0.0))
     p.handle(Ticked(1.0))
@@ -414,8 +414,8 @@ def test_a_lost_worker_loses_all_it_held_and_nothing_else() -> None:
     assert p.handle(WorkerLost("w1", LOST, now=2.0)) == []
 
 
-def test_a_task_that_loses_every_worker_ends_the_run_at_losses_max() -> None:
-    """F8: the fourth loss ends the run, the third does not."""
+def test_f8_a_task_that_loses_every_worker_ends_the_run_at_losses_max() -> None:
+    """The fourth loss ends the run, the third does not."""
     p = phase(tasks=2, losses_max=4)
     for number in (1, 2, 3):
         p.handle(asked(f"w{number}"))

@@ -150,8 +150,8 @@ def test_a_task_leaves_a_cell_to_each_that_follows() -> None:
 
 
 @pytest.mark.parametrize("inputs", [[], files(0), files(0, 0), [stream(0)]])
-def test_nothing_to_read_is_no_task(inputs: list[InputFile]) -> None:
-    """B6: all inputs are empty."""
+def test_b6_nothing_to_read_is_no_task(inputs: list[InputFile]) -> None:
+    """All inputs are empty."""
     assert plan_map_tasks(inputs, mappers=4) == []
 
 
@@ -161,8 +161,8 @@ def test_cells_of_a_file() -> None:
     assert [cell_count(stream(size)) for size in (0, 10**9)] == [0, 1]
 
 
-def test_a_hundred_thousand_files_are_planned_at_once() -> None:
-    """B20: O(files + tasks): 0.1 s of CPU, a few times that under coverage."""
+def test_b20_a_hundred_thousand_files_are_planned_at_once() -> None:
+    """O(files + tasks): 0.1 s of CPU, a few times that under coverage."""
     inputs = files(*[1] * 100_000)
     start = time.process_time()
 

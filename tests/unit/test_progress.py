@@ -210,8 +210,8 @@ def test_bytes_taken_back_by_a_failure_give_no_negative_rate():
     assert "~" not in run.text
 
 
-def test_a_name_with_terminal_escapes_is_shown_escaped():
-    """B87: nothing of a user's data can move the cursor."""
+def test_b87_a_name_with_terminal_escapes_is_shown_escaped():
+    """Nothing of a user's data can move the cursor."""
     run = Run(name="\x1b[2J\u202ename")
     run.view.tick(0.0)
 

@@ -15,7 +15,8 @@ from pymr.core.events import (
     TaskInvalidated,
     encode,
 )
-from pymr.core.phase import LIVE_ATTEMPTS_MAX, PhaseLimits
+from pymr.core.limit import PhaseLimits
+from pymr.core.phase import LIVE_ATTEMPTS_MAX
 from pymr.core.replay import ATTEMPTS_PER_EPOCH, attempt_first, outdated, replay
 
 PLANNED = RunPlanned(spec(), 3, 1, 26)

@@ -5,7 +5,7 @@ import pytest
 
 from pymr.core.events import Entry, TaskCommitted, Warned
 from pymr.core.spec import Attempt, EdgeSum, Receipt, TextRules
-from pymr.observe.snapshot import Snapshot, fold
+from pymr.observe.snapshot import BackupWin, Snapshot, fold
 from pymr.observe.summary import LINES_MAX, render_success
 from pymr.task.manifest import (
     Columns,
@@ -182,8 +182,8 @@ def test_the_peak_of_the_memory_is_said_if_it_is_known(memory, lines):
         ),
     ],
 )
-def test_what_was_changed_on_the_way_in_is_said(ledger, line):
-    """B9, B14, B18: a result of damaged input is not a silent one."""
+def test_b9_b14_b18_what_was_changed_on_the_way_in_is_said(ledger, line):
+    """A result of damaged input is not a silent one."""
     assert line in render(manifest(ledger, {"text": TextRules(errors="replace")}))
 
 
@@ -209,11 +209,12 @@ def test_mixed_columns_are_said(columns, output_format, line):
     ("ledger", "why"),
     [
         ({"emitted": 0}, "the mapper emitted nothing"),
+        ({"reduced": 0}, "the combiner emitted nothing"),
         ({}, "the reducer emitted nothing"),
     ],
 )
-def test_an_empty_output_is_warned_of(ledger, why):
-    """B6, B72: it may be right, and often is not."""
+def test_b6_b72_an_empty_output_is_warned_of(ledger, why):
+    """It may be right, and often is not."""
     empty = ManifestPart(name="part-00000.tsv", key="k", records=0, bytes=0, sha256="")
 
     lines = render(manifest(ledger, parts=(empty,)))
@@ -232,8 +233,8 @@ def test_an_empty_input_is_warned_of_once():
     assert [line for line in lines if "empty" in line] == [f"  warning: {warning}"]
 
 
-def test_a_partition_with_most_of_the_data_is_named_with_its_key():
-    """B63, B64: and what would help."""
+def test_b63_b64_a_partition_with_most_of_the_data_is_named_with_its_key():
+    """And what would help."""
     snapshot = snapshot_of(
         {"read": EdgeSum(3, 0, 0)},
         {
@@ -262,8 +263,8 @@ MANY_KEYS = {"read": EdgeSum(997, 0, 0), "groups": 900, "largest_key": "1", "lar
         ({"partitioner": "function"}, "the job's partitioner gave it 900 keys"),
     ],
 )
-def test_many_keys_in_one_partition_are_told_from_one_large_key(settings, why):
-    """B65: no combiner helps them; another seed does, or the user's own partitioner."""
+def test_b65_many_keys_in_one_partition_are_told_from_one_large_key(settings, why):
+    """No combiner helps them; another seed does, or the user's own partitioner."""
     snapshot = snapshot_of({"read": EdgeSum(3, 0, 0)}, MANY_KEYS)
 
     lines = render(manifest({"partition_records": [3, 997]}, settings), snapshot)
@@ -343,14 +344,17 @@ def test_a_task_that_is_not_out_of_line_is_not_named(walls):
 
 def test_retries_backups_counters_and_warnings_are_said():
     """Each once, escaped."""
-    snapshot = Snapshot(retried=2, lost=1, backups_won=1)
+    win = BackupWin(Attempt("map", 17, 2), took_s=0.42, other_s=75.0, other_share=0.126)
+    snapshot = Snapshot(retried=2, lost=1, backups_won=3, backup_win=win)
     fold(snapshot, Entry(1, 1, 0.0, Warned("grew\x1b[0m")))
     shown = manifest(counters={"bad": 12, "seen": 1_234_567}, warnings=("grew\x1b[0m", "other"))
 
     lines = render(shown, snapshot)
 
+    assert "  2 attempts tried again, 1 of them lost with their worker" in lines
     assert (
-        "  2 attempts tried again, 1 of them lost with their worker, 1 backup attempt won" in lines
+        "  backup of map-0017 won in 0.4 s; the other attempt was at 12 % after 1:15;"
+        " 2 more backups won" in lines
     )
     assert "  counters: bad 12 · seen 1,234,567" in lines
     assert lines.count(r"  warning: grew\x1b[0m") == 1

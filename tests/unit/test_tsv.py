@@ -43,8 +43,8 @@ def part(*rows, output_format="tsv"):
     ],
     ids=repr,
 )
-def test_a_cell_is_its_text_escaped(value, cell):
-    """B59: the one rule for every type, so that a line has one tab and one newline."""
+def test_b59_a_cell_is_its_text_escaped(value, cell):
+    """The one rule for every type, so that a line has one tab and one newline."""
     assert row_text("k", value, Column("key"), Column("value")) == f"k\t{cell}\n"
 
 
@@ -101,8 +101,8 @@ def test_the_totals_describe_the_bytes():
     )
 
 
-def test_a_part_without_rows_is_empty_and_writes_nothing():
-    """B66: its columns have no type and are not mixed."""
+def test_b66_a_part_without_rows_is_empty_and_writes_nothing():
+    """Its columns have no type and are not mixed."""
     chunks = []
 
     totals = PartWriter(chunks.append, "jsonl").finish()

@@ -187,7 +187,7 @@ def test_an_error_at_import_shows_the_users_frames_only(tmp_path: Path) -> None:
         ("class E(Exception):\n    __str__ = None\nraise E", "E"),
     ],
 )
-def test_what_would_end_the_process_is_an_error_of_the_file(
+def test_f88_what_would_end_the_process_is_an_error_of_the_file(
     tmp_path: Path, code: str, message: str
 ) -> None:
     """An import that exits, or an exception that can not be shown, is reported as such."""

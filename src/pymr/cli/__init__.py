@@ -35,6 +35,7 @@ COMMANDS = {
     "audit": ("audit", "Print the books of a run."),
     "jobs": ("jobs", "List runs, newest first."),
     "show": ("show", "Show what happened in a run."),
+    "logs": ("logs", "Show what the job's own code has printed."),
     "errors": ("show", "Show what failed in a run."),
     "doctor": ("doctor", "Look for what stands in the way of a run here."),
     "debug": ("debug", "Call user code with the record that failed, here."),

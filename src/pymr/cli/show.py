@@ -13,7 +13,7 @@ from pymr.core.events import AttemptFailed, AttemptLost, Entry, RunFinished
 from pymr.core.spec import Attempt
 from pymr.errors import PymrError
 from pymr.observe.bad_records import Kind, group, render_bad_records
-from pymr.observe.failure import render_failure
+from pymr.observe.failure import render_failure, render_prints
 from pymr.observe.feed import encode_entry
 from pymr.observe.quantity import show_duration, show_kept, show_many, show_memory, show_size
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
@@ -123,7 +123,7 @@ def _failures(found: FoundRun, entries: list[Entry]) -> Iterator[str]:
         if (type(error), error.message) == last:
             yield "  with the same error"
         else:
-            yield render_failure(error, None, found.name)
+            yield render_prints(error, found.name) + render_failure(error, None, found.name)
         yield ""
         last = type(error), error.message
 
@@ -162,6 +162,8 @@ def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
         maps, reduces = stored.replay.kept
         kept = show_kept(maps, stored.replay.map_tasks, reduces, stored.replay.spec.reducers)
         yield f"kept    {kept};   pymr resume {found.name}"
+    if snapshot.printed[0]:
+        yield f"printed {show_size(snapshot.printed[0])};   pymr logs {found.name}"
     for warning in snapshot.warnings:
         yield f"warning {warning}"
     yield from _result(found)

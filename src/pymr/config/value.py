@@ -59,10 +59,11 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 class RefusedValueError(ValueError):
     """A value is not of its kind. `seen` and `expected` complete a message."""
 
-    def __init__(self, seen: str, expected: str, *, exampled: bool) -> None:
+    def __init__(self, seen: str, expected: str, *, exampled: bool, example: str = "") -> None:
         super().__init__(seen, expected)
         self.seen = seen
         self.expected = expected
+        self.example = example  # instead of the kind's: what `seen` may have meant
         self.exampled = exampled  # an example would help the reader
 
 
@@ -77,7 +78,10 @@ def read_value(kind: Kind, raw: object, *, typed: bool) -> Any:
     try:
         value: Any = kind.parse(raw) if isinstance(raw, str) else raw
     except ValueError as error:
-        raise RefusedValueError(quote(raw), kind.expected, exampled=not kind.choices) from error
+        example = _meant_size(str(raw)) if kind.parse is _parse_size else ""
+        raise RefusedValueError(
+            quote(raw), kind.expected, exampled=not kind.choices, example=example
+        ) from error
     if isinstance(value, float) and not isfinite(value):
         raise RefusedValueError(quote(raw), kind.expected, exampled=True)
     if kind.minimum is not None and value < kind.minimum:
@@ -120,6 +124,12 @@ def _parse_size(text: str) -> int:
     if match is None or re.search(r"[KMGT]B$", text):
         raise ValueError(text)
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _meant_size(text: str) -> str:
+    """Return the size that `text` is another spelling of (`64m`, `64MB`), or nothing."""
+    spelled = text.upper().removesuffix("B")
+    return spelled if re.fullmatch(r"[0-9]{1,15}[KMGT]", spelled, re.ASCII) else ""
 
 
 def _parse_duration(text: str) -> float:

@@ -44,7 +44,8 @@ from pymr.core.events import (
     WorkerLost,
 )
 from pymr.core.ledger import Ledger
-from pymr.core.phase import Phase, PhaseEvent, PhaseLimits
+from pymr.core.limit import PhaseLimits
+from pymr.core.phase import Phase, PhaseEvent
 from pymr.core.spec import Attempt, InputFile, JobSpec, MapSource, MapTask, Receipt
 from pymr.errors import (
     BadRecordsError,
@@ -163,7 +164,7 @@ class Job:
             case WorkerLost(was_ready=False):
                 return self._lose_unready(event)
             case LeaseAsked():
-                return self.phase.handle(event)
+                return self._ask(event)
             case WorkerLost():
                 return [*self.map.handle(event), *self.reduce.handle(event)]
             case Ticked():
@@ -173,6 +174,14 @@ class Job:
                 return self._fail_reduce(event)
             case _:
                 return self._of(event.attempt).handle(event)
+
+    def _ask(self, event: LeaseAsked) -> list[Command]:
+        """Grant from the phase at work. While a map task is open again, both phases may run."""
+        phase = self.phase
+        other = self.reduce if phase is self.map else self.map
+        if other.runs_alone or (other.running and phase.waits_to_be_alone):
+            return []
+        return phase.handle(event)
 
     def _lose_unready(self, event: WorkerLost) -> list[Command]:
         """Bear with a worker that never became ready, but not without end."""

@@ -8,7 +8,8 @@
       61 of 64 map tasks are finished and kept
       hint: fix worker.py:12, then   pymr resume wc-7f3a
 
-At most 15 lines; every text of the user is escaped and cut.
+At most 15 lines; every text of the user is escaped and cut. What its process printed last is
+evidence, and stands before it: `render_prints`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,20 @@ def render_failure(
     hint = error.hint or _default_hint(error, snapshot)
     last = [f"  hint: {_clean(hint)}"] if hint else []
     return "\n".join([*lines[: LINES_MAX - len(last)], *last])
+
+
+def render_prints(error: PymrError, name: str | None = None) -> str:
+    """Return what user code printed last before `error`, with a newline at its end if any.
+
+    `name` is the run's, if it has one.
+    """
+    lines = error.fields.get("prints") or []
+    if not lines:
+        return ""
+    rest = f", of what pymr logs {_clean(name)} shows" if name is not None else ""
+    return "".join(
+        f"{line}\n" for line in [f"last printed{rest}:", *(f"  {_clean(line)}" for line in lines)]
+    )
 
 
 def _headline(error: PymrError, snapshot: Snapshot | None, name: str | None) -> Iterator[str]:
@@ -141,6 +156,8 @@ def _place(error: PymrError) -> Iterator[str]:
         yield f"  record  {_clean(fields['input'])}{line}{offset}{record}"
     elif isinstance(error, UserCodeError) and fields.get("key") is not None:
         yield f"  key  {_clean(fields['key'])}"
+    elif fields.get("work") is not None:
+        yield f"  input  {_clean(fields['work'])}"
 
 
 def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:

@@ -23,6 +23,7 @@ import msgspec
 from pymr import failpoint
 from pymr.core.events import SCHEMA_VERSION, AnyEvent, Entry, Event, RunFinished
 from pymr.errors import PymrError, to_dict
+from pymr.store.disk import make_folder
 from pymr.text_form import show_path
 
 _READ_BYTES = 1 << 20
@@ -70,7 +71,7 @@ class HistoryFile:
 
     def __enter__(self) -> Self:
         try:
-            os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+            make_folder(os.path.dirname(self._path) or ".")
             # Unbuffered: a run that is killed leaves all but the line it was writing.
             self._file = open(self._path, "ab", buffering=0)
             if _is_torn(self._path):

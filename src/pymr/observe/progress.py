@@ -7,6 +7,7 @@ nothing is due. Text of a user (names, messages) is escaped before it reaches th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pymr.core import events
@@ -64,9 +65,14 @@ class ProgressView:
         self._phase = ""
         self._live: Live | None = None
 
-    def show_plan(self, output: str) -> None:
-        """Show `output`, as the user would type it, as the place of the result."""
+    def show_plan(self, output: str, alerts: Iterable[str] = ()) -> None:
+        """Show `output`, as the user would type it, as the place of the result.
+
+        `alerts` are told at once: the user may want to stop.
+        """
         self._output = output
+        for alert in alerts:
+            self._say(f"warning: {show_text(alert)}")
 
     def entry(self, entry: Entry) -> None:
         """Take in the next entry of the feed."""

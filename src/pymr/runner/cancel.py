@@ -67,7 +67,7 @@ def _was_stopped(found: FoundRun) -> bool:
 
 
 def drop(output: str, run: str) -> None:
-    """Remove all that a run has kept; its journal and its history stay."""
+    """Remove all that a run has kept; its journal, its history and its logs stay."""
     for folder in folders_outside(output, run):
         remove_folder(folder)
     remove_attempts(LocalStore(output), run)

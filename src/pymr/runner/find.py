@@ -63,6 +63,8 @@ def _run_in(folder: str) -> FoundRun | None:
             if isinstance(entry.event, RunPlanned):
                 spec = entry.event.spec
                 return FoundRun(spec.run, spec.name, output, entry.time)
+    for unfinished_run, _ in unfinished_in(output):  # A power cut took its history.
+        return unfinished_run
     manifest = committed_manifest(output)
     if manifest is None:
         return None

@@ -121,6 +121,8 @@ def _of_run(output: str, run: str, kept: _Kept | None) -> Iterator[Leftover]:
         entries = sorted(scan, key=lambda entry: entry.name)
     for entry in entries:
         key = f"{names.run_prefix(run)}/{entry.name}"
+        if key == names.logs_prefix(run):
+            continue  # They stay as long as the journal and the history do.
         if entry.is_dir(follow_symlinks=False):
             yield _measured(run, "spills", entry.path)
         elif key not in kept.keys and not is_temporary_name(entry.name):

@@ -20,7 +20,7 @@ from pymr.config import Resolved, change, resolve
 from pymr.core.events import Entry
 from pymr.core.spec import Code
 from pymr.errors import ConfigError, UserCodeError
-from pymr.observe.failure import render_failure
+from pymr.observe.failure import render_failure, render_prints
 from pymr.observe.snapshot import Snapshot, fold
 from pymr.runner.find import find_run
 from pymr.runner.life import Observer
@@ -130,7 +130,7 @@ class _Watching(Observer):
         try:
             yield
         except UserCodeError as error:
-            error.add_note(render_failure(error, self._snapshot))
+            error.add_note(render_prints(error) + render_failure(error, self._snapshot))
             raise
 
 

@@ -13,15 +13,18 @@ from pymr.config import Settings
 from pymr.core import events
 from pymr.core.events import Entry, RunResumed, encode
 from pymr.core.job import Job
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Receipt
 from pymr.errors import InterruptedRunError, PymrError
 from pymr.observe.feed import Feed, HistoryFile, last_seq
+from pymr.runner.hang import HangWatch
 from pymr.runner.local import LocalRunner
+from pymr.runner.memory import task_memory_of
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
 from pymr.runner.pool import Pool
+from pymr.runner.prints import Logs
 from pymr.runner.sample import Sampler
 from pymr.runner.stored import committed_keys, planned_of, spill_folder
 from pymr.store.journal import Journal
@@ -86,7 +89,9 @@ class Life:
         Raises:
             PymrError: the run failed. What it has committed is kept.
         """
-        path = self._path(names.events_key(self._plan.spec.run))
+        run = self._plan.spec.run
+        pool.keep_prints(Logs(self._output.store.root, run, self._epoch))
+        path = self._path(names.events_key(run))
         with HistoryFile(path) as history:
             feed = Feed([history, observer.entry], time.time, last_seq(path) + 1)
             try:
@@ -164,6 +169,8 @@ class Life:
                 feed=feed,
                 publish=partial(self._publish, pool, feed),
                 tmp=self._tmp(),
+                memory=task_memory_of(self._settings, plan.workers),
+                hangs=HangWatch(self._settings.task_timeout_s),
                 on_tick=tick,
             )
             try:

@@ -30,6 +30,7 @@ from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request, skip_rules
 from pymr.runner.pool import Pool
+from pymr.runner.preflight import looked_over, refuse_few_files
 from pymr.runner.run import run_request
 from pymr.runner.stored import (
     StoredPlan,
@@ -147,13 +148,14 @@ def settings_of(held: Held, change: Change) -> Settings:
 def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None) -> Manifest:
     """Do what is left of a run and return its manifest; see `resume_run`."""
     found, stored = held.found, held.stored
+    refuse_few_files()
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline, folder_of(stored.plan))
     try:
         pool.start(code or stored.plan.code)
         _refuse_changed_inputs(held)
         shape = pool.wait_shape()
-        plan = _plan(held, settings, shape, pool.process_size)
+        plan = looked_over(_plan(held, settings, shape, pool.process_size), settings)
         observer.planned(plan)
         register(RegisteredRun(found.run, found.name, found.output, stored.plan.started))
         life = Life(

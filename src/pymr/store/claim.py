@@ -18,7 +18,7 @@ import msgspec
 from pymr import failpoint
 from pymr.errors import OutputError
 from pymr.names import CLAIM
-from pymr.store.disk import translated
+from pymr.store.disk import make_folder, translated
 from pymr.text_form import show_path
 
 _TRIES_MAX: Final = 1000  # as often as somebody who only looks may be in the way
@@ -56,7 +56,7 @@ class LocalClaim:
         """
         path = os.path.join(root, CLAIM)
         with translated("write", path, key=CLAIM):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            make_folder(os.path.dirname(path))
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 _lock(descriptor, root)
@@ -106,7 +106,7 @@ def _lock(descriptor: int, root: str) -> None:
             break
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         time.sleep(0.001)  # who looks is gone by then
-    raise _claimed(root, _wait_for_record(descriptor))
+    raise claimed_error(root, _wait_for_record(descriptor))
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:
@@ -133,7 +133,8 @@ def _read_record(descriptor: int) -> ClaimRecord | None:
         return None
 
 
-def _claimed(root: str, owner: ClaimRecord | None) -> OutputError:
+def claimed_error(root: str, owner: ClaimRecord | None) -> OutputError:
+    """Return the refusal of an output that a living run has."""
     place = show_path(root)
     if owner is None:
         return OutputError(f"output `{place}` is claimed by another run")

@@ -7,10 +7,9 @@ One record a line, each bound to all before it:
 A crash can cut the last line short; that record was never synced, so it never counted, and
 reading ends before it. A complete line that does not fit the chain is damage, and stops.
 
-Costs one fsync for a sync with something new, so that a run of one map and one reduce task
-stays within 8. The folder is not synced: ext4, XFS and btrfs write metadata in order, so the
-fsync of a new file carries its name. On a file system that does not, a power cut can lose the
-journal, and with it the work of an unfinished run, but never a published result.
+Costs one fsync for a sync with something new. Folders that are made are synced into those above
+them. The journal's own name is synced by the first attempt's object, which lies beside it and
+comes before the first decision.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Final, NamedTuple, Self
 from pymr import failpoint
 from pymr._native import xxh3_64
 from pymr.errors import CorruptDataError, InternalError
-from pymr.store.disk import Verb, translated
+from pymr.store.disk import Verb, make_folder, translated
 from pymr.text_form import show_path
 
 _DIGITS: Final = 16
@@ -50,7 +49,7 @@ class Journal:
             ResourceError, StoreError: it cannot be made.
         """
         with translated("write", path, key=path):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            make_folder(os.path.dirname(path))
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
             return cls(path, os.open(path, flags, 0o666), b"")
 
@@ -70,6 +69,7 @@ class Journal:
         with translated("write", path, key=path):
             journal = cls(path, os.open(path, os.O_WRONLY | os.O_APPEND), digest)
         with journal._guarded("write"):
+            failpoint.hit("resume.reopen")
             os.ftruncate(journal._descriptor, end)
         return journal
 

@@ -4,10 +4,8 @@ An object is written to `.tmp-<nonce>` beside its place, fsynced, and then linke
 `link` fails where the name exists, which an `O_EXCL` create could not promise together with
 "whole or not at all". A crash leaves nothing but `.tmp-*` files, which no listing shows.
 
-Costs, in fsyncs: 2 for a put, a replace or a writer's commit (file, folder), 1 for a `sync`,
-none for the rest. The folders above an object are made on demand and not fsynced one by one:
-ext4, XFS and btrfs write their metadata in order, so the fsync of a folder carries the
-creation of that folder and of those above it.
+Costs, in fsyncs: 2 for a put, a replace or a writer's commit (file, folder), 1 for a `sync`, 1
+for each folder that is made on demand, in the one above it, none for the rest.
 
 After a failed fsync the file counts as lost: the kernel may have dropped the dirty pages, and
 a second fsync would report success (Rebello et al., "Can Applications Recover from fsync
@@ -27,7 +25,7 @@ from pymr import failpoint
 from pymr.errors import StoreError
 from pymr.names import new_nonce
 from pymr.store.base import ObjectEntry, check_key
-from pymr.store.disk import sync_folder, translated
+from pymr.store.disk import make_folder, sync_folder, translated
 
 _TEMPORARY: Final = ".tmp-"
 _NOT_WRITABLE: Final = 0o555
@@ -120,7 +118,7 @@ class LocalStore:
                     os.rmdir(folder)
 
     def sweep(self, prefix: str) -> None:
-        """Remove what crashed writers left directly in the folder `prefix`.
+        """Remove what crashed writers and probes left directly in the folder `prefix`.
 
         Only the owner of the output may: a living writer's file would go, too.
         """
@@ -128,7 +126,7 @@ class LocalStore:
         with translated("delete", folder, key=prefix):
             for name in os.listdir(folder):
                 if is_temporary_name(name):
-                    _remove(f"{folder}/{name}")
+                    _remove_any(f"{folder}/{name}")
 
     def sync(self, prefix: str) -> None:
         """Make copies and deletions directly in the folder `prefix` durable."""
@@ -229,7 +227,7 @@ def _link_or_copy(source: str, temporary: str) -> None:
 
 def _temporary_beside(path: str) -> str:
     folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     return f"{folder}/{_TEMPORARY}{new_nonce()}"
 
 
@@ -256,6 +254,16 @@ def _walk(folder: str, prefix: str) -> Iterator[ObjectEntry]:
         elif not is_temporary_name(entry.name):
             with suppress(FileNotFoundError):  # Deleted since the scan.
                 yield ObjectEntry(prefix + entry.name, entry.stat().st_size)
+
+
+def _remove_any(path: str) -> None:
+    """Remove a file, or the folder of a probe; one that is at work may lose it."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        _remove(path)
 
 
 def _remove(path: str) -> None:

@@ -45,6 +45,7 @@ from pymr.names import (
     is_map_output,
     is_part_name,
     journal_key,
+    logs_prefix,
     run_prefix,
 )
 from pymr.store.base import ObjectStore
@@ -218,7 +219,7 @@ def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
 
 
 def remove_attempts(store: ObjectStore, run: str, *, but: Collection[str] = ()) -> None:
-    """Remove what a run wrote and no manifest names; its journal and history stay.
+    """Remove what a run wrote and no manifest names; its records stay: journal, history, prints.
 
     `but` are committed attempts of a run that has no manifest yet, which a resume needs, or whose
     manifest has bad records: a replay needs them. Then no map output is removed without `but`.
@@ -239,6 +240,7 @@ def remove_attempts(store: ObjectStore, run: str, *, but: Collection[str] = ()) 
             named.update(e.key for e in store.list(run_prefix(run)) if is_map_output(e.key))
         named.update(part.key for part in visible.shown)
     records = {journal_key(run), events_key(run), cancelled_key(run)}
+    records.update(entry.key for entry in store.list(logs_prefix(run)))
     store.delete_folder(run_prefix(run), but=records | named)
 
 

@@ -200,7 +200,8 @@ class Mapping:
         """
         mapper, ctx, name = self._job.mapper, self._ctx, show_path(file.path)
         emit = ctx.emit
-        tick_calls = 1 if self._spec.shape.input_format == "text" else TICK_CALLS
+        is_large = self._spec.shape.input_format == "text"
+        tick_calls = 1 if is_large or self._ticker.each_call else TICK_CALLS
         calls = 0
         for offset, data in failpoint.each("map.record", reader):
             ctx.at(name, offset)

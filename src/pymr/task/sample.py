@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pymr._native import encode_key, xxh3_64
 from pymr.api import Job
-from pymr.core.sample import WEIGHT_OF_RECORD
+from pymr.core.sample import SAMPLE_KEY_BYTES_MAX, WEIGHT_OF_RECORD
 from pymr.core.spec import InputFile, JobSpec, KeySample, SampleSplit, SampleWork, Split
 from pymr.errors import PymrError
 from pymr.records.compression import DecodedStream
@@ -23,7 +23,6 @@ from pymr.shuffle.distinct_keys import DistinctKeys
 from pymr.shuffle.normal_form import normalized
 from pymr.task.map_attempt import Mapping
 
-SAMPLE_KEY_BYTES_MAX = 256  # of an encoded key; longer ones are told apart by these alone
 # What is decoded of a stream, which can be read from its front only: to learn how long it is, and
 # again to map some of its cells.
 STREAM_PLACE_BYTES_MAX = 8 << 20  # for each place that was chosen in it …

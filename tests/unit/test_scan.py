@@ -12,7 +12,7 @@ import pytest
 import pymr
 from inline_run import InlineRun
 from pymr.core.spec import Attempt, Receipt, SkipRules
-from pymr.errors import BadRecordsError, UserCodeError
+from pymr.errors import BadRecordsError, TaskMemoryError, UserCodeError
 from pymr.store.local import LocalStore
 from pymr.task.bad_record import BAD_BYTES_MAX, BadRecord, read_bad_records
 
@@ -286,7 +286,7 @@ def test_a_record_that_finds_no_memory_is_not_bad(tmp_path: Path, form: Any) -> 
 
     run = run_of(tmp_path, "".join(LINES), mapper=mapper, input=form, mappers=1)
 
-    with pytest.raises(UserCodeError, match="mapper raised MemoryError"):
+    with pytest.raises(TaskMemoryError, match="mapper raised MemoryError"):
         run.run()
 
 

@@ -280,6 +280,19 @@ def test_f71_the_ratio_stops_a_run_that_may_skip_many(cli: CommandLine) -> None:
     cli.run("resume", "out", "--max-skip-ratio=5%").succeeded("WARNING 20 records skipped")
 
 
+def test_f71_a_resume_after_a_fix_tries_bad_records_again(cli: CommandLine) -> None:
+    """Tasks that had left out too many of them are not kept as they are."""
+    broken = dict.fromkeys(range(0, 140, 10), "{")
+    start(cli, lines(broken), "--skip-bad-records=1000").refused(1, "3.5 % of 400 records failed")
+    cli.write("worker.py", WORKER.replace("row =", "if line == '{':\n        return\n    row ="))
+
+    outcome = cli.run("resume", "users")
+
+    outcome.succeeded("2 of 3 map tasks are finished and kept")
+    assert "WARNING" not in outcome.stderr
+    assert manifest(cli)["counters"] == {"calls": 400}
+
+
 def test_f71_nothing_but_bad_records_is_no_result(cli: CommandLine) -> None:
     """However few, and whatever the ratio: the mapper is wrong."""
     start(cli, ["{"] * 3, "--skip-bad-records=10", "--max-skip-ratio=100%").refused(

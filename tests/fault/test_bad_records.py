@@ -150,6 +150,8 @@ def test_f70_errors_lists_bad_records_by_what_they_raise(cli: CommandLine) -> No
     assert "pymr replay users" in said
     assert "attempt 1" not in said, "what found them is no failure of its own"
     assert "… 1 more record: --limit 10" in short
+    one_each = cli.run("errors", "out", "--limit=1", "--json").stdout
+    assert one_each.count('"kind":"BadRecord"') == 2
     kinds = [each["kind"] for each in rows]
     assert kinds.count("BadRecord") == 3
     assert kinds.count("AttemptFailed") == len({each["task"] for each in bad_rows(cli)})

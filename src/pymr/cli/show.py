@@ -27,6 +27,7 @@ from pymr.runner.find import (
     unfinished,
 )
 from pymr.task.bad_record import BadRecord
+from pymr.text_form import show_path
 
 EXAMPLES_SHOWN = 3  # of each kind of bad record
 
@@ -87,10 +88,8 @@ def _bad_records(found: FoundRun, kinds: list[Kind], limit: int) -> Iterator[str
         return
     total = show_many(sum(kind.count for kind in kinds), "bad record")
     is_done = state_of(found) == "done"
-    where = (
-        f"left out of the result; all of them: {found.output}/_bad/" if is_done else "seen so far"
-    )
-    yield f"{total} {where}"
+    place = f"left out of the result; all of them: {show_path(found.output)}/_bad/"
+    yield f"{total} {place if is_done else 'seen so far'}"
     yield ""
     yield from render_bad_records(kinds, limit)
     yield ""

@@ -137,3 +137,23 @@ def test_f72_what_takes_long_but_comes_forward_is_left_alone(cli: CommandLine) -
 
     assert len(outcome.succeeded()) == 12
     assert "tried again" not in outcome.stderr
+
+
+def test_f72_a_sample_for_sort_that_hangs_ends_the_run_too(cli: CommandLine) -> None:
+    """Its pieces are small: each counts as one call."""
+    outcome = cli.start(
+        *("--input=in.txt", "--sort", "--reducers=2", "--task-timeout=1", "--set=how=wait"),
+        worker=job(),
+    )
+
+    assert outcome.code == 1, outcome.stderr
+    for part in (
+        "failed: mapper made no progress within 1 s, which is --task-timeout\n",
+        "in hang\n",
+        'record  in.txt  line 2 (byte 2):  "b"',
+        "hint: if it only takes long: a longer --task-timeout",
+    ):
+        assert part in outcome.stderr
+    [events] = (cli.folder / "out/_pymr").glob("*/events.jsonl")
+    assert "sampling keys failed: mapper made no progress within 1 s" in events.read_text()
+    assert processes_of(cli) == []

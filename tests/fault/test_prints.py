@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from cli import CommandLine
+from cli import PYMR, CommandLine
 from pymr.runner.prints import HEAD_BYTES_MAX, TAIL_BYTES_MAX
 from stopped_run import processes_of, run_folder
 
@@ -52,6 +55,7 @@ def test_f77_what_is_printed_stands_with_its_attempt(cli: CommandLine) -> None:
     outcome = cli.start(
         "--input=in.txt",
         worker=worker(mapper, head=f"print('imported')\n{reducer}", reducer="reducer"),
+        environ={"PYTHONUNBUFFERED": ""},
     )
 
     assert outcome.succeeded("pymr logs ") == ["1\t1", "2\t1", "3\t1"]
@@ -140,7 +144,7 @@ def test_f77_an_import_that_fails_shows_what_it_printed(cli: CommandLine) -> Non
 
 
 def test_f77_prints_are_records_of_a_run(cli: CommandLine) -> None:
-    """They stay as long as journal and history do: over a resume, and `pymr cancel`."""
+    """They stay as long as journal and history do: over a resume, too."""
     fails = worker("print('try', line)\nif line == '3':\n    raise ValueError")
     assert cli.start("--input=in.txt", "--name=loud", worker=fails).code == 1
     cli.write("worker.py", worker("print('again', line)"))
@@ -154,6 +158,40 @@ def test_f77_prints_are_records_of_a_run(cli: CommandLine) -> None:
     assert shown == "again 1\nagain 2\nagain 3\n"
     assert cli.start("--input=in.txt", "--overwrite", worker=worker("pass")).code == 0
     assert not (run_folder(cli) / "logs").exists(), "they go with the run"
+
+
+def test_f77_what_is_printed_can_be_followed(cli: CommandLine) -> None:
+    """While the attempt runs; and the end of the run is its end."""
+    os.mkfifo(cli.folder / "gate")
+    mapper = "print('at', line)\nif line == '2':\n    open('gate').read()\n"
+    cli.write("worker.py", worker(mapper))
+    run = ("start", "--quiet", "--input=in.txt", "--output=out", "worker.py")
+    popen = partial(subprocess.Popen, cwd=cli.folder, env=cli.environ, text=True)
+    with popen([PYMR, *run]) as started:
+        try:
+            opened = (cli.folder / "gate").open("w")  # The mapper is there.
+            with popen([PYMR, "logs", "out", "--follow"], stdout=subprocess.PIPE) as followed:
+                assert followed.stdout is not None
+                first = [next(followed.stdout) for _ in range(3)]
+                opened.close()
+                rest, _ = followed.communicate(timeout=30)
+            assert started.wait(30) == 0
+        finally:
+            started.kill()
+
+    assert first == ["── map-0000 attempt 1 ──\n", "at 1\n", "at 2\n"]
+    assert rest == "at 3\n"
+
+
+def test_f77_prints_of_a_cancelled_run_go_with_its_records(cli: CommandLine) -> None:
+    """Not with `pymr cancel`, which gives up what it has kept; with `pymr gc`."""
+    fails = worker("print('try', line)\nraise ValueError")
+    assert cli.start("--input=in.txt", "--name=loud", worker=fails).code == 1
+
+    assert cli.run("cancel", "loud").code == 0
+    assert list(logs(cli)) == ["map-00000-1.log", "map-00000-2.log"]
+    assert cli.run("gc", "out", "--yes").code == 0
+    assert cli.run("logs", "loud").stderr == "loud: its logs are gone\n"
 
 
 def test_f77_a_child_that_prints_on_is_no_hindrance(cli: CommandLine) -> None:

@@ -109,6 +109,16 @@ def test_f8_f74_f79_a_task_that_ends_its_process_fails_the_job(
     assert processes_of(cli) == []
 
 
+def test_f79_how_a_process_ended_is_known_where_sigchld_is_ignored(cli: CommandLine) -> None:
+    """As some init systems and shells leave it."""
+    cli.write("worker.py", worker("os.abort()"))
+    start = f"{cli.pymr} start --input=in.txt --output=out worker.py"
+
+    outcome = cli.shell(f"env --ignore-signal=CHLD {start}")
+
+    outcome.refused(1, "was killed by SIGABRT")
+
+
 def test_f89_recursion_without_end_is_an_exception(cli: CommandLine) -> None:
     """Its frames are cut to their ends."""
     outcome = cli.start(
@@ -141,13 +151,13 @@ umask = os.umask(0o22)
 os.umask(umask)
 ctx.emit('folder', os.path.basename(os.getcwd()))
 ctx.emit('umask', umask)
-ctx.emit('environ', [os.environ.get('NEW'), '/nowhere' in os.environ['PATH']])
+ctx.emit('environ', [os.environ.get('NEW'), os.environ['KEPT'], '/nowhere' in os.environ['PATH']])
 ctx.emit('term', signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
 ctx.emit('alarm', signal.getsignal(signal.SIGALRM) == signal.SIG_DFL)
 ctx.emit('timer', list(signal.getitimer(signal.ITIMER_REAL)))
 ctx.emit('blocked', len(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
 ctx.emit('gc', gc.isenabled())
-ctx.emit('recursion', sys.getrecursionlimit() > 500)
+ctx.emit('recursion', sys.getrecursionlimit())
 ctx.emit('digits', len(str(10 ** 5000)))
 print('heard')
 """
@@ -157,7 +167,7 @@ def test_f84_what_an_attempt_changes_is_gone_for_the_next(cli: CommandLine) -> N
     """In the same process: the map task changes all, the reduce task finds it as it was."""
     reducer = "def reducer(ctx, key, values):\n    if key != '1':\n        return\n"
     reducer += "".join(f"    {line}\n" for line in LOOK.splitlines())
-    head = f"os.environ['KEPT'] = 'yes'\nprint('loaded')\n{reducer}"
+    head = f"os.environ['KEPT'] = 'yes'\nsys.setrecursionlimit(777)\nprint('loaded')\n{reducer}"
 
     outcome = cli.start(
         "--input=in.txt", "--format=jsonl", worker=worker(SET, head=head, job="reducer=reducer")
@@ -170,13 +180,13 @@ def test_f84_what_an_attempt_changes_is_gone_for_the_next(cli: CommandLine) -> N
     umask = seen.pop("umask")
     assert seen == {
         "folder": '"here"',
-        "environ": "[null,false]",
+        "environ": '[null,"yes",false]',
         "term": "true",
         "alarm": "true",
         "timer": "[0.0,0.0]",
         "blocked": "0",
         "gc": "true",
-        "recursion": "true",
+        "recursion": "777",
         "digits": "5001",
     }
     assert umask != "511"
@@ -333,6 +343,16 @@ def test_f76_children_of_the_import_are_helpers_of_all_attempts(cli: CommandLine
 def test_f76_a_child_that_holds_the_pipes_hides_no_death(cli: CommandLine) -> None:
     """The process ends while a fork of it lives on: the kernel tells, and the fork is ended."""
     mapper = "if line == '2':\n    if os.fork() == 0:\n        signal.pause()\n    os._exit(5)"
+
+    outcome = cli.start("--input=in.txt", worker=worker(mapper))
+
+    outcome.refused(1, "ended by itself with exit code 5")
+    assert processes_of(cli) == []
+
+
+def test_f76_daemons_of_a_process_that_crashes_are_ended_too(cli: CommandLine) -> None:
+    """The command adopts them."""
+    mapper = DAEMON + "if line == '3':\n    os._exit(5)\n"
 
     outcome = cli.start("--input=in.txt", worker=worker(mapper))
 

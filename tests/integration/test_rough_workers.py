@@ -202,3 +202,23 @@ def test_f88_an_import_that_does_not_end_says_where_it_is(cli):
         2, "the worker's code was not imported within 2 s", "slow.py:3 in <module>"
     )
     assert said.startswith("last printed:\n  so far\n")
+
+
+def test_f88_an_import_that_hangs_in_a_process_that_takes_another_s_place_is_ended(cli):
+    """Only the first import comes to its end; the limits are made short here."""
+    head = die_at_import("False") + "while count > 1:\n    time.monotonic()\n"
+    cli.write("worker.py", worker("os._exit(1)", head=head))
+    cli.write(
+        "short.py",
+        "from functools import partial\n"
+        "import pymr.runner.pool, pymr.runner.life, pymr.cli\n"
+        "pymr.runner.pool.LOAD_S = 2.0\n"
+        "limits = pymr.runner.life.PhaseLimits\n"
+        "pymr.runner.life.PhaseLimits = partial(limits, unready_losses_max=2)\n"
+        "pymr.cli.main(['start', '--input=in.txt', '--output=out', '--workers=1', 'worker.py'])\n",
+    )
+
+    outcome = cli.shell(f"{sys.executable} short.py")
+
+    outcome.refused(1, "task process `worker-3` was killed by SIGKILL")
+    assert (cli.folder / "imports").read_text() == "xxx"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from contextlib import suppress
 
 import click
 
-from pymr.runner.find import find_run, history_of
+from pymr.runner.find import FoundRun, find_run, history_of, state_of
 from pymr.runner.logs import LogFile, logs_of
 from pymr.text_form import show_lines
 
+FOLLOW_LOOK_S = 0.2  # between looks for what is new
 READ_BYTES = 1 << 20  # of a file at once; it has not much more
 
 
@@ -18,14 +21,21 @@ READ_BYTES = 1 << 20  # of a file at once; it has not much more
 @click.argument("run", metavar="RUN")
 @click.argument("task", metavar="[TASK]", required=False)
 @click.option("--attempt", "number", metavar="N", type=click.IntRange(min=1), help="One attempt.")
+@click.option("--follow", is_flag=True, help="Go on with what is printed, until the run ends.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each attempt.")
-def command(run: str, task: str | None, number: int | None, as_json: bool) -> None:
+def command(run: str, task: str | None, number: int | None, follow: bool, as_json: bool) -> None:
     """Show what the worker's code, and all that it has started, has printed in RUN.
 
     By attempt; first what was printed outside of them, when the worker was imported. TASK is
     such as map-0017.
     """
+    if follow and as_json:
+        raise click.UsageError("--json shows what there is, --follow what comes: choose one")
     found = find_run(run)
+    if follow:
+        with suppress(KeyboardInterrupt):
+            _follow(found, task, number)
+        return
     logs = logs_of(found, task, number)
     for log in logs:
         if as_json:
@@ -35,6 +45,28 @@ def command(run: str, task: str | None, number: int | None, as_json: bool) -> No
     if not logs and not as_json:
         is_gone = not history_of(found)
         click.echo(f"{found.name}: {'its logs are gone' if is_gone else _nothing(task)}", err=True)
+
+
+def _follow(found: FoundRun, task: str | None, number: int | None) -> None:
+    """Write what is there and what is added, as it comes, while the run works."""
+    shown: dict[str, int] = {}
+    last = ""
+    is_running = True
+    while is_running:
+        is_running = state_of(found) == "running"  # Asked first: then all is there.
+        for log in logs_of(found, task, number):
+            with open(log.path, "rb") as file:
+                file.seek(shown.get(log.path, 0))
+                data = file.read()
+                shown[log.path] = file.tell()
+            if data and last != log.path:
+                click.echo(f"── {log.title} ──")
+                last = log.path
+            sys.stdout.flush()
+            sys.stdout.buffer.write(show_lines(data) if sys.stdout.isatty() else data)
+            sys.stdout.buffer.flush()
+        if is_running:
+            time.sleep(FOLLOW_LOOK_S)
 
 
 def _nothing(task: str | None) -> str:

@@ -24,7 +24,7 @@ from pymr.observe.feed import JsonLines, refused
 from pymr.observe.progress import ProgressView
 from pymr.runner.life import Observer, interruption
 from pymr.runner.plan import Plan
-from pymr.runner.process import kill_all
+from pymr.runner.process import adopt_orphans, kill_all
 from pymr.task.manifest import Manifest
 
 ROWS_SHOWN = 3
@@ -74,6 +74,8 @@ class View(Observer):
         None: there was nothing to do, and that was said.
         """
         _Stop().listen()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Ignored, it hides how a process ended.
+        adopt_orphans()
         try:
             manifest = work()
         except KeyboardInterrupt as error:

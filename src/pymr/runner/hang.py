@@ -8,10 +8,8 @@ then does not count, even if it says that it is finished: it may have caught the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from pymr.core.spec import Attempt
 from pymr.errors import UserCodeError, to_dict
 from pymr.runner.process import TaskProcess
 
@@ -35,55 +33,61 @@ _PLACE = (
 
 
 class HangWatch:
-    """When attempts last made progress; without a timeout nothing is watched."""
+    """When task processes that have work last made progress; without a timeout none is watched."""
 
     def __init__(self, timeout_s: float | None) -> None:
         self._timeout_s = timeout_s
-        self._last: dict[Attempt, float] = {}
-        self._interrupted: dict[Attempt, float] = {}
+        self._last: dict[TaskProcess, float] = {}
+        self._interrupted: dict[TaskProcess, float] = {}
         self._heard: float | None = None
 
     @property
     def is_on(self) -> bool:
-        """Whether attempts are watched, and must tell of every call."""
+        """Whether processes are watched, and must tell of every call."""
         return self._timeout_s is not None
 
-    def progressed(self, attempt: Attempt, now: float) -> None:
-        """Take note that an attempt has begun, or come further."""
-        self._last[attempt] = now
+    def progressed(self, process: TaskProcess, now: float) -> None:
+        """Take note that a process has begun its work, or come further."""
+        self._last[process] = now
 
-    def ended(self, attempt: Attempt) -> bool:
-        """Forget an attempt; return whether it was interrupted."""
-        self._last.pop(attempt, None)
-        return self._interrupted.pop(attempt, None) is not None
+    def ended(self, process: TaskProcess) -> bool:
+        """Take note that its work is over, in whatever way; return whether it hung.
 
-    def look(self, processes: Iterable[TaskProcess], now: float) -> None:
+        Then it is killed: who knows what the interruption has left half done.
+        """
+        self._last.pop(process, None)
+        has_hung = self._interrupted.pop(process, None) is not None
+        if has_hung:
+            process.kill()
+        return has_hung
+
+    def look(self, now: float) -> None:
         """Interrupt what hangs, and kill what does not hear; call it a few times a second."""
         if self._timeout_s is None:
             return
         deaf_s = now - (self._heard or now)
         self._heard = now
         if deaf_s > DEAF_S:
-            self._last = {attempt: last + deaf_s for attempt, last in self._last.items()}
-        for process in processes:
-            attempt = process.attempt
-            if attempt is None:
-                continue
-            if attempt in self._interrupted:
-                if now - self._interrupted[attempt] >= HANG_GRACE_S:
+            self._last = {process: last + deaf_s for process, last in self._last.items()}
+        for process, last in self._last.items():
+            if process in self._interrupted:
+                if now - self._interrupted[process] >= HANG_GRACE_S:
                     process.kill()
-            elif now - self._last.get(attempt, now) >= self._timeout_s:
-                self._interrupted[attempt] = now
+            elif now - last >= self._timeout_s:
+                self._interrupted[process] = now
                 process.interrupt()
 
-    def error(self, attempt: Attempt, run: str, reported: dict[str, Any] | None) -> dict[str, Any]:
-        """Return the error of an attempt that hung; `reported` is what came of it, if anything."""
+    def error(self, what: str, reported: dict[str, Any] | None, debug: str = "") -> dict[str, Any]:
+        """Return the error of what hung; `reported` is what came of it, if anything.
+
+        `debug` is a command that shows what it does.
+        """
         fields = reported["fields"] if reported else {}
-        function = fields.get("function") or attempt
+        function = fields.get("function") or what
         error = UserCodeError(
             f"{function} made no progress within {self._timeout_s:g} s, which is --task-timeout",
-            hint=f"pymr debug {run} {attempt} --trace   shows what it does;"
-            " if it only takes long: a longer --task-timeout",
+            hint=(f"{debug}   shows what it does; " if debug else "")
+            + "if it only takes long: a longer --task-timeout",
             **{name: fields[name] for name in (*_PLACE, "prints") if name in fields},
         )
         return to_dict(error)

@@ -138,7 +138,8 @@ class Life:
         def warn(message: str) -> None:
             feed.append(events.Warned(message))
 
-        sampler = Sampler(self._plan, pool, deadline=deadline, on_tick=tick, warn=warn)
+        hangs = HangWatch(self._settings.task_timeout_s)
+        sampler = Sampler(self._plan, pool, deadline=deadline, hangs=hangs, on_tick=tick, warn=warn)
         self._plan = sampler.settle()
 
     def _execute(

@@ -166,7 +166,8 @@ class LocalRunner:
         for process in self._pool.processes.values():
             if process.attempt is not None:  # Alive as a process is alive as a worker, here.
                 self._handle(events.Renewed(process.attempt, now))
-        self._hangs.look(self._pool.processes.values(), now)
+        self._hangs.look(now)
+        self._pool.end_stuck(now)
         self._handle(events.Ticked(now))
         if self._ahead_since is not None and now - self._ahead_since >= JOURNAL_SYNC_S:
             self._journal.sync()
@@ -233,7 +234,7 @@ class LocalRunner:
             case channel.LoadFailed(error):
                 raise errors.from_dict(error)
             case channel.Progressed(attempt, bytes_in, records_in):
-                self._hangs.progressed(attempt, now)
+                self._hangs.progressed(process, now)
                 self._feed.append(events.AttemptProgressed(attempt, bytes_in, records_in))
             case channel.Finished(receipt, left):
                 self._end_attempt(process, receipt.attempt, left)
@@ -260,10 +261,10 @@ class LocalRunner:
         self, process: TaskProcess, attempt: Attempt, reported: dict[str, Any] | None
     ) -> bool:
         """Report an attempt that was interrupted as hung, and end its process."""
-        if not self._hangs.ended(attempt):
+        if not self._hangs.ended(process):
             return False
-        process.kill()  # Who knows what the interruption has left half done.
-        error = self._hangs.error(attempt, self._plan.spec.name, reported)
+        debug = f"pymr debug {self._plan.spec.name} {attempt} --trace"
+        error = self._hangs.error(str(attempt), reported, debug)
         now = time.monotonic()
         self._handle(events.Failed(attempt, error, False, hang.SIGNATURE, now))
         return True
@@ -318,12 +319,12 @@ class LocalRunner:
             work = ReduceWork(attempt.task, self._job.map_sources())
         key = names.attempt_key(run, attempt.phase, attempt.task, attempt.number, nonce)
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
-        self._hangs.progressed(attempt, time.monotonic())
         failpoint.hit("lease.grant")
         memory = self._memory
         memory_bytes_max = memory.alone_bytes if grant.alone else memory.beside_bytes
-        spec = AttemptSpec(attempt, key, tmp, work)
-        self._pool.processes[grant.worker].run(spec, memory_bytes_max)
+        process = self._pool.processes[grant.worker]
+        self._hangs.progressed(process, time.monotonic())
+        process.run(AttemptSpec(attempt, key, tmp, work), memory_bytes_max)
 
     def _revoke(self, attempt: Attempt) -> None:
         """End the process that runs `attempt`, if one still does; another takes its place."""

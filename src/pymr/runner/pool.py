@@ -124,6 +124,12 @@ class Pool:
         del self.processes[process.name]
         return process.reap()
 
+    def end_stuck(self, now: float) -> None:
+        """End processes that have taken more than LOAD_S to import what the first one did."""
+        for process in self.processes.values():
+            if not process.is_loaded and now - process.started >= LOAD_S:
+                process.kill()
+
     def close(self) -> None:
         """End all processes. May be called twice."""
         for process in self.processes.values():

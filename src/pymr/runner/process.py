@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, SampleWork
 from pymr.core.trial import MapTrialWork, ReduceTrialWork
-from pymr.offspring import offspring_of
+from pymr.offspring import children_of, offspring_of
 from pymr.runner.prints import Logs, Prints
 from pymr.runner.stacks import read_stacks
 from pymr.task import channel
@@ -62,10 +63,11 @@ class TaskProcess:
     def __init__(self, name: str, code: Code, folder: str | None = None) -> None:
         self.name = name
         self.attempt: Attempt | None = None
-        self._is_killed = False
+        self.is_loaded = False
+        self.started = time.monotonic()
+        self.was_killed = False  # by this process
         self.memory_bytes_max = 0  # what the attempt may use
         self.used_bytes = 0  # the most that it was seen to use
-        self.is_loaded = False
         self.prints = Prints()  # of the attempt, else of the process
         self._own_prints = self.prints
         self._first_bytes: int | None = None  # its memory after the first attempt
@@ -77,10 +79,6 @@ class TaskProcess:
             requests_read, self._requests_fd = os.pipe()
             self.replies_fd, replies_write = os.pipe()
             self.prints_fd, prints_write = os.pipe()
-            for fd in (self.replies_fd, self.prints_fd):
-                os.set_blocking(fd, False)
-            with suppress(OSError):  # There is a limit for all pipes of a user.
-                fcntl.fcntl(self.prints_fd, fcntl.F_SETPIPE_SZ, PRINTS_PIPE_BYTES)
             self._popen = subprocess.Popen(
                 [
                     sys.executable,
@@ -110,6 +108,10 @@ class TaskProcess:
             for fd in (requests_read, replies_write, prints_write):
                 if fd >= 0:
                     os.close(fd)
+        for fd in (self.replies_fd, self.prints_fd):
+            os.set_blocking(fd, False)
+        with suppress(OSError):  # There is a limit for all pipes of a user.
+            fcntl.fcntl(self.prints_fd, fcntl.F_SETPIPE_SZ, PRINTS_PIPE_BYTES)
         with suppress(OSError):  # Else the end of its replies tells.
             self.end_fd = os.pidfd_open(self.pid)
         _groups.add(self.pid)
@@ -124,7 +126,7 @@ class TaskProcess:
     @property
     def is_idle(self) -> bool:
         """It can be given something to do."""
-        return self.is_loaded and self.attempt is None and not self._is_killed
+        return self.is_loaded and self.attempt is None and not self.was_killed
 
     def sample(self, spec: JobSpec, work: SampleWork) -> None:
         """Start mapping a part of the input for its keys; the process must be idle."""
@@ -152,7 +154,7 @@ class TaskProcess:
     @property
     def is_too_large(self) -> bool:
         """Whether its attempt was seen to use more memory than it may."""
-        is_at_work = self.attempt is not None and not self._is_killed
+        is_at_work = self.attempt is not None and not self.was_killed
         return is_at_work and self.used_bytes > self.memory_bytes_max
 
     def keep_prints(self, logs: Logs) -> None:
@@ -208,7 +210,10 @@ class TaskProcess:
     def _has_ended(self) -> bool:
         """Say whether the process has ended; it stays there until it is reaped."""
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self.pid, how) is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, how) is not None
+        except ChildProcessError:  # SIGCHLD is ignored, or others wait for all children.
+            return True
 
     def _with_prints(self, message: channel.FromProcess) -> channel.FromProcess:
         """Add to the message of a failure what was printed before it."""
@@ -231,32 +236,30 @@ class TaskProcess:
 
     def where(self) -> dict[str, Any]:
         """Return, as fields of an error, where its code is, and what was printed last."""
-        os.kill(self.pid, STACKS_SIGNAL)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, STACKS_SIGNAL)
         select.select([self.prints_fd], [], [], STACKS_WAIT_S)
         frames, lines = self._last_prints()
         return {**frames, **lines}
 
     def interrupt(self) -> None:
         """Have the stacks of its threads printed, and HungError raised in user code."""
-        for number in (STACKS_SIGNAL, INTERRUPT_SIGNAL):
-            os.kill(self.pid, number)
+        with suppress(ProcessLookupError):
+            for number in (STACKS_SIGNAL, INTERRUPT_SIGNAL):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End the process and everything it started, at once."""
-        self._is_killed = True
+        self.was_killed = True
         if self._popen.returncode is None:  # Else it is gone, and its id another's.
-            outside = offspring_of(self.pid)  # They may have left the group.
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            for pid in (self.pid, *outside):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _kill_group(self.pid)
 
     def reap(self) -> errors.TaskLostError:
         """Wait for the end of a process that was killed or has closed its pipe; say how."""
         self.kill()  # What it left behind goes with it.
         code = self._popen.wait()
         _groups.discard(self.pid)
+        _adopted.end()
         frames, lines = self._last_prints()
         self.end_attempt()
         self._own_prints.close()
@@ -282,11 +285,54 @@ class TaskProcess:
             channel.write_all(self._requests_fd, channel.frame(message))
 
 
+class _Adopted:
+    """Processes of user code that come to this one, when their own parents have ended."""
+
+    def __init__(self) -> None:
+        self._before: set[int] | None = None  # children of this process's own; None: it adopts none
+
+    def begin(self) -> None:
+        from pymr._native import adopt_orphans
+
+        if adopt_orphans():
+            self._before = set(children_of())
+
+    def end(self) -> None:
+        """End them; daemons of a task process that has ended are among them."""
+        while self._before is not None:
+            adopted = set(children_of()) - self._before - _groups
+            for pid in adopted:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in adopted:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+            if not adopted:
+                return
+
+
+_adopted = _Adopted()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what task processes leave, to end it: for a command's own process."""
+    _adopted.begin()
+
+
 def kill_all() -> None:
     """End all task processes of this process, and all that they have started, at once."""
     for group in list(_groups):
+        _kill_group(group)
+
+
+def _kill_group(pid: int) -> None:
+    """End a process that leads a group, all of that, and its offspring that has left it."""
+    outside = offspring_of(pid)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    for each in (pid, *outside):  # It may have left its group itself.
         with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
+            os.kill(each, signal.SIGKILL)
 
 
 def _how(code: int) -> str:

@@ -25,6 +25,7 @@ from pymr.core.sample import (
 from pymr.core.spec import SampleWork
 from pymr.errors import PymrError, TaskLostError, TimeoutReachedError
 from pymr.observe.quantity import show_many
+from pymr.runner.hang import HangWatch
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
@@ -44,12 +45,14 @@ class Sampler:
         pool: Pool,
         *,
         deadline: float | None,
+        hangs: HangWatch,
         on_tick: Callable[[float], None],
         warn: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._pool = pool
         self._deadline = deadline
+        self._hangs = hangs  # a piece of the sample is one call to it
         self._on_tick = on_tick
         self._warn = warn
         self._keys = DistinctKeys(None)
@@ -110,9 +113,10 @@ class Sampler:
 
     def _hand_out(self) -> None:
         for process in self._pool.processes.values():
-            if process.is_loaded and process.name not in self._held and self._waiting:
+            if process.is_idle and process.name not in self._held and self._waiting:
                 piece = self._held[process.name] = self._waiting.popleft()
                 piece.tries += 1
+                self._hangs.progressed(process, time.monotonic())
                 process.sample(self._plan.spec, piece.work)
 
     def _receive(self, process: TaskProcess, messages: list[channel.FromProcess] | None) -> None:
@@ -126,31 +130,35 @@ class Sampler:
                 case channel.LoadFailed(error=failure):
                     raise errors.from_dict(failure)
                 case channel.Sampled(sample):
+                    self._hangs.ended(process)
                     del self._held[process.name]
                     self._emitted += sample.emitted
                     self._keys.merge(sample.weights, sample.halvings)
                 case channel.SampleFailed(error=failure):
-                    self._try_again(self._held.pop(process.name), errors.from_dict(failure))
+                    self._try_again(process, errors.from_dict(failure))
 
     def _replace(self, process: TaskProcess) -> None:
         """Start another process for one that was lost, and give it what that one had."""
         lost = self._pool.remove(process)
-        piece = self._held.pop(process.name, None)
         error = TaskLostError(
             f"{lost.message} while keys were sampled for --sort",
             hint="leave --sort out: the task that ends it is then named, and `pymr debug` shows it",
             **lost.fields,
         )
-        if piece is not None:
-            self._try_again(piece, error)
-        else:
+        if process.name in self._held:
+            self._try_again(process, error)
+        elif not process.was_killed:
             self._unready_losses += 1
             if self._unready_losses >= PhaseLimits().unready_losses_max:
                 raise error
         self._pool.start()
 
-    def _try_again(self, piece: _Piece, error: PymrError) -> None:
-        """Let another process map `piece`, unless it has been tried often enough."""
+    def _try_again(self, process: TaskProcess, error: PymrError) -> None:
+        """Let another process map what this one has not, unless it has been tried often enough."""
+        piece = self._held.pop(process.name)
+        if self._hangs.ended(process):
+            hung = self._hangs.error("the sample for --sort", errors.to_dict(error))
+            error = errors.from_dict(hung)
         if piece.tries >= SAMPLE_TRIES_MAX:
             raise error
         self._waiting.append(piece)
@@ -158,6 +166,8 @@ class Sampler:
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()
+        self._hangs.look(now)
+        self._pool.end_stuck(now)
         self._on_tick(now)
         if self._deadline is not None and now >= self._deadline:
             raise TimeoutReachedError(

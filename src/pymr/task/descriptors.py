@@ -41,12 +41,16 @@ class StandardDescriptors:
     def __init__(self) -> None:
         nothing, self.prints = copy_up(0), copy_up(1)  # the pipe that takes what is printed
         self._standard = ((0, nothing), (1, self.prints), (2, self.prints))
-        self._streams = (sys.stdin, sys.stdout, sys.stderr)
-        for stream in self._streams[1:]:
+        self._streams = self._own = (sys.stdin, sys.stdout, sys.stderr)
+        for stream in self._own[1:]:
             # A line is seen also if the process ends without a word; no text is refused.
             stream.reconfigure(  # type: ignore[union-attr]
                 encoding="utf-8", errors="backslashreplace", line_buffering=True
             )
+
+    def keep(self) -> None:
+        """Let the streams be those of now; the descriptors stay."""
+        self._streams = (sys.stdin, sys.stdout, sys.stderr)
 
     def restore(self) -> None:
         """Put them back, whatever user code has done to them."""
@@ -59,7 +63,7 @@ class StandardDescriptors:
         """Write what was printed, so that it comes before what is reported next."""
         from pymr._native import flush_c_streams
 
-        for stream in (sys.stdout, sys.stderr, *self._streams[1:]):
+        for stream in (sys.stdout, sys.stderr, *self._own[1:]):
             with suppress(BaseException):  # It may be anything.
                 stream.flush()
         flush_c_streams()

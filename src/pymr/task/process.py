@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pymr import errors, failpoint
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, Receipt, SampleWork
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pymr.core.trial import MapTrialWork, ReduceTrialWork
     from pymr.store.base import ObjectStore
     from pymr.task.trial import Trial
+
+Done = TypeVar("Done")
 
 _OF_ATTEMPTS = ("pymr.store.local", "pymr.task.map_attempt", "pymr.task.reduce_attempt")
 
@@ -79,6 +81,7 @@ class _TaskProcess:
         self._standard.restore()
         if self._surroundings is not None:
             self._surroundings.restore()
+            self._modules.give()
         match request:
             case channel.Load(code):
                 self._load(code)
@@ -107,6 +110,7 @@ class _TaskProcess:
         except PymrError as error:
             self._reply(channel.LoadFailed(errors.to_dict(error)))
             return
+        self._standard.keep()
         self._surroundings = Surroundings()
         self._reply(channel.Loaded(shape, pages_of()))
         for name in _OF_ATTEMPTS:  # While the runner makes its plan.
@@ -117,8 +121,9 @@ class _TaskProcess:
         from pymr.task.sample import sample_keys
 
         assert self._job is not None, "Load comes before Sample"
+        self._modules.give()
         try:
-            sample = sample_keys(self._job, spec, work)
+            sample = self._interruptible(partial(sample_keys, self._job, spec, work))
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             self._reply(channel.SampleFailed(errors.to_dict(_typed(error))))
         else:
@@ -158,7 +163,7 @@ class _TaskProcess:
         assert self._surroundings is not None, "Load comes before Run"
         return self._surroundings.end_strays()
 
-    def _interruptible(self, run: Callable[[], Receipt]) -> Receipt:
+    def _interruptible(self, run: Callable[[], Done]) -> Done:
         """Do what may be interrupted; what is written to the runner afterwards may not."""
         self._interruption.is_allowed = True
         try:
@@ -172,6 +177,7 @@ class _TaskProcess:
         job, spec = self._job, self._spec
         assert job is not None, "Load comes before Try"
         assert spec is not None, "Begin comes before Try"
+        self._modules.give()
         self._trial = self._trial or Trial(job, spec)
         try:
             trial = self._trial.run(work)

@@ -78,6 +78,24 @@ def test_f22_what_a_merge_has_open_is_frozen_when_a_run_is_planned(
     assert outcome.succeeded() == expected
 
 
+def test_f22_a_resume_with_fewer_open_files_is_warned(
+    cli: CommandLine, expected: list[str]
+) -> None:
+    """It may do: a merge is seldom as wide as it may be."""
+    prepare(cli)
+    cli.write("at-key-odds", "kill-runner")
+    limited(cli, "true", "--workers=1")
+
+    outcome = cli.shell(f"ulimit -n 30; exec {PYMR} resume words")
+
+    first = outcome.stderr.splitlines()[0]
+    assert first == (
+        "warning: up to 64 sorted runs are merged at once, as the run was planned, and 30 open"
+        " files are allowed here (ulimit -n)"
+    )
+    assert outcome.succeeded() == expected
+
+
 def test_f22_no_run_begins_with_too_few_open_files(cli: CommandLine) -> None:
     """Exit 6, with the limit, what is needed and what to type."""
     prepare(cli)

@@ -71,8 +71,10 @@ class StandardDescriptors:
 
 def is_closed(error: BaseException | None) -> bool:
     """Say whether an error comes from a descriptor that was closed under our hands."""
-    while error is not None:
+    seen: set[int] = set()  # An error that is raised from itself is its own cause.
+    while error is not None and id(error) not in seen:
         if isinstance(error, OSError) and error.errno == errno.EBADF:
             return True
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False

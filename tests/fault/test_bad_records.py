@@ -150,6 +150,8 @@ def test_f70_errors_lists_bad_records_by_what_they_raise(cli: CommandLine) -> No
     assert "pymr replay users" in said
     assert "attempt 1" not in said, "what found them is no failure of its own"
     assert "… 1 more record: --limit 10" in short
+    one_each = cli.run("errors", "out", "--limit=1", "--json").stdout
+    assert one_each.count('"kind":"BadRecord"') == 2
     kinds = [each["kind"] for each in rows]
     assert kinds.count("BadRecord") == 3
     assert kinds.count("AttemptFailed") == len({each["task"] for each in bad_rows(cli)})
@@ -193,6 +195,18 @@ def test_f70_a_reducer_that_raises_still_fails_the_run(cli: CommandLine) -> None
     ).replace("pymr.SUM", "reducer")
 
     start(cli, lines(), "--skip-bad-records=3", worker=worker).refused(1, "reducer raised KeyError")
+
+
+def test_f70_a_bad_record_can_be_debugged(cli: CommandLine) -> None:
+    """It is what its task has failed at; map outputs are kept, so a reduce task can be, too."""
+    start(cli, lines(), "--skip-bad-records=3", "--mappers=1").succeeded()
+
+    outcome = cli.run("debug", "users")
+
+    assert outcome.code == 1
+    assert "in.jsonl  line 18" in outcome.stdout
+    assert "then   pymr replay users" in outcome.stderr
+    assert cli.run("debug", "users", "reduce-0000").code == 0
 
 
 def test_f70_a_failed_run_goes_on_without_the_bad_records(cli: CommandLine) -> None:
@@ -266,6 +280,19 @@ def test_f71_the_ratio_stops_a_run_that_may_skip_many(cli: CommandLine) -> None:
     assert "after a fix   pymr resume users, or with --max-skip-ratio 5%" in said
     assert "20 bad records seen so far" in cli.run("errors", "out").stdout
     cli.run("resume", "out", "--max-skip-ratio=5%").succeeded("WARNING 20 records skipped")
+
+
+def test_f71_a_resume_after_a_fix_tries_bad_records_again(cli: CommandLine) -> None:
+    """Tasks that had left out too many of them are not kept as they are."""
+    broken = dict.fromkeys(range(0, 140, 10), "{")
+    start(cli, lines(broken), "--skip-bad-records=1000").refused(1, "3.5 % of 400 records failed")
+    cli.write("worker.py", WORKER.replace("row =", "if line == '{':\n        return\n    row ="))
+
+    outcome = cli.run("resume", "users")
+
+    outcome.succeeded("2 of 3 map tasks are finished and kept")
+    assert "WARNING" not in outcome.stderr
+    assert manifest(cli)["counters"] == {"calls": 400}
 
 
 def test_f71_nothing_but_bad_records_is_no_result(cli: CommandLine) -> None:

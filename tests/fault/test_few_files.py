@@ -9,6 +9,7 @@ import pytest
 
 from cli import PYMR, CommandLine, Outcome
 from private_mounts import needs_mounts
+from pymr.config.machine import FILES_MIN
 from stopped_run import manifest, prepare, start, undisturbed
 
 # Where the input is read, {times} the disk says no.
@@ -48,7 +49,7 @@ def limited(cli: CommandLine, limit: str, *arguments: str) -> Outcome:
     )
 
 
-@pytest.mark.parametrize("files", [64, 32, 20, 12])
+@pytest.mark.parametrize("files", [64, 32, 20, FILES_MIN])
 def test_f22_few_open_files_are_enough_for_the_same_bytes(
     cli: CommandLine, expected: list[str], files: int
 ) -> None:
@@ -60,7 +61,7 @@ def test_f22_few_open_files_are_enough_for_the_same_bytes(
     fan_in = max(files - 16, 2)
     notice = f"merge_fan_in is 64, going on with {fan_in}, by the open files allowed here"
     assert outcome.succeeded(notice) == expected
-    assert ("workers is 2, going on with 1" in outcome.stderr) == (files < 20)
+    assert ("workers is 2, going on with 1" in outcome.stderr) == (files < 26)
     assert manifest(cli)["ledger"]["bytes_in"] == 448
 
 
@@ -77,14 +78,34 @@ def test_f22_what_a_merge_has_open_is_frozen_when_a_run_is_planned(
     assert outcome.succeeded() == expected
 
 
+def test_f22_a_resume_with_fewer_open_files_is_warned(
+    cli: CommandLine, expected: list[str]
+) -> None:
+    """It may do: a merge is seldom as wide as it may be."""
+    prepare(cli)
+    cli.write("at-key-odds", "kill-runner")
+    limited(cli, "true", "--workers=1")
+
+    outcome = cli.shell(f"ulimit -n 30; exec {PYMR} resume words")
+
+    first = outcome.stderr.splitlines()[0]
+    assert first == (
+        "warning: up to 64 sorted runs are merged at once, as the run was planned, and 30 open"
+        " files are allowed here (ulimit -n)"
+    )
+    assert outcome.succeeded() == expected
+
+
 def test_f22_no_run_begins_with_too_few_open_files(cli: CommandLine) -> None:
     """Exit 6, with the limit, what is needed and what to type."""
     prepare(cli)
 
-    outcome = limited(cli, "ulimit -n 11")
+    outcome = limited(cli, f"ulimit -n {FILES_MIN - 1}")
 
     outcome.refused(
-        6, "11 open files are allowed here (ulimit -n), expected at least 14", "ulimit -n 1024"
+        6,
+        f"{FILES_MIN - 1} open files are allowed here (ulimit -n), expected at least {FILES_MIN}",
+        "ulimit -n 1024",
     )
     assert not (cli.folder / "out").exists()
 

@@ -152,7 +152,7 @@ def take_on(run: InlineRun, earlier: InlineRun) -> int:
     before = replay(planned, [TaskCommitted(receipt) for receipt in earlier.receipts])
     limits = PhaseLimits(attempt_first=attempt_first(2))
     run.core = Job(run.spec, run.inputs, run.tasks, limits)
-    again = outdated(before, epoch=1)
+    again = outdated(before, digest="", epoch=1)
     for receipt in again:
         run._perform(Journal(TaskInvalidated(receipt, "bad records", is_replay=True)))
     run.receipts.clear()

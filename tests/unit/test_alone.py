@@ -79,6 +79,23 @@ def test_f12_a_task_over_its_memory_is_stopped_and_waits_for_all_others() -> Non
     assert p.done
 
 
+def test_nothing_runs_beside_a_task_that_is_alone() -> None:
+    """Neither a backup attempt of it, however long it takes, nor a task that is opened again."""
+    p = phase(tasks=2, lease_s=1e6)
+    p.handle(asked("w0"))
+    complete(p, attempt(0))
+    p.handle(asked("w0"))
+    p.handle(exceeded(attempt(1)))
+    assert p.handle(asked("w0"))[0] == Grant("w0", attempt(1, 2), 1e6, alone=True)
+
+    assert p.handle(asked("w1", now=1e5)) == []
+    p.handle(TaskInvalidated(committed(attempt(0)).receipt, "it is gone"))
+    assert p.handle(asked("w1", now=1e5)) == []
+
+    complete(p, attempt(1, 2))
+    assert grants(p.handle(asked("w1", now=1e5))) == [("map-0000", False)]
+
+
 def test_f12_over_its_memory_alone_too_it_ends_the_run() -> None:
     """With what it used and had, and what may help."""
     p = phase()

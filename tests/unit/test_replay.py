@@ -106,7 +106,7 @@ def test_a_replay_does_again_what_left_records_out_and_all_reduce_tasks() -> Non
     of_reduce = committed(attempt(0, 1, "reduce"))
     run = replay(PLANNED, [committed(attempt(0)), bad(1, 2), committed(attempt(2)), of_reduce])
 
-    assert outdated(run, epoch=1) == [bad(1, 2).receipt, of_reduce.receipt]
+    assert outdated(run, digest="c", epoch=1) == [bad(1, 2).receipt, of_reduce.receipt]
 
 
 def test_a_replay_that_was_stopped_is_gone_on_with() -> None:
@@ -119,10 +119,28 @@ def test_a_replay_that_was_stopped_is_gone_on_with() -> None:
     run = replay(PLANNED, decisions[:-2])
     run.committed["map", 0] = bad(0, 1001).receipt
 
-    again = [str(each.attempt) for each in outdated(run, epoch=1)]
+    again = [str(each.attempt) for each in outdated(run, digest="c", epoch=1)]
 
     assert again == ["map-0001", "map-0002", "reduce-0000"]
-    assert [str(each.attempt) for each in outdated(run, epoch=2)] == ["map-0000", *again]
+    assert [str(each.attempt) for each in outdated(run, digest="c", epoch=2)] == [
+        "map-0000",
+        *again,
+    ]
+
+
+def test_a_resume_after_a_fix_tries_bad_records_again() -> None:
+    """They are what the fix is for; other tasks are kept, and those that the same code has done."""
+    run = replay(PLANNED, [committed(attempt(0)), bad(1, 2)])
+
+    assert outdated(run, digest="fixed", epoch=None) == [bad(1, 2).receipt]
+    assert outdated(run, digest="c", epoch=None) == []
+
+
+def test_what_reduce_tasks_have_read_is_left_to_a_replay() -> None:
+    """A result with bad records comes first, then."""
+    run = replay(PLANNED, [bad(1, 2), committed(attempt(0, 1, "reduce"))])
+
+    assert outdated(run, digest="fixed", epoch=None) == []
 
 
 @pytest.mark.parametrize("decision", [void(0), RunResumed(spec(), 3, 1, 26, epoch=2)])

@@ -12,7 +12,7 @@ import pytest
 import pymr
 from inline_run import InlineRun
 from pymr.core.spec import Attempt, Receipt, SkipRules
-from pymr.errors import BadRecordsError, UserCodeError
+from pymr.errors import BadRecordsError, TaskMemoryError, UserCodeError
 from pymr.store.local import LocalStore
 from pymr.task.bad_record import BAD_BYTES_MAX, BadRecord, read_bad_records
 
@@ -209,6 +209,60 @@ def test_a_combiner_that_raises_is_not_the_records_fault(tmp_path: Path) -> None
         run.run()
 
 
+def test_a_combiner_never_sees_what_a_bad_record_emits(tmp_path: Path) -> None:
+    """However much that is: no pair of it is combined while the record is looked at."""
+
+    def mapper(ctx: Any, line: str) -> None:
+        key, value = line.split()
+        if value == "x":
+            for _ in range(50_000):
+                ctx.emit(key, "no number")
+        ctx.emit(key, int(value))
+
+    def combiner(ctx: Any, key: Any, values: Any) -> None:
+        ctx.emit(key, sum(values))
+
+    run = run_of(tmp_path, bad_text(), mapper=mapper, combiner=combiner, reducer=combiner)
+    run.run()
+
+    assert len(bad_of(run)) == len(BAD)
+
+
+def test_each_stretch_of_good_lines_is_called_with_its_place(tmp_path: Path) -> None:
+    """Lines 17 and 18 are bad, so a call begins with line 19."""
+
+    def mapper(ctx: Any, chunk: str) -> None:
+        for line in chunk.split("\n")[:-1]:
+            int(line.split()[1])
+        ctx.emit(ctx.input.offset, chunk)
+
+    text = bad_text()
+    run = run_of(tmp_path, text, mapper=mapper, input=pymr.TEXT, reducer=None)
+    rows = b"".join(run.run()).decode().splitlines()
+
+    calls = [row.split("\t", 1) for row in rows]
+    chunks = [(int(offset), chunk.replace("\\n", "\n")) for offset, chunk in calls]
+    assert all(text.startswith(chunk, offset) for offset, chunk in chunks)
+    assert "".join(chunk for _, chunk in chunks) == good_text()
+    assert text.index("k1 19\n") in dict(chunks)
+
+
+def test_the_line_of_a_chunk_is_found_by_a_mapper_that_asks_where_it_is(tmp_path: Path) -> None:
+    """Also without leave to skip it, for the message."""
+
+    def mapper(ctx: Any, chunk: str) -> None:
+        assert ctx.input.file
+        numbers(ctx, chunk)
+
+    run = run_of(tmp_path, bad_text((17,)), SkipRules(), mapper=mapper, input=pymr.TEXT)
+
+    with pytest.raises(UserCodeError) as caught:
+        run.run()
+
+    fields = caught.value.fields
+    assert (fields["unit"], fields["line"], fields["record"]) == ("line", 18, "k2 x")
+
+
 def test_a_chunk_of_which_no_line_alone_fails_fails_the_run(tmp_path: Path) -> None:
     """There is no record to leave out."""
 
@@ -232,7 +286,7 @@ def test_a_record_that_finds_no_memory_is_not_bad(tmp_path: Path, form: Any) -> 
 
     run = run_of(tmp_path, "".join(LINES), mapper=mapper, input=form, mappers=1)
 
-    with pytest.raises(UserCodeError, match="mapper raised MemoryError"):
+    with pytest.raises(TaskMemoryError, match="mapper raised MemoryError"):
         run.run()
 
 

@@ -17,7 +17,7 @@ from pymr import errors
 from pymr.errors import ConfigError, PymrError, UserCodeError
 from pymr.observe.quantity import show_many
 from pymr.runner.debug import Debugged, Target, open_debug
-from pymr.runner.find import find_run
+from pymr.runner.find import find_run, state_of
 from pymr.task.blame import user_error
 from pymr.task.debugger import debug_after, debug_from, raised_by_user, users_traceback
 from pymr.task.trace import traced
@@ -148,7 +148,7 @@ def _what_next(debugged: Debugged, target: Target) -> str:
     if debugged.failure is None:
         return ""
     if debugged.is_changed:
-        return f"; next: {_resume(debugged)}"
+        return f"; next: {_go_on(debugged)}"
     if target.where:
         return ", though it failed in the run: what came before it may matter; try --whole"
     return ", though it failed in the run"
@@ -169,15 +169,16 @@ def _as_user_error(error: BaseException, debugged: Debugged, target: Target) -> 
         place = f"{os.path.basename(frames[-1]['file'])}:{frames[-1]['line']}"
         hint = f"fix {place}"
         if debugged.failure is not None:
-            hint += f", then   {_resume(debugged)}"
+            hint += f", then   {_go_on(debugged)}"
     return UserCodeError(known.message, hint=hint, **fields)
 
 
-def _resume(debugged: Debugged) -> str:
-    """Return what goes on with the run; functions of a script or notebook are handed in anew."""
+def _go_on(debugged: Debugged) -> str:
+    """Return the command that goes on; functions of a script or notebook are handed in anew."""
     is_by_value = debugged.stored.plan.code.path is None
     name = debugged.found.name
-    return f'pymr.resume("{name}", job=job)' if is_by_value else f"pymr resume {name}"
+    verb = "replay" if state_of(debugged.found) == "done" else "resume"
+    return f'pymr.{verb}("{name}", job=job)' if is_by_value else f"pymr {verb} {name}"
 
 
 def _take_hashes_of_tasks() -> None:

@@ -50,7 +50,9 @@ def command(run: str, restart: bool, **flags: Any) -> int:
             return resumed.manifest
         if not now.quiet:
             where = show_path(found.output)
-            click.echo(f"✓ {found.name} is done: its result is in {where}", err=True)
+            bad = resumed.manifest.bad_records
+            again = f"; pymr replay {found.name}   tries its bad records again" if bad else ""
+            click.echo(f"✓ {found.name} is done: its result is in {where}{again}", err=True)
         return None
 
     return view.show(work)

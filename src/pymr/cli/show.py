@@ -12,7 +12,7 @@ from pymr import errors
 from pymr.core.events import AttemptFailed, AttemptLost, Entry, RunFinished
 from pymr.core.spec import Attempt
 from pymr.errors import PymrError
-from pymr.observe.bad_records import Kind, group, render_bad_records
+from pymr.observe.bad_records import Kind, first_of_kinds, group, render_bad_records
 from pymr.observe.failure import render_failure, render_prints
 from pymr.observe.feed import encode_entry
 from pymr.observe.quantity import show_duration, show_kept, show_many, show_memory, show_size
@@ -27,6 +27,7 @@ from pymr.runner.find import (
     unfinished,
 )
 from pymr.task.bad_record import BadRecord
+from pymr.text_form import show_path
 
 EXAMPLES_SHOWN = 3  # of each kind of bad record
 
@@ -57,13 +58,12 @@ def errors_command(run: str, limit: int | None, as_json: bool) -> None:
     """Show what failed in RUN: attempts, the run itself, and records that were left out."""
     found = find_run(run)
     failures = [entry for entry in history_of(found) if _error_of(entry) is not None]
-    kinds = group(bad_records_of(found), limit or (None if as_json else EXAMPLES_SHOWN))
     if as_json:
         _print_json(failures)
-        for kind in kinds:
-            for record in kind.examples:
-                click.echo(_record_line(record))
+        for record in first_of_kinds(bad_records_of(found), limit):
+            click.echo(_record_line(record))
         return
+    kinds = group(bad_records_of(found), limit or EXAMPLES_SHOWN)
     if kinds or state_of(found) == "done":  # These attempts have only found bad records.
         failures = [entry for entry in failures if not _has_found_bad_records(entry)]
     lines = [*_failures(found, failures), *_bad_records(found, kinds, limit or EXAMPLES_SHOWN)]
@@ -88,10 +88,8 @@ def _bad_records(found: FoundRun, kinds: list[Kind], limit: int) -> Iterator[str
         return
     total = show_many(sum(kind.count for kind in kinds), "bad record")
     is_done = state_of(found) == "done"
-    where = (
-        f"left out of the result; all of them: {found.output}/_bad/" if is_done else "seen so far"
-    )
-    yield f"{total} {where}"
+    place = f"left out of the result; all of them: {show_path(found.output)}/_bad/"
+    yield f"{total} {place if is_done else 'seen so far'}"
     yield ""
     yield from render_bad_records(kinds, limit)
     yield ""

@@ -45,15 +45,20 @@ class Replay(msgspec.Struct):
         return maps, len(self.committed) - maps
 
 
-def outdated(run: Replay, epoch: int) -> list[Receipt]:
-    """Return what a replay does again of a run whose result is that of `epoch`."""
-    first = attempt_first(epoch + 1)
-    return [
-        receipt
-        for receipt in run.committed.values()
-        if receipt.attempt.number < first
-        and (receipt.attempt.phase == "reduce" or receipt.bad_records)
-    ]
+def outdated(run: Replay, *, digest: str, epoch: int | None) -> list[Receipt]:
+    """Return what a later process does again, with code that has `digest`.
+
+    In a replay of the result of `epoch`, what was told above; in a resume (None) map tasks that
+    have left out records by other code, unless a reduce task has read already what they wrote.
+    """
+    receipts = run.committed.values()
+    if epoch is not None:
+        first = attempt_first(epoch + 1)
+        before = [receipt for receipt in receipts if receipt.attempt.number < first]
+        return [each for each in before if each.bad_records or each.attempt.phase == "reduce"]
+    if run.kept[1]:
+        return []
+    return [each for each in receipts if each.bad_records and each.code_digest != digest]
 
 
 def replay(planned: RunPlanned, decisions: Iterable[Decision]) -> Replay:

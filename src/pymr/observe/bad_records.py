@@ -10,6 +10,7 @@ Pure. Every text of the user is escaped and cut.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -31,13 +32,23 @@ class Kind(msgspec.Struct):
     examples: list[BadRecord] = []
 
 
-def group(records: Iterable[BadRecord], examples_max: int | None) -> list[Kind]:
-    """Return the kinds of `records`, those with most records first; None: all are examples."""
+def first_of_kinds(records: Iterable[BadRecord], limit: int | None) -> Iterator[BadRecord]:
+    """Yield `records`, of each kind the first `limit`; None: all. None is held."""
+    seen: Counter[object] = Counter()
+    for record in records:
+        kind = kind_of(record)
+        seen[kind] += 1
+        if limit is None or seen[kind] <= limit:
+            yield record
+
+
+def group(records: Iterable[BadRecord], examples_max: int) -> list[Kind]:
+    """Return the kinds of `records`, those with most records first, with the first of each."""
     kinds: dict[object, Kind] = {}
     for record in records:
         kind = kinds.setdefault(kind_of(record), Kind())
         kind.count += 1
-        if examples_max is None or len(kind.examples) < examples_max:
+        if len(kind.examples) < examples_max:
             kind.examples.append(record)
     return sorted(kinds.values(), key=lambda kind: -kind.count)
 

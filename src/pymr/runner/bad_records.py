@@ -14,7 +14,7 @@ from pymr.runner.stored import read_stored
 from pymr.store.local import LocalStore
 from pymr.task.bad_record import BadRecord, read_bad_records
 from pymr.task.commit import open_part
-from pymr.task.manifest import Manifest
+from pymr.task.manifest import Manifest, bad_file
 
 
 def bad_records_in(output: str, manifest: Manifest) -> Iterator[BadRecord]:
@@ -44,7 +44,8 @@ def bad_records_of(found: FoundRun) -> Iterator[BadRecord]:
             if receipt.bad_object is not None:
                 finished.add(receipt.attempt.task)
                 with suppress(ObjectMissingError):  # `pymr cancel` was here.
-                    yield from read_bad_records([store.get(receipt.bad_object.key)])
+                    part = bad_file(receipt, receipt.bad_object)
+                    yield from read_bad_records(open_part(store, part))
     yield from _examples(found, finished)
 
 

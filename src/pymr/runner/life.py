@@ -186,11 +186,10 @@ class Life:
         feed.append(events.RunFinished())
 
     def _outdated(self, earlier: Replay) -> list[Receipt]:
-        """Return what a replay does again: what the visible result has left records out of."""
-        previous = self._output.previous
-        if not self._is_replay or previous is None:
-            return []
-        return outdated(earlier, previous.epoch)
+        """Return what is done again of what was committed, for its bad records."""
+        previous = self._output.previous if self._is_replay else None
+        epoch = None if previous is None else previous.epoch
+        return outdated(earlier, digest=self._plan.spec.shape.digest, epoch=epoch)
 
     def _open_journal(self) -> Journal:
         path = self._path(names.journal_key(self._plan.spec.run))

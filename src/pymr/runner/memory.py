@@ -64,7 +64,7 @@ def share_out(settings: Settings, size: RunSize, process: ProcessSize) -> Share:
     spill_bytes_max = budget.spill_bytes_max & -MIB  # whole, to read well
     limits = Limits(
         spill_bytes_max=min(settings.spill_bytes or spill_bytes_max, spill_bytes_max),
-        merge_fan_in_max=min(settings.merge_fan_in, _fan_in_max()),
+        merge_fan_in_max=min(settings.merge_fan_in, fan_in_max()),
         merge_bytes_max=budget.merge_bytes_max & -MIB,
         record_bytes_max=settings.max_record_bytes,
         expansion_max=settings.max_expansion,
@@ -110,7 +110,7 @@ def too_much(attempt: Attempt, used_bytes: int, had_bytes: int, how: str = "") -
     )
 
 
-def _fan_in_max() -> int:
+def fan_in_max() -> int:
     """Return how many sorted runs may be open at once; two always are."""
     files_max = this_machine().files_max
     return FAN_IN_MAX if files_max is None else max(files_max - OTHER_FILES, 2)

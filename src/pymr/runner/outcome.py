@@ -12,7 +12,7 @@ import pymr
 from pymr.core.job import Job
 from pymr.core.ledger import LedgerSummary
 from pymr.core.spec import EdgeSum, Receipt
-from pymr.names import bad_name, part_name
+from pymr.names import part_name
 from pymr.observe.quantity import show_many, show_percent
 from pymr.records.column import merge_columns
 from pymr.runner.plan import Plan
@@ -27,6 +27,7 @@ from pymr.task.manifest import (
     ManifestWorker,
     Settings,
     Versions,
+    bad_file,
     manifest_input,
 )
 from pymr.text_form import show_paths
@@ -149,13 +150,7 @@ def _part(receipt: Receipt, output_format: str) -> ManifestPart:
 def _bad_records(job: Job) -> ManifestBadRecords | None:
     """Return where the bad records of a job are, if it has any."""
     files = tuple(
-        ManifestPart(
-            name=bad_name(receipt.attempt.task),
-            key=receipt.bad_object.key,
-            records=receipt.bad_records,
-            bytes=receipt.bad_object.size,
-            sha256=receipt.bad_object.sha256,
-        )
+        bad_file(receipt, receipt.bad_object)
         for receipt in _in_order(job.map.committed)
         if receipt.bad_object is not None
     )

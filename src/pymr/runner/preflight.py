@@ -15,6 +15,7 @@ from pymr.config.machine import FILES_MIN
 from pymr.core.sample import is_combined
 from pymr.errors import ResourceError
 from pymr.observe.quantity import show_size
+from pymr.runner.memory import fan_in_max
 from pymr.runner.plan import Plan
 from pymr.store.disk import free_bytes
 from pymr.store.probe import existing_folder, probe_folder
@@ -43,7 +44,7 @@ def looked_over(plan: Plan, settings: Settings) -> Plan:
     """
     if settings.tmp_dir is not None:
         _refuse_unwritable(settings.tmp_dir)
-    alerts = tuple(_room(plan, settings))
+    alerts = (*_files(plan), *_room(plan, settings))
     warnings = tuple(dict.fromkeys((*plan.warnings, *alerts)))
     return msgspec.structs.replace(plan, warnings=warnings, alerts=alerts)
 
@@ -61,6 +62,16 @@ def _unusable(path: str, why: str) -> ResourceError:
     return ResourceError(
         f"--tmp-dir `{show_path(path)}` cannot be used: {why}", hint="choose another --tmp-dir"
     )
+
+
+def _files(plan: Plan) -> Iterator[str]:
+    """Yield that a resumed run may merge more than it has files for: that is frozen."""
+    planned = plan.spec.limits.merge_fan_in_max
+    if planned > fan_in_max():
+        yield (
+            f"up to {planned} sorted runs are merged at once, as the run was planned, and"
+            f" {this_machine().files_max} open files are allowed here (ulimit -n)"
+        )
 
 
 def _room(plan: Plan, settings: Settings) -> Iterator[str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pymr.observe.quantity import show_many
 from pymr.records.part import read_rows, split_rows
-from pymr.runner.bad_records import bad_records_in
 from pymr.store.base import ObjectStore
 from pymr.store.local import LocalStore
-from pymr.task.bad_record import BadRecord
 from pymr.task.commit import open_part
 from pymr.task.manifest import Manifest, ManifestPart, read_manifest
+
+if TYPE_CHECKING:
+    from pymr.task.bad_record import BadRecord
 
 
 class Result:
@@ -41,6 +42,8 @@ class Result:
     @property
     def bad_records(self) -> list[BadRecord]:
         """The records that were left out since the mapper raises for them, in input order."""
+        from pymr.runner.bad_records import bad_records_in
+
         return list(bad_records_in(self.output, self.manifest))
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:

@@ -60,14 +60,12 @@ class Held(NamedTuple):
     output: ClaimedOutput
     is_replay: bool = False  # it was done, and its bad records are tried again
 
-    @property
-    def kept(self) -> list[Receipt]:
-        """What is not done again of what it has committed."""
-        committed, previous = self.stored.replay.committed, self.output.previous
-        if not self.is_replay or previous is None:
-            return list(committed.values())
-        again = {receipt.attempt for receipt in outdated(self.stored.replay, previous.epoch)}
-        return [receipt for receipt in committed.values() if receipt.attempt not in again]
+    def kept(self, digest: str) -> list[Receipt]:
+        """Return what is not done again by code with `digest` of what it has committed."""
+        run, previous = self.stored.replay, self.output.previous
+        epoch = previous.epoch if self.is_replay and previous is not None else None
+        again = {receipt.attempt for receipt in outdated(run, digest=digest, epoch=epoch)}
+        return [receipt for receipt in run.committed.values() if receipt.attempt not in again]
 
     @property
     def anew(self) -> str:
@@ -254,7 +252,7 @@ def _plan(held: Held, settings: Settings, shape: Shape, process: ProcessSize) ->
     found, stored = held.found, held.stored
     spec, before = stored.replay.spec, stored.plan
     _refuse_other_job(held, spec.shape, shape)
-    receipts = held.kept
+    receipts = held.kept(shape.digest)
     old = sum(receipt.code_digest != shape.digest for receipt in receipts)
     notes = []
     if old:

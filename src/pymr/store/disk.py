@@ -75,7 +75,7 @@ def _translate(error: OSError, verb: Verb, path: str, *, key: str, need: int) ->
         return ObjectExistsError(f"object `{place}` exists, expected none", key=key)
     message = f"cannot {verb} `{place}`: {os.strerror(number)}"
     if error_class is ResourceError:
-        size = f", {need} bytes to write" if need else ""
+        size = f", {need:,} bytes to write" if need else ""
         room, have = room_after(number, path)
         return ResourceError(
             message + size + room, hint=_HINTS.get(number), need=need, where=path, **have
@@ -100,7 +100,7 @@ def free_bytes(path: str) -> int | None:
 def room_after(number: int, path: str) -> tuple[str, dict[str, int]]:
     """Return what to add to a message and to its fields if `number` says that a disk is full."""
     have = free_bytes(path) if number in FULL else None
-    return ("", {}) if have is None else (f", {have} bytes free", {"have": have})
+    return ("", {}) if have is None else (f", {have:,} bytes free", {"have": have})
 
 
 def sync_folder(folder: str) -> None:

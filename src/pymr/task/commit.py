@@ -351,8 +351,11 @@ def _check_size(store: ObjectStore, key: str, expected: int) -> None:
 def _check_bad_object(store: ObjectStore, expected: BadObject, records: int) -> None:
     """Read the bad records of an attempt, and refuse other ones, or another number of them."""
     _check_size(store, expected.key, expected.size)
-    body = store.get(expected.key)
-    digest, found = hashlib.sha256(body).hexdigest(), body.count(b"\n")
+    sha256, found = hashlib.sha256(), 0
+    for chunk in _chunks(store, expected.key):
+        sha256.update(chunk)
+        found += chunk.count(b"\n")
+    digest = sha256.hexdigest()
     if (digest, found) != (expected.sha256, records):
         raise CorruptDataError(
             f"bad records `{expected.key}` are corrupt: {found} with SHA-256 `{digest}`,"

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import msgspec
 
-from pymr.core.spec import TextRules
+from pymr.core.spec import BadObject, Receipt, TextRules
 from pymr.errors import CorruptDataError, IncompleteError, ObjectMissingError, RunNotFoundError
-from pymr.names import MANIFEST
+from pymr.names import MANIFEST, bad_name
 from pymr.shuffle import footer
 from pymr.store.base import ObjectStore
 from pymr.text_form import show_path
@@ -158,6 +158,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def bytes(self) -> int:
         """The size of all parts."""
         return sum(part.bytes for part in self.parts)
+
+
+def bad_file(receipt: Receipt, bad: BadObject) -> ManifestPart:
+    """Return the entry of the bad records of an attempt."""
+    return ManifestPart(
+        name=bad_name(receipt.attempt.task),
+        key=bad.key,
+        records=receipt.bad_records,
+        bytes=bad.size,
+        sha256=bad.sha256,
+    )
 
 
 def manifest_input(

@@ -236,9 +236,9 @@ class Mapping:
         spec = self._spec
         where: dict[str, Any] = {"input": show_path(file.path), "offset": offset}
         if spec.shape.input_format == "text":
-            found = find_bad_record(
-                self._silent_mapper(), lines_in(data, offset, file, spec.text), error
-            )
+            ctx = TaskContext(checking_sink(self._job, spec).emit, spec.params)
+            lines = self.lines_of(ctx, file, offset, data)
+            found = find_bad_record(partial(self.call_with, ctx), lines, error)
             where["unit"] = "line" if found else "chunk"  # what the mapper raised it for
             if found:
                 where["offset"], data = found
@@ -247,18 +247,20 @@ class Mapping:
             where["record"] = show_record(data)
         return user_error(error, "mapper", self._job.mapper, **where)
 
-    def _silent_mapper(self) -> Callable[[str | bytes], object]:
-        """Return the mapper on its own, emitting nowhere: for finding a bad record."""
-        mapper = self._job.mapper
-        ctx = TaskContext(checking_sink(self._job, self._spec).emit, self._spec.params)
+    def lines_of(
+        self, ctx: TaskContext, file: InputFile, offset: int, chunk: str | bytes
+    ) -> Iterator[Call]:
+        """Yield the lines of a chunk, with `ctx` at each, for the mapper to be called with it."""
+        name = show_path(file.path)
+        for at, line in lines_in(chunk, offset, file, self._spec.text):
+            ctx.at(name, at)
+            yield at, line
 
-        def call(record: str | bytes) -> object:
-            pairs = mapper(ctx, record)
-            if pairs is not None:
-                emit_all(ctx.emit, pairs, "mapper")
-            return None
-
-        return call
+    def call_with(self, ctx: TaskContext, record: str | bytes) -> None:
+        """Call the mapper with one record alone; `ctx` must emit nowhere."""
+        pairs = self._job.mapper(ctx, record)
+        if pairs is not None:
+            emit_all(ctx.emit, pairs, "mapper")
 
 
 class _Attempt:

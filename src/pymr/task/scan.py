@@ -61,7 +61,6 @@ class _Scan(Mapping):
         super().__init__(job, spec, checking_sink(job, spec, combines=False), context.progress)
         self._attempt: Attempt = context.attempt.attempt
         self._out = out
-        self._silent = self._silent_mapper()
         self._seen = 0  # records so far
         self._found: BadOffsets = {}
         self._numbers: LineNumbers | None = None  # of the split that is read
@@ -104,7 +103,7 @@ class _Scan(Mapping):
             self._note(file, offset, data, error)
             self._found[offset] = {offset}
             return
-        lines = lines_in(data, offset, file, self._spec.text)
+        lines = self.lines_of(self._ctx, file, offset, data)
         bad = {at for at, line in lines if self._is_bad(file, at, line)}
         if not bad:
             super()._refuse(error, file, offset, data)
@@ -112,7 +111,7 @@ class _Scan(Mapping):
 
     def _is_bad(self, file: InputFile, offset: int, line: str | bytes) -> bool:
         try:
-            self._silent(line)
+            self.call_with(self._ctx, line)
         except (PymrError, MemoryError, HungError):
             raise
         except BaseException as error:  # noqa: BLE001 - user code may raise anything

@@ -199,7 +199,7 @@ class Fuzzer:
             packed = len(raw).to_bytes(4, "little") + _literals(raw)
             raw = mutated(dice, packed, raw) if dice.randrange(2) else packed
             codec = 1
-        mode = dice.choice((None, None, "sum", "min"))
+        mode = dice.choice((None, None, "sum", "min", "identity"))
         found = self._read(lambda _: self._groups(raw, codec, mode), raw)
         plain = self._read(lambda _: self._plain_groups(raw, codec, mode), raw)
         if mode is None or plain is not self._error:  # a built-in looks at what it needs
@@ -285,8 +285,13 @@ class Fuzzer:
         out: list[bytes] = []
         make_row = partial(part._make_row, jsonl.row_text, Column("key"), Column("value"))
         rows = self._native.RowWriter("jsonl", make_row, out.append)
+
+        def fallback(key: Any, values: Any) -> None:
+            for value in values if mode == "identity" else [reduce_for(mode)(values)]:
+                rows.emit(key, value)
+
         try:
-            reduce_into(rows, fallback=lambda key, values: rows.emit(key, reduce_for(mode)(values)))
+            reduce_into(rows, fallback=fallback)
         except (TypeError, ValueError, OverflowError) as error:
             return type(error)
         rows.finish()

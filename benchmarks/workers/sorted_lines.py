@@ -8,9 +8,4 @@ def mapper(ctx: pymr.Context, chunk: str) -> None:
         ctx.emit(line, "")
 
 
-def reducer(ctx: pymr.Context, key: str, values: pymr.Values[str]) -> None:
-    for value in values:
-        ctx.emit(key, value)
-
-
-job = pymr.Job(mapper=mapper, reducer=reducer)
+job = pymr.Job(mapper=mapper, reducer=pymr.IDENTITY)

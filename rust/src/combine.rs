@@ -21,10 +21,10 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The mode of a built-in combiner: "sum", "count", "min" or "max".
+    /// The mode of a built-in: "sum", "count", "min", "max" or "identity".
     pub fn named(name: Option<&str>) -> Option<Mode> {
         match name {
-            None => Some(Mode::Keep),
+            None | Some("identity") => Some(Mode::Keep),
             Some("sum" | "count") => Some(Mode::Sum),
             Some("min") => Some(Mode::Min),
             Some("max") => Some(Mode::Max),

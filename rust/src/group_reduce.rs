@@ -22,6 +22,7 @@ pub enum Stop {
 /// Reduces groups and appends the results to rows.
 pub struct Reducer<'a> {
     writer: &'a RowWriter,
+    mode: Mode,
     group: Group,
 }
 
@@ -29,11 +30,12 @@ impl<'a> Reducer<'a> {
     pub fn new(writer: &'a RowWriter, mode: Mode) -> Self {
         Reducer {
             writer,
+            mode,
             group: Group::new(mode),
         }
     }
 
-    /// Go on with the next group of `merge`, up to the one with the number `last`.
+    /// Go on in `merge`, to the end of the group with the number `last`.
     pub fn reduce(
         &mut self,
         py: Python<'_>,
@@ -41,7 +43,10 @@ impl<'a> Reducer<'a> {
         last: u64,
     ) -> Result<Stop, Trouble> {
         let mut rows = self.writer.take(py)?;
-        let stop = self.reduce_to(merge, &mut rows, last);
+        let stop = match self.mode {
+            Mode::Keep => copy_to(merge, &mut rows, last),
+            _ => self.reduce_to(merge, &mut rows, last),
+        };
         self.writer.put(py, rows);
         stop
     }
@@ -94,4 +99,46 @@ impl<'a> Reducer<'a> {
         }
         Ok(true)
     }
+}
+
+/// Append a row for each value, from the merge's position in the open group on.
+fn copy_to(merge: &mut Merge, rows: &mut Rows, last: u64) -> Result<Stop, Trouble> {
+    loop {
+        while merge.is_open {
+            if let Some(stop) = copy_entry(merge, rows)? {
+                return Ok(stop);
+            }
+            merge.step()?;
+        }
+        if merge.groups >= last {
+            return Ok(Stop::Tick);
+        }
+        if !merge.next_group()? {
+            return Ok(Stop::End);
+        }
+    }
+}
+
+/// Append the rows of an entry; None if there is room for all of them, and all are plain.
+fn copy_entry(merge: &mut Merge, rows: &mut Rows) -> Result<Option<Stop>, Trouble> {
+    let entry = merge.entry();
+    let data = entry.values();
+    let mut position = merge.position;
+    let mut stop = None;
+    while position < data.len() {
+        if rows.is_full() {
+            stop = Some(Stop::Rows);
+            break;
+        }
+        let Some(end) = bytes::end(data, position) else {
+            return Err(entry.corrupt());
+        };
+        if rows.push_encoded_value(&merge.key, &data[position..end])? == Pushed::NotPlain {
+            stop = Some(Stop::Open { first: None });
+            break;
+        }
+        position = end;
+    }
+    merge.position = position;
+    Ok(stop)
 }

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymr.api import (
     COUNT,
+    IDENTITY,
     LINES,
     MAX,
     MIN,
@@ -51,6 +52,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "COUNT",
+    "IDENTITY",
     "LINES",
     "MAX",
     "MIN",

@@ -18,6 +18,7 @@ class Builtin(enum.Enum):
     MIN = "min"
     MAX = "max"
     COUNT = "count"
+    IDENTITY = "identity"
 
     def __repr__(self) -> str:
         return f"pymr.{self.name}"
@@ -39,6 +40,7 @@ class InputFormat(enum.Enum):
 
 
 SUM, MIN, MAX, COUNT = Builtin.SUM, Builtin.MIN, Builtin.MAX, Builtin.COUNT
+IDENTITY = Builtin.IDENTITY
 TEXT, LINES, WHOLE = InputFormat.TEXT, InputFormat.LINES, InputFormat.WHOLE
 
 
@@ -151,6 +153,10 @@ class Job:
                 continue
             if value is not None or role == "mapper":
                 check_function(role, value)
+        if self.combiner is IDENTITY:
+            raise WorkerFileError(
+                "`combiner` is pymr.IDENTITY, which combines nothing", hint="leave the combiner out"
+            )
         if self.combiner is COUNT:
             raise WorkerFileError(
                 "`combiner` is pymr.COUNT, which counts values and so cannot run twice",
@@ -159,8 +165,9 @@ class Job:
         if self.reducer is None and self.combiner is not None:
             raise WorkerFileError("a map-only job (reducer=None) has nothing to combine")
         if isinstance(self.reducer, Builtin) and self.combiner is not None:
+            does = "takes pairs as they are" if self.reducer is IDENTITY else "combines by itself"
             raise WorkerFileError(
-                f"`reducer` is {self.reducer!r}, which combines by itself,"
+                f"`reducer` is {self.reducer!r}, which {does},"
                 f" together with a combiner ({self.combiner!r})",
                 hint="leave the combiner out",
             )

@@ -247,9 +247,15 @@ def test_what_has_no_native_form_is_pickled_as_a_whole() -> None:
         data = codec.encode_value(value)
 
         assert data[0] == 0x86
+        assert value_codec.is_pickled(data)
         assert value_codec.value_end(data, 0) == len(data)
         assert codec.decode_value(data) == value
         assert type(codec.decode_value(data)) is type(value)
+
+
+def test_what_has_a_native_form_is_not_pickled() -> None:
+    """Checks of a job look at such values without running code of the user's."""
+    assert not any(value_codec.is_pickled(codec.encode_value(value)) for value in (0, "a", [1.5]))
 
 
 def test_lists_and_dicts_that_are_shared_stay_shared() -> None:

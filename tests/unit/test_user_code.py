@@ -35,7 +35,7 @@ def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "argv", [*sys.argv])
     yield
     for name in set(sys.modules) - before:
-        if name == MODULE_NAME or name.startswith("beside"):
+        if name in (MODULE_NAME, "worker") or name.startswith("beside"):
             del sys.modules[name]
 
 
@@ -89,15 +89,16 @@ def test_the_shape_of_each_kind_of_job(
     assert (shape.input_format, shape.reducer, shape.combiner) == expected
 
 
-def test_the_file_runs_under_a_private_name(tmp_path: Path) -> None:
-    """Not as `__main__`, with no arguments, and findable, so that its classes pickle."""
+@pytest.mark.parametrize(("file", "name"), [("worker", "worker"), ("my-worker", MODULE_NAME)])
+def test_the_file_runs_under_a_name_that_finds_it(tmp_path: Path, file: str, name: str) -> None:
+    """Not as `__main__`, with no arguments: as `import` finds it, so that its classes pickle."""
     text = f"{WORKER}\nimport sys\nname, argv, file = __name__, sys.argv, __file__\nclass C: ...\n"
 
-    load(tmp_path, text)
+    load(tmp_path, text, f"{file}.py")
 
-    module = sys.modules[MODULE_NAME]
-    assert module.name == MODULE_NAME == module.C.__module__
-    assert module.argv == [str(tmp_path / "worker.py")] == [module.file]
+    module = sys.modules[name]
+    assert module.name == name == module.C.__module__
+    assert module.argv == [str(tmp_path / f"{file}.py")] == [module.file]
 
 
 def test_a_worker_named_like_a_standard_module_shadows_nothing(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 def is_combined(shape: Shape) -> bool:
     """Return whether map tasks combine the records of a key."""
-    return shape.combiner is not None or shape.reducer != "function"
+    return shape.combiner is not None or shape.reducer not in ("function", "identity")
 
 
 def keys_wanted(reducers: int) -> int:

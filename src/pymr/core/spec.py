@@ -99,7 +99,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """What the first task process found in the user's code."""
 
     input_format: str  # text | lines | whole
-    reducer: str | None  # None, "function", "sum", "min", "max", "count"
+    reducer: str | None  # None, "function", "sum", "min", "max", "count", "identity"
     combiner: str | None  # None, "function", "sum", "min", "max"
     partitioner: str | None = None  # None, "function"
     digest: str  # sha256 hex over worker.py and the modules beside it

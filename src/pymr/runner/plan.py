@@ -169,7 +169,7 @@ def _refuse_to_sort(shape: Shape) -> None:
     if shape.reducer is None:
         raise ConfigError(
             "--sort orders what a reduce phase writes, and the job has none (reducer=None)",
-            hint="give the job a reducer, or leave --sort out: the parts are in input order",
+            hint="reducer=pymr.IDENTITY writes all pairs in key order; or leave --sort out",
         )
     if shape.partitioner is not None:
         raise ConfigError(

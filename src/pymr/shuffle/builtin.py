@@ -1,4 +1,4 @@
-"""SUM, MIN, MAX and COUNT, which the engine computes by itself.
+"""SUM, MIN, MAX, COUNT and IDENTITY, which the engine computes by itself.
 
 Law: a result does not depend on how, or how often, values were combined before. So SUM
 combines ints only, which is exact; floats reach the reducer one by one, which adds everything
@@ -17,16 +17,17 @@ from pymr.shuffle.combine import Combine
 from pymr.shuffle.values import short_repr
 
 _SMALL_INTS = {encode_value(value): value for value in range(-16, 112)}  # those of one byte
+IDENTITY = "identity"  # writes each pair; there is nothing to compute
 _UNIT_BITS = 1074  # Every finite float is a whole number of units of 2**-1074.
 
 
-def combine_for(name: str) -> Combine:
-    """Return the combiner of the built-in `name`: sum, min, max or count.
+def combine_for(name: str) -> Combine | None:
+    """Return the combiner of the built-in `name`: sum, min, max or count; None for identity.
 
     What it cannot combine it passes on, in order; what it combined comes last, so that a
     group larger than memory still streams. For count, every value must be the int 1.
     """
-    return _COMBINES[name]
+    return None if name == IDENTITY else _COMBINES[name]
 
 
 def name_of(combine: Combine | None) -> str | None:
@@ -35,7 +36,7 @@ def name_of(combine: Combine | None) -> str | None:
 
 
 def reduce_for(name: str) -> Callable[[Iterable[Any]], Any]:
-    """Return the reducer of the built-in `name`, a function of at least one value.
+    """Return the reducer of the built-in `name`, not identity: a function of at least one value.
 
     The sum of ints is exact. With a float among them it is the exact sum of all, rounded
     once: inf where it is too large, NaN with a NaN or both infinities.

@@ -58,9 +58,9 @@ class NativeReduceMerge:
     ) -> None:
         """Append a row for each group, instead of an iteration over them.
 
-        `reduce` is the name of a built-in. Where it cannot be computed on encoded values, or the
-        row is not plain, `fallback(key, values)` does what remains; values that were combined
-        already stand in it as one.
+        `reduce` is the name of a built-in. Where it cannot be computed on encoded values, or a
+        row is not plain, `fallback(key, values)` does what remains of the group; values that were
+        combined already stand in it as one. identity appends a row for each value.
         """
         self._open().reduce_into(rows, reduce, fallback)
 

@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn
 
-from pymr.api import Builtin, Job, Reducer
+from pymr.api import IDENTITY, Builtin, Job, Reducer
 from pymr.core.spec import JobSpec
 from pymr.shuffle.builtin import combine_for, reduce_for
 from pymr.shuffle.combine import Combine, Emit, FunctionCombine, UserCombiner
@@ -66,8 +66,15 @@ def reduce_of(job: Job) -> Reducer:
     assert reducer is not None, "a map-only job has no groups"
     if not isinstance(reducer, Builtin):
         return reducer
+    if reducer is IDENTITY:
+        return _emit_each
     compute = reduce_for(reducer.value)
     return lambda ctx, key, values: ctx.emit(key, compute(values))
+
+
+def _emit_each(ctx: Any, key: Any, values: Iterable[Any]) -> None:
+    for value in values:
+        ctx.emit(key, value)
 
 
 def _bound(

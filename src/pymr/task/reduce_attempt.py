@@ -10,7 +10,6 @@ from pymr import failpoint
 from pymr.api import Builtin, Reducer
 from pymr.core.spec import MapSource, Receipt, ReduceWork
 from pymr.records.part import PartTotals, PartWriter
-from pymr.shuffle.builtin import reduce_for
 from pymr.shuffle.engine import Merge, reduce_merge
 from pymr.shuffle.native_merge import NativeReduceMerge
 from pymr.shuffle.sorted_run import SortedRunReader
@@ -18,7 +17,7 @@ from pymr.store.base import ObjectStore
 from pymr.task import forked
 from pymr.task.attempt import AttemptContext, Ticker, call_hook
 from pymr.task.blame import key_fields, user_error
-from pymr.task.call import combine_of, emit_all
+from pymr.task.call import combine_of, emit_all, reduce_of
 from pymr.task.context import TaskContext
 
 
@@ -69,11 +68,11 @@ def _reduce_groups(
     if not isinstance(reducer, Builtin):
         _call_reducer(reducer, merge, ctx)
         return
-    compute = reduce_for(reducer.value)
+    call = reduce_of(context.job)
 
     def reduce(key: Any, values: Any) -> None:
         try:
-            ctx.emit(key, compute(values))
+            call(ctx, key, values)
         except BaseException as error:
             raise user_error(error, "reducer", reducer, **key_fields(key)) from error
 

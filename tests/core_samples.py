@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymr.core.events import Failed, Finished, LeaseAsked, TaskCommitted, Verified
+from pymr.core.events import (
+    Failed,
+    Finished,
+    LeaseAsked,
+    MemoryExceeded,
+    TaskCommitted,
+    Verified,
+)
 from pymr.core.job import Job
-from pymr.core.phase import Phase, PhaseLimits
+from pymr.core.limit import PhaseLimits
+from pymr.core.phase import Phase
 from pymr.core.plan import grid_step, plan_map_tasks
 from pymr.core.spec import (
     Attempt,
@@ -19,7 +27,7 @@ from pymr.core.spec import (
     Shape,
     SplitReceipt,
 )
-from pymr.errors import PymrError, TaskLostError, UserCodeError, to_dict
+from pymr.errors import PymrError, TaskLostError, TaskMemoryError, UserCodeError, to_dict
 
 LOST = to_dict(TaskLostError("task process ended by SIGKILL", reason="SIGKILL", returncode=-9))
 USER = to_dict(UserCodeError("mapper raised KeyError: 'ts'", function="mapper"))
@@ -63,6 +71,14 @@ def failed(
     told = USER if error is None else to_dict(error)
     retryable = error is not None and error.retryable
     return Failed(of, told, retryable, signature or f"{of}-{of.number}", now)
+
+
+def exceeded(of: Attempt, now: float = 1.0) -> MemoryExceeded:
+    """An attempt that took too much memory."""
+    error = TaskMemoryError(
+        f"{of} used 3G, had 2G", hint="--task-memory 4G", used_bytes=3 << 30, had_bytes=2 << 30
+    )
+    return MemoryExceeded(of, to_dict(error), now)
 
 
 def complete(machine: Phase | Job, of: Attempt, now: float = 1.0) -> list[object]:
@@ -127,7 +143,7 @@ def map_verified(of: Attempt, task: MapTask, reducers: int, now: float = 1.0) ->
         of,
         bytes_in=task.size,
         records_in=task.size,
-        calls=1,
+        calls=task.size,
         emitted=emitted,
         written=written,
         records_out=0 if reducers else emitted,

@@ -15,9 +15,18 @@ from pymr.core import events
 from pymr.core.events import Command
 from pymr.core.job import Job as CoreJob
 from pymr.core.job import JobEvent
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.plan import plan_map_tasks
-from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Limits, MapWork, Receipt, ReduceWork
+from pymr.core.spec import (
+    Attempt,
+    AttemptSpec,
+    JobSpec,
+    Limits,
+    MapWork,
+    Receipt,
+    ReduceWork,
+    SkipRules,
+)
 from pymr.errors import PymrError, from_dict, to_dict
 from pymr.records.discover import DiscoverRules, discover
 from pymr.store.base import ObjectStore
@@ -44,6 +53,7 @@ class InlineRun:
         limits: Limits | None = None,
         params: dict[str, str] | None = None,
         output_format: str = "tsv",
+        skip: SkipRules | None = None,
         between: Callable[[Receipt], Receipt] = lambda receipt: receipt,
     ) -> None:
         self.store = store
@@ -62,6 +72,7 @@ class InlineRun:
             limits=limits or Limits(),
             params=params or {},
             output_format=output_format,
+            skip=skip or SkipRules(),
         )
         self.inputs = discover(
             [str(path) for path in inputs], DiscoverRules(allow_empty=True)
@@ -80,20 +91,23 @@ class InlineRun:
         phase = self.core.reduce if self.spec.reducers else self.core.map
         return [self.store.get(phase.committed[task].key) for task in range(phase.tasks)]
 
-    def attempt_spec(self, attempt: Attempt) -> AttemptSpec:
+    def attempt_spec(self, attempt: Attempt, *, is_scan: bool = False) -> AttemptSpec:
         """Return what the runner would send for `attempt`."""
         work: MapWork | ReduceWork
         if attempt.phase == "map":
             splits = self.tasks[attempt.task].splits
-            work = MapWork(splits, {s.input: self.inputs[s.input] for s in splits})
+            inputs = {s.input: self.inputs[s.input] for s in splits}
+            bad_key = f"_pymr/run/bad-{attempt}-{attempt.number}" if is_scan else None
+            work = MapWork(splits, inputs, bad_key)
         else:
             work = ReduceWork(attempt.task, self.core.map_sources())
         key = f"_pymr/run/{attempt}-{attempt.number}"
         return AttemptSpec(attempt, key, str(self._tmp / f"{attempt}-{attempt.number}"), work)
 
-    def attempt(self, attempt: Attempt) -> Receipt:
+    def attempt(self, attempt: Attempt, *, is_scan: bool = False) -> Receipt:
         """Run one attempt, outside of the core's decisions."""
-        return run_attempt(self.job, self.spec, self.attempt_spec(attempt), self.store)
+        spec = self.attempt_spec(attempt, is_scan=is_scan)
+        return run_attempt(self.job, self.spec, spec, self.store)
 
     def _handle(self, event: JobEvent) -> None:
         queue = deque(self.core.handle(event))
@@ -103,8 +117,8 @@ class InlineRun:
 
     def _perform(self, command: Command) -> list[Command]:
         match command:
-            case events.Grant(_, attempt):
-                return self.core.handle(self._report(attempt))
+            case events.Grant(attempt=attempt, is_scan=is_scan):
+                return self.core.handle(self._report(attempt, is_scan=is_scan))
             case events.Verify(receipt):
                 return self.core.handle(self._verify(receipt))
             case events.Journal(decision):
@@ -117,9 +131,9 @@ class InlineRun:
                 raise from_dict(error)
         return []
 
-    def _report(self, attempt: Attempt) -> JobEvent:
+    def _report(self, attempt: Attempt, *, is_scan: bool) -> JobEvent:
         try:
-            receipt = self._between(self.attempt(attempt))
+            receipt = self._between(self.attempt(attempt, is_scan=is_scan))
         except PymrError as error:
             return events.Failed(attempt, to_dict(error), error.retryable, str(error), 0.0)
         return events.Finished(attempt, receipt, 0.0)

@@ -159,8 +159,14 @@ impl FunctionCombiner {
                 .and_then(|values| self.call(py, &key, values));
             groups.group.fetch_add(1, Ordering::Relaxed); // The values are over.
             let closed = output.close(py);
-            groups.check_read(py)?; // Whatever the function made of it.
-            called?;
+            match groups.take_unread() {
+                Some(Trouble::Value(error)) => {
+                    called?;
+                    self.blame(py, error, &key)?; // The function has hidden it.
+                }
+                Some(trouble) => return Err(trouble), // Whatever the function made of it.
+                None => called?,
+            }
             let count;
             (out, count) = closed?;
             let mut group = groups.wait(py);
@@ -188,10 +194,11 @@ impl FunctionCombiner {
                 self.emit_all.call1(py, (pairs,)).map(drop)
             });
         self.settle.call0(py)?;
-        if let Err(error) = called {
-            self.blame.call1(py, (error.into_value(py), key))?;
-        }
-        Ok(())
+        called.or_else(|error| self.blame(py, error, key))
+    }
+
+    fn blame(&self, py: Python<'_>, error: PyErr, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.blame.call1(py, (error.into_value(py), key)).map(drop)
     }
 }
 

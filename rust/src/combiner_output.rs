@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 const PENDING_BYTES: usize = 64 << 10; // values that are written as one entry
-const SHOWN_CHARACTERS_MAX: usize = 80;
 
 /// Takes what a combiner emits.
 #[pyclass(frozen, module = "pymr._native")]
@@ -246,6 +245,6 @@ fn no_call() -> PyErr {
 }
 
 fn shown(key: &Bound<'_, PyAny>) -> PyResult<String> {
-    let text = key.repr()?;
-    Ok(text.to_str()?.chars().take(SHOWN_CHARACTERS_MAX).collect())
+    let values = key.py().import("pymr.shuffle.values")?;
+    values.getattr("short_repr")?.call1((key,))?.extract()
 }

@@ -38,6 +38,9 @@ impl Source {
 
     fn unreadable(&self, error: io::Error) -> Option<Trouble> {
         let folder = self.folder.clone()?;
+        if error.kind() == io::ErrorKind::OutOfMemory {
+            return Some(Trouble::Memory); // no fault of the folder
+        }
         Some(Trouble::Spill {
             action: "read",
             folder,
@@ -192,6 +195,13 @@ impl Cursor {
     #[cold]
     pub fn corrupt(&self) -> Trouble {
         let problem = "an entry has other values than it says".to_owned();
+        self.source.corrupt(self.loaded, problem)
+    }
+
+    /// The error of an entry whose key is less than the one before.
+    #[cold]
+    pub fn disorder(&self) -> Trouble {
+        let problem = "its keys are not in order".to_owned();
         self.source.corrupt(self.loaded, problem)
     }
 

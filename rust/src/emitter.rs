@@ -192,12 +192,18 @@ unsafe fn named(
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> PyResult<(*mut ffi::PyObject, *mut ffi::PyObject)> {
-    // SAFETY: there are `count` arguments and one for each name, as the interpreter says.
+    // SAFETY: there are `count` arguments and one for each name, as the interpreter says; without
+    // any, `args` may be null.
     let (args, names) = unsafe {
         let names = Bound::from_borrowed_ptr_or_opt(py, names);
         let names = names.map(|names| names.cast_into_unchecked::<PyTuple>());
         let total = count as usize + names.as_ref().map_or(0, pyo3::types::PyTupleMethods::len);
-        (std::slice::from_raw_parts(args, total), names)
+        let args = if total == 0 {
+            &[]
+        } else {
+            std::slice::from_raw_parts(args, total)
+        };
+        (args, names)
     };
     let mut found = [ptr::null_mut(); 2];
     let refusal = || PyTypeError::new_err("emit() takes a key and a value: emit(key, value)");

@@ -4,6 +4,7 @@
 //! all partitions, and needs one. The form in plain Python is `pymr/shuffle/footer.py`.
 use crate::bytes::varint;
 use crate::fingerprint::Sum;
+use crate::object::bytes_from;
 use crate::trouble::Trouble;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -239,5 +240,5 @@ pub fn footer_sums<'py>(py: Python<'py>, name: &str, data: &[u8], end: u64) -> P
         Ok((sums, parts.extra()?))
     };
     let (sums, extra) = read().map_err(|problem: Problem| problem.of(name, end).into_py(py))?;
-    Ok((sums, PyBytes::new(py, extra)))
+    Ok((sums, bytes_from(py, extra)?))
 }

@@ -10,6 +10,7 @@ use crate::group_reduce;
 use crate::group_values::{GroupValues, Items, OpenGroup, Shared, busy, is_ours, items_of};
 use crate::keys;
 use crate::merge::Merge;
+use crate::object::bytes_from;
 use crate::output::RowWriter;
 use crate::run::{Run, open_merge};
 use crate::trouble::Trouble;
@@ -29,6 +30,7 @@ pub struct GroupMerge {
     spare: Mutex<Spare>,
     at_end: Py<PyAny>,
     on_tick: Py<PyAny>,
+    blame: Option<Py<PyAny>>,
 }
 
 /// The objects of earlier groups.
@@ -41,8 +43,10 @@ struct Spare {
 #[pymethods]
 impl GroupMerge {
     /// Merge `partition` of `runs`, in order; call `on_tick` now and then with the bytes and records
-    /// that were read, and `at_end` behind the last group.
+    /// that were read, and `at_end` behind the last group. `blame(error, key)` raises for what a
+    /// value of the last group raised, if somebody hid that.
     #[new]
+    #[pyo3(signature = (runs, partition, bytes_max, on_tick, at_end, blame=None))]
     fn new(
         py: Python<'_>,
         runs: Vec<Py<Run>>,
@@ -50,6 +54,7 @@ impl GroupMerge {
         bytes_max: usize,
         on_tick: Py<PyAny>,
         at_end: Py<PyAny>,
+        blame: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let merge = open_merge(&runs, partition, bytes_max, true);
         let merge = merge.map_err(|trouble| trouble.into_py(py))?;
@@ -58,6 +63,7 @@ impl GroupMerge {
             spare: Mutex::default(),
             at_end,
             on_tick,
+            blame,
         })
     }
 
@@ -67,7 +73,9 @@ impl GroupMerge {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let mut merge = self.shared.enter()?;
-        self.shared.check_read(py)?; // The reducer has hidden it: a result without them is none.
+        if let Err(trouble) = self.shared.check_read(py) {
+            return Err(self.hidden(py, merge, trouble));
+        }
         if !self.next_group(py, &mut merge)? {
             drop(merge);
             self.at_end.call0(py)?;
@@ -129,8 +137,7 @@ impl GroupMerge {
 
     /// Forget why values could not be read: what Python raised holds frames, and these us.
     fn close(&self) {
-        let hidden = self.shared.unread().take();
-        drop(hidden); // may run code of the user, and does so out of the lock
+        drop(self.shared.take_unread()); // may run code of the user, out of the lock
     }
 
     /// What was read of counted runs: records, bytes, fingerprint.
@@ -151,11 +158,28 @@ impl GroupMerge {
     #[getter]
     fn largest_key<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let merge = self.shared.enter()?;
-        Ok((merge.largest > 0).then(|| PyBytes::new(py, &merge.largest_key)))
+        let key = (merge.largest > 0).then(|| bytes_from(py, &merge.largest_key));
+        key.transpose()
     }
 }
 
 impl GroupMerge {
+    /// The error of the last group, which the reducer has hidden: a result without the values
+    /// that it did not see is none.
+    #[cold]
+    fn hidden(&self, py: Python<'_>, merge: MutexGuard<'_, Merge>, trouble: Trouble) -> PyErr {
+        match (trouble, &self.blame) {
+            (Trouble::Value(error), Some(blame)) => {
+                let key = keys::decode(py, &merge.key);
+                drop(merge); // Code of the user may be shown the error.
+                let raised = error.clone_ref(py).into_value(py);
+                let blamed = key.and_then(|key| blame.call1(py, (raised, key)));
+                blamed.err().unwrap_or(error)
+            }
+            (trouble, _) => trouble.into_py(py),
+        }
+    }
+
     /// Say how much was read.
     fn tick(&self, py: Python<'_>, merge: MutexGuard<'_, Merge>) -> PyResult<()> {
         let sum = merge.read();

@@ -2,7 +2,7 @@
 use crate::bytes;
 use crate::trouble::Trouble;
 use crate::value_decode;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
@@ -74,14 +74,31 @@ impl<G: ?Sized> Shared<G> {
         self.group.load(Ordering::Relaxed)
     }
 
-    pub fn unread(&self) -> MutexGuard<'_, Option<Trouble>> {
+    fn unread(&self) -> MutexGuard<'_, Option<Trouble>> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forget why values of the group could not be read, and return it.
+    pub fn take_unread(&self) -> Option<Trouble> {
+        self.unread().take()
+    }
+
     /// Fail if values of the group could not be read, now and whenever it is asked.
-    pub fn check_read(&self, py: Python<'_>) -> PyResult<()> {
+    pub fn check_read(&self, py: Python<'_>) -> Result<(), Trouble> {
         let again = self.unread().as_ref().map(|trouble| trouble.again(py));
-        again.map_or(Ok(()), |trouble| Err(trouble.into_py(py)))
+        again.map_or(Ok(()), Err)
+    }
+
+    /// Note that a value was not given, and return what is raised for it. Whatever chains portions
+    /// forgets those that are left.
+    fn not_given(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        let error = if error.is_instance_of::<PyStopIteration>(py) {
+            ended(py, error)
+        } else {
+            error
+        };
+        *self.unread() = Some(Trouble::Value(error.clone_ref(py)));
+        error
     }
 }
 
@@ -89,6 +106,13 @@ impl<G: ?Sized> Shared<G> {
 pub fn is_ours<T>(object: &Py<T>) -> bool {
     // SAFETY: it is an object, and whoever asks holds the GIL.
     unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}
+
+/// What generators make of it, too: an iterator that raises it seems to be at its end.
+fn ended(py: Python<'_>, error: PyErr) -> PyErr {
+    let raised = PyRuntimeError::new_err("a value raised StopIteration while it was unpickled");
+    raised.set_cause(py, Some(error));
+    raised
 }
 
 pub fn busy() -> PyErr {
@@ -246,17 +270,27 @@ impl Portions {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let mut group = self.shared.enter()?;
         if self.shared.number() != self.group {
             return Err(PyRuntimeError::new_err(ONCE)); // it would seem to be at its end
         }
-        self.shared.check_read(py)?;
-        let portion = next_portion(py, &self.shared, &mut *group)?;
+        let group = self.shared.enter();
+        let mut group = group.map_err(|error| self.shared.not_given(py, error))?;
+        let check_read = || {
+            self.shared
+                .check_read(py)
+                .map_err(|error| error.into_py(py))
+        };
+        check_read()?;
+        let portion = next_portion(py, &self.shared, &mut *group);
+        let portion = portion.map_err(|error| self.shared.not_given(py, error))?;
         if !portion.values.is_empty() {
             return Ok(Some(PyList::new(py, portion.values)?));
         }
-        self.shared.check_read(py)?;
-        portion.failed.map_or(Ok(None), Err)
+        check_read()?;
+        match portion.failed {
+            Some(error) => Err(self.shared.not_given(py, error)),
+            None => Ok(None),
+        }
     }
 }
 

@@ -5,12 +5,9 @@
 //! in a key or a `CorruptDataError`.
 use crate::bounded::Bounded;
 use crate::object;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString,
-    PyTuple,
-};
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
 pyo3::import_exception!(pymr.errors, CorruptDataError);
 
@@ -70,7 +67,7 @@ fn append(key: &Bound<'_, PyAny>, out: &mut Bounded<'_>, depth: usize) -> PyResu
         out.room(1)?
             .push(if truth.is_true() { TRUE } else { FALSE });
     } else {
-        return Err(refusal(key));
+        return Err(refusal(key, depth));
     }
     Ok(())
 }
@@ -195,35 +192,13 @@ fn ordered(value: f64) -> u64 {
     if bits & SIGN == 0 { bits | SIGN } else { !bits }
 }
 
-fn refusal(key: &Bound<'_, PyAny>) -> PyErr {
-    let kind = key.get_type();
-    let name = match kind.name() {
-        Ok(name) => name.to_string(),
-        Err(error) => return error,
+/// The error of what is no key; the text has one home, in the plain form.
+fn refusal(key: &Bound<'_, PyAny>, depth: usize) -> PyErr {
+    let call = || {
+        let codec = key.py().import("pymr.shuffle.key_codec")?;
+        codec.getattr("refusal")?.call1((key, depth))
     };
-    let hint = if key.is_exact_instance_of::<PyList>() {
-        "; use a tuple: tuple(key)"
-    } else if key.is_exact_instance_of::<PyDict>() {
-        "; use a tuple: tuple(sorted(key.items()))"
-    } else if key.is_exact_instance_of::<PySet>() || key.is_exact_instance_of::<PyFrozenSet>() {
-        "; use a tuple: tuple(sorted(key))"
-    } else if key.is_instance_of::<PyString>() {
-        "; use str(key)"
-    } else if key.is_instance_of::<PyBytes>() || key.is_exact_instance_of::<PyByteArray>() {
-        "; use bytes(key)"
-    } else if key.is_instance_of::<PyInt>() {
-        "; use int(key)"
-    } else if key.is_instance_of::<PyFloat>() {
-        "; use float(key)"
-    } else if key.is_instance_of::<PyTuple>() {
-        "; use tuple(key)"
-    } else {
-        ""
-    };
-    PyTypeError::new_err(format!(
-        "a key cannot be of type `{name}`, expected None, bool, int, float, str, bytes or a \
-         tuple of them{hint}"
-    ))
+    call().map_or_else(|error| error, PyErr::from_value)
 }
 
 fn corrupt(problem: String) -> PyErr {
@@ -298,7 +273,7 @@ impl<'a> Input<'a> {
             length = u32::from_be_bytes(head) as usize;
         }
         let magnitude: Vec<u8> = self.take(length)?.iter().map(|byte| byte ^ flip).collect();
-        let magnitude = PyBytes::new(py, &magnitude);
+        let magnitude = object::bytes_from(py, &magnitude)?;
         let int = py
             .get_type::<PyInt>()
             .call_method1("from_bytes", (magnitude, "big"))?;
@@ -322,14 +297,9 @@ impl<'a> Input<'a> {
 
 fn raw<'py>(py: Python<'py>, tag: u8, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     if tag == BYTES {
-        return Ok(PyBytes::new(py, data).into_any());
+        return Ok(object::bytes_from(py, data)?.into_any());
     }
-    if let Some(text) = object::text_of(py, data) {
-        return Ok(text);
-    }
-    PyBytes::new(py, data)
-        .call_method1("decode", ("utf-8", "surrogatepass"))
-        .map_err(|error| corrupt(format!("not a text: {error}")))
+    object::text_from(py, data, |error| corrupt(format!("not a text: {error}")))
 }
 
 #[cfg(test)]

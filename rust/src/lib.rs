@@ -42,7 +42,8 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     use super::{
-        bounded, cursor, emitter, fingerprint, keys, lines, process, value_decode, value_encode,
+        bounded, cursor, emitter, fingerprint, keys, lines, object, process, value_decode,
+        value_encode,
     };
     use pyo3::prelude::*;
     use pyo3::types::{PyBytes, PyList};
@@ -118,7 +119,7 @@ mod _native {
     fn encode_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
         keys::encode(key, &mut out, bounded::UNLIMITED)?;
-        copied(key.py(), &out)
+        object::bytes_from(key.py(), &out)
     }
 
     /// Return the key whose bytes are `data`.
@@ -134,15 +135,7 @@ mod _native {
     fn encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
         value_encode::encode(value, &mut out, bounded::UNLIMITED)?;
-        copied(value.py(), &out)
-    }
-
-    /// Return a bytes object, or a MemoryError, where `PyBytes::new` would panic.
-    fn copied<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        PyBytes::new_with(py, data.len(), |target| {
-            target.copy_from_slice(data);
-            Ok(())
-        })
+        object::bytes_from(value.py(), &out)
     }
 
     /// Return the value whose bytes are `data`.
@@ -158,7 +151,7 @@ mod _native {
     fn unpack_block<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let mut raw = Vec::new();
         match cursor::unpack(data, &mut raw).map_err(|trouble| trouble.into_py(py))? {
-            Some(()) => Ok(PyBytes::new(py, &raw)),
+            Some(()) => object::bytes_from(py, &raw),
             None => Err(keys::CorruptDataError::new_err(
                 "a block cannot be decompressed",
             )),
@@ -175,6 +168,18 @@ mod _native {
     #[pyfunction]
     fn keep_little_memory() {
         process::keep_little_memory();
+    }
+
+    /// Become the parent of processes that this one has started and whose own parent ends.
+    #[pyfunction]
+    fn adopt_orphans() -> bool {
+        process::adopt_orphans()
+    }
+
+    /// Write what C code has printed and its library still holds.
+    #[pyfunction]
+    fn flush_c_streams() {
+        process::flush_c_streams();
     }
 
     /// Give memory that is free back to the system.

@@ -17,6 +17,7 @@ pub struct Merge {
     cursors: Vec<Cursor>,
     tree: Vec<u32>, // tree[0] is the winner, the others the losers of each match
     pub key: Vec<u8>,
+    prefix: u64,         // of the key, as cursors have it
     pub is_open: bool,   // the winner's entry belongs to the group
     pub position: usize, // in the values of that entry
     pub count: u64,      // values of the group so far
@@ -34,6 +35,7 @@ impl Merge {
             cursors,
             tree: vec![NOBODY; count.max(1)],
             key: Vec::new(),
+            prefix: 0,
             is_open: false,
             position: 0,
             count: 0,
@@ -63,7 +65,12 @@ impl Merge {
         let Some(winner) = self.winner() else {
             return Ok(false);
         };
-        let key = self.cursors[winner].key();
+        let cursor = &self.cursors[winner];
+        let key = cursor.key();
+        if cursor.prefix <= self.prefix && key < &self.key[..] {
+            return Err(cursor.disorder()); // or a group would come in two parts
+        }
+        self.prefix = cursor.prefix;
         self.key.clear();
         self.key.extend_from_slice(key);
         self.groups += 1;

@@ -1,8 +1,10 @@
 //! What `emit` does to Python objects, without a check that was made before.
 use crate::bounded::Bounded;
+use pyo3::exceptions::PyUnicodeDecodeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString};
+use std::ffi::{CStr, c_int};
 use std::ptr;
 
 /// The UTF-8 of an exact str, borrowed from it; None, with no error set, for lone surrogates.
@@ -98,19 +100,95 @@ pub fn next_item<'py>(
     }
 }
 
-/// The str whose UTF-8 is `data`; None for what is not, lone surrogates among it.
+/// The bytes object of `data`; where no memory is left an error, where `PyBytes::new` would panic.
 #[inline]
-pub fn text_of<'py>(py: Python<'py>, data: &[u8]) -> Option<Bound<'py, PyAny>> {
-    // SAFETY: the bytes are there, as many as there are; null stands for an error, which is
-    // cleared. Python looks at the bytes once, where Rust's check would be another time.
+pub fn bytes_from<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    // SAFETY: the bytes are there, as many as there are; null stands for an error that is set.
     unsafe {
         let length = data.len() as ffi::Py_ssize_t;
-        let text = ffi::PyUnicode_DecodeUTF8(data.as_ptr().cast(), length, ptr::null());
-        if text.is_null() {
-            ffi::PyErr_Clear();
-            return None;
+        let object = ffi::PyBytes_FromStringAndSize(data.as_ptr().cast(), length);
+        Ok(Bound::from_owned_ptr_or_err(py, object)?.cast_into_unchecked())
+    }
+}
+
+/// The str whose UTF-8 is `data`, with lone surrogates like any character of their size; the error
+/// of what is no text goes through `corrupt`.
+#[inline]
+pub fn text_from<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    corrupt: impl FnOnce(PyErr) -> PyErr,
+) -> PyResult<Bound<'py, PyAny>> {
+    decoded(py, data, None).or_else(|error| {
+        let is_no_text = |error: &PyErr| error.is_instance_of::<PyUnicodeDecodeError>(py);
+        if !is_no_text(&error) {
+            return Err(error); // no memory
         }
-        Some(Bound::from_owned_ptr(py, text))
+        let text = decoded(py, data, Some(c"surrogatepass"));
+        text.map_err(|error| {
+            if is_no_text(&error) {
+                corrupt(error)
+            } else {
+                error
+            }
+        })
+    })
+}
+
+fn decoded<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    errors: Option<&CStr>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let errors = errors.map_or(ptr::null(), CStr::as_ptr);
+    // SAFETY: the bytes are there, as many as there are; null stands for an error that is set.
+    // Python looks at the bytes once, where Rust's check would be another time.
+    unsafe {
+        let length = data.len() as ffi::Py_ssize_t;
+        let text = ffi::PyUnicode_DecodeUTF8(data.as_ptr().cast(), length, errors);
+        Bound::from_owned_ptr_or_err(py, text)
+    }
+}
+
+/// The list of `items`; where no memory is left an error, where `PyList::new` would panic.
+pub fn list_from<'py>(
+    py: Python<'py>,
+    items: Vec<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: these are the functions of lists.
+    unsafe { filled(py, items, ffi::PyList_New, ffi::PyList_SetItem) }
+}
+
+/// The same for tuples.
+pub fn tuple_from<'py>(
+    py: Python<'py>,
+    items: Vec<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: these are the functions of tuples.
+    unsafe { filled(py, items, ffi::PyTuple_New, ffi::PyTuple_SetItem) }
+}
+
+type New = unsafe extern "C" fn(ffi::Py_ssize_t) -> *mut ffi::PyObject;
+type SetItem =
+    unsafe extern "C" fn(*mut ffi::PyObject, ffi::Py_ssize_t, *mut ffi::PyObject) -> c_int;
+
+/// # Safety
+/// `new` makes an object of so many places, and `set_item` sets one of these.
+#[inline(always)]
+unsafe fn filled<'py>(
+    py: Python<'py>,
+    items: Vec<Bound<'py, PyAny>>,
+    new: New,
+    set_item: SetItem,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: null stands for an error that is set; nobody else has the new object, every place of
+    // it is set once, and takes a reference over.
+    unsafe {
+        let object = Bound::from_owned_ptr_or_err(py, new(items.len() as ffi::Py_ssize_t))?;
+        for (place, item) in (0..).zip(items) {
+            set_item(object.as_ptr(), place, item.into_ptr());
+        }
+        Ok(object)
     }
 }
 

@@ -16,7 +16,10 @@ mod writer;
 pub use cell::Cell;
 pub use writer::RowWriter;
 
+use crate::object::bytes_from;
 use cell::Format;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use seen::Seen;
 use std::collections::TryReserveError;
 
@@ -87,6 +90,17 @@ impl Rows {
             Some(value) => self.push_encoded(key, &value),
             None => Ok(Pushed::NotPlain),
         }
+    }
+
+    /// Return the rows that there are and forget them, unless there is no memory for that.
+    fn take_block<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        if self.out.is_empty() {
+            return Ok(None);
+        }
+        let block = bytes_from(py, &self.out)?; // A bytes object is not the collector's.
+        self.out.clear();
+        self.out.shrink_to(2 * FULL);
+        Ok(Some(block))
     }
 
     /// Append a row that Python made.

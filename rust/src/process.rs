@@ -43,6 +43,21 @@ pub fn die_with_parent() -> bool {
     false
 }
 
+/// Become the parent of processes that this one has started and whose own parent ends.
+///
+/// Returns whether it will: only Linux can (`PR_SET_CHILD_SUBREAPER`).
+#[cfg(target_os = "linux")]
+pub fn adopt_orphans() -> bool {
+    // SAFETY: the option takes plain numbers.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1 as libc::c_ulong, 0, 0, 0) == 0 }
+}
+
+/// Does nothing, and says so.
+#[cfg(not(target_os = "linux"))]
+pub fn adopt_orphans() -> bool {
+    false
+}
+
 /// The ident of the current thread, as `threading.get_ident` has it.
 #[inline(always)]
 pub fn thread() -> usize {
@@ -66,6 +81,14 @@ pub fn keep_little_memory() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES_MAX);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * KEPT_BYTES_MAX);
         libc::mallopt(libc::M_ARENA_MAX, 2); // threads of the user's have what is free together
+    }
+}
+
+/// Write what C code has printed and its library still holds.
+pub fn flush_c_streams() {
+    // SAFETY: a null pointer stands for all streams.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
     }
 }
 

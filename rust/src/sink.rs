@@ -1,8 +1,8 @@
 //! Where runs are written: a callable of Python, or a file in the folder of spills.
+use crate::object::bytes_from;
 use crate::run_writer::Sink;
 use crate::trouble::Trouble;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -17,7 +17,7 @@ pub struct CallSink {
 impl Sink for CallSink {
     fn write(&mut self, data: &[u8]) -> Result<(), Trouble> {
         Python::attach(|py| {
-            self.write.call1(py, (PyBytes::new(py, data),))?;
+            self.write.call1(py, (bytes_from(py, data)?,))?;
             Ok(())
         })
     }

@@ -8,6 +8,8 @@ use std::io;
 pub enum Trouble {
     /// A callback into Python raised.
     Raised(PyErr),
+    /// A value was asked for and not given: its own code raised, or another was being decoded.
+    Value(PyErr),
     /// A sorted run is not what was written.
     Corrupt {
         name: String,
@@ -29,6 +31,7 @@ impl Trouble {
     pub fn again(&self, py: Python<'_>) -> Self {
         match self {
             Trouble::Raised(error) => Trouble::Raised(error.clone_ref(py)),
+            Trouble::Value(error) => Trouble::Value(error.clone_ref(py)),
             Trouble::Memory => Trouble::Memory,
             Trouble::Corrupt {
                 name,
@@ -57,7 +60,7 @@ impl Trouble {
     /// Return the exception.
     pub fn into_py(self, py: Python<'_>) -> PyErr {
         match self {
-            Trouble::Raised(error) => error,
+            Trouble::Raised(error) | Trouble::Value(error) => error,
             Trouble::Memory => PyMemoryError::new_err("no memory is left for the shuffle"),
             Trouble::Corrupt {
                 name,

@@ -5,9 +5,10 @@ use crate::bytes::{
 };
 use crate::keys::CorruptDataError;
 use crate::object;
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 
 const DEPTH_MAX: usize = 100; // containers within containers
 
@@ -49,23 +50,18 @@ fn whole<'py>(py: Python<'py>, data: &[u8], depth: usize) -> PyResult<Bound<'py,
 
 fn sized<'py>(py: Python<'py>, tag: u8, body: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     match tag {
-        STR => match object::text_of(py, body) {
-            Some(text) => Ok(text),
-            None => PyBytes::new(py, body)
-                .call_method1("decode", ("utf-8", "surrogatepass"))
-                .map_err(|error| corrupt(&format!("not a text: {error}"))),
-        },
-        BYTES => Ok(PyBytes::new(py, body).into_any()),
+        STR => object::text_from(py, body, |error| corrupt(&format!("not a text: {error}"))),
+        BYTES => Ok(object::bytes_from(py, body)?.into_any()),
         BIG_INT => {
             let options = PyDict::new(py);
             options.set_item("signed", true)?;
-            let data = PyBytes::new(py, body);
+            let data = object::bytes_from(py, body)?;
             let int = py.get_type::<PyInt>();
             int.call_method("from_bytes", (data, "little"), Some(&options))
         }
         _ => {
             let loads = LOADS.import(py, "pickle", "loads")?;
-            loads.call1((PyBytes::new(py, body),))
+            loads.call1((object::bytes_from(py, body)?,))
         }
     }
 }
@@ -82,12 +78,14 @@ fn container<'py>(
     let (mut items, mut position) = (Vec::new(), 0);
     while position < body.len() {
         let end = bytes::end(body, position).ok_or_else(|| corrupt("an item does not end"))?;
+        let room = items.try_reserve(1);
+        room.map_err(|_| PyMemoryError::new_err("no memory is left for a value"))?;
         items.push(whole(py, &body[position..end], depth + 1)?);
         position = end;
     }
     match tag {
-        TUPLE => Ok(PyTuple::new(py, items)?.into_any()),
-        LIST => Ok(PyList::new(py, items)?.into_any()),
+        TUPLE => object::tuple_from(py, items),
+        LIST => object::list_from(py, items),
         _ => {
             let dict = PyDict::new(py);
             for pair in items.chunks(2) {
@@ -95,7 +93,12 @@ fn container<'py>(
                     return Err(corrupt("not a dict: a key without a value"));
                 };
                 let put = dict.set_item(key, value);
-                put.map_err(|error| corrupt(&format!("not a dict: {error}")))?;
+                put.map_err(|error| {
+                    if error.is_instance_of::<PyTypeError>(py) {
+                        return corrupt(&format!("not a dict: {error}"));
+                    }
+                    error // no memory
+                })?;
             }
             Ok(dict.into_any())
         }

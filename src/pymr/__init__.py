@@ -13,9 +13,9 @@ A worker file needs nothing but this façade:
 
     job = pymr.Job(mapper=mapper, reducer=reducer, combiner=pymr.SUM)
 
-`pymr.run(job, input=…)` runs it here and now, `pymr.resume(run)` goes on with one that stopped;
-`pymr start worker.py --input …` from a shell; `pymr.main(job)` makes the file run itself. What is
-not named here is not public.
+`pymr.run(job, input=…)` runs it here and now, `pymr.resume(run)` goes on with one that stopped,
+`pymr.replay(run)` tries its bad records again; `pymr start worker.py --input …` from a shell;
+`pymr.main(job)` makes the file run itself. What is not named here is not public.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from pymr.api import (
 
 if TYPE_CHECKING:
     from pymr import errors
-    from pymr.runner.library import resume, run
+    from pymr.runner.library import replay, resume, run
     from pymr.runner.result import Result
 
 if "t" in sys.abiflags:  # The build tells: setting PYTHON_GIL does not make it another.
@@ -66,6 +66,7 @@ __all__ = [
     "__version__",
     "errors",
     "main",
+    "replay",
     "resume",
     "run",
 ]
@@ -74,6 +75,7 @@ __all__ = [
 _LAZY = {
     "run": ("pymr.runner.library", "run"),
     "resume": ("pymr.runner.library", "resume"),
+    "replay": ("pymr.runner.library", "replay"),
     "Result": ("pymr.runner.result", "Result"),
     "errors": ("pymr.errors", None),
 }

@@ -239,11 +239,12 @@ class GroupMerge:
         bytes_max: int,
         on_tick: Callable[[int, int], object],
         at_end: Callable[[], object],
+        blame: Callable[[BaseException, Any], NoReturn] | None = None,
     ) -> GroupMerge:
         """Return the merge of `partition` of `runs`, of which it holds about `bytes_max` in memory.
 
         `on_tick` is called every 64 groups with the bytes and records read so far, `at_end` behind
-        the last.
+        the last. `blame(error, key)` raises for what a value of the last group raised.
 
         Raises:
             CorruptDataError: a run is not what was written.
@@ -304,6 +305,15 @@ def die_with_parent() -> bool:
 
     False where it cannot.
     """
+
+def adopt_orphans() -> bool:
+    """Become the parent of processes that this one has started and whose own parent ends.
+
+    False where that cannot be.
+    """
+
+def flush_c_streams() -> None:
+    """Write what C code has printed and its library still holds."""
 
 def keep_little_memory() -> None:
     """Have memory that is freed given back to the system soon; call it once, early."""

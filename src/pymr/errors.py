@@ -2,9 +2,11 @@
 
     PymrError                       exit  retryable
     ├── UserCodeError                  1         the mapper, reducer, combiner … raised
+    ├── BadRecordsError                1         the mapper raised for too many records
     ├── ConfigError                    2         a flag, setting or call is wrong
     │   └── WorkerFileError            2         worker.py cannot be used
     ├── InputError                     3         an input cannot be read as asked
+    │   ├── InputDeviceError           3    yes  … since its disk failed
     │   └── RecordError                3         … at a known place of a known file
     ├── OutputError                    4         the output exists, or is claimed
     │   └── RunNotFoundError           4         no such run
@@ -13,6 +15,7 @@
     │   ├── ObjectMissingError         5         no object under that key
     │   └── StoreUnavailableError      5    yes  the store did not answer
     ├── ResourceError                  6    yes  out of disk, memory or quota
+    │   └── TaskMemoryError            6    yes  … a task: it is tried once more, alone
     ├── IntegrityError                 7         corrupt data, or books that do not balance
     │   └── CorruptDataError           7    yes  a checksum differs: read or make it again
     ├── TimeoutReachedError            9         `--timeout`
@@ -62,6 +65,16 @@ class UserCodeError(PymrError):
     exit_code = 1
 
 
+class BadRecordsError(PymrError):
+    """The mapper raised for more records than may be left out.
+
+    Fields: `bad_records` of `records` seen, `setting`: a flag that would bear them (None: there is
+    none), and maybe `examples`: some of them, as `_bad/` has them.
+    """
+
+    exit_code = 1
+
+
 class ConfigError(PymrError):
     """A flag, a setting or a call is wrong; nothing was started."""
 
@@ -76,6 +89,12 @@ class InputError(PymrError):
     """An input cannot be read as asked."""
 
     exit_code = 3
+
+
+class InputDeviceError(InputError):
+    """The disk of an input failed to give it; it may at the next try. Field: `input`."""
+
+    retryable = True
 
 
 class RecordError(InputError):
@@ -117,6 +136,14 @@ class ResourceError(PymrError):
 
     exit_code = 6
     retryable = True
+
+
+class TaskMemoryError(ResourceError):
+    """A task needs more memory than it has.
+
+    Fields: `used_bytes` (the most that was seen) and `had_bytes`; of a MemoryError those of a
+    UserCodeError.
+    """
 
 
 class IntegrityError(PymrError):

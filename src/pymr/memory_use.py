@@ -63,14 +63,19 @@ class MemoryMeter:
         """Return the seconds from `now` (monotonic) until the next sample is due."""
         return max(0.0, self._due - now)
 
-    def sample(self, pids: Iterable[int], now: float) -> None:
-        """Add up what the processes use now; those that were there before and are not are gone."""
+    def sample(self, pids: Iterable[int], now: float) -> dict[int, int]:
+        """Add up what the processes use now, and return it by process.
+
+        Those that were there before and are not are gone.
+        """
         self._due = now + SAMPLE_INTERVAL_S
         self._processes = {pid: self._processes.get(pid) or _Process(pid) for pid in pids}
-        sizes = [size for p in self._processes.values() if (size := p.size()) is not None]
+        known = ((pid, process.size()) for pid, process in self._processes.items())
+        sizes = {pid: size for pid, size in known if size is not None}
         if sizes:
-            total = max(0, sum(sizes) - self._excepted_bytes)
+            total = max(0, sum(sizes.values()) - self._excepted_bytes)
             self.peak_bytes = max(self.peak_bytes or 0, total)
+        return sizes
 
 
 class _Process:

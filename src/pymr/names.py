@@ -1,6 +1,7 @@
 """Ids and every object key: the tree of an output, in one file.
 
     OUT/part-00000.tsv …                   the parts, for any tool   (map-only: one a map task)
+    OUT/_bad/map-00017.jsonl               records that were left out of a map task, if any
     OUT/_SUCCESS                           written last; the bytes of the manifest
     OUT/_pymr/CLAIM                        which run owns the output (locked while it runs)
     OUT/_pymr/MANIFEST.json                the commit: names everything below that is the result
@@ -9,11 +10,15 @@
     OUT/_pymr/<run>/cancelled              `pymr cancel` was here: nothing is kept for a resume
     OUT/_pymr/<run>/map-00017-1-<nonce>    sorted run of one map attempt, write-once
     OUT/_pymr/<run>/reduce-00003-1-<nonce> part data of one reduce attempt, write-once
+    OUT/_pymr/<run>/logs/map-00017-1.log   what one attempt printed
+    OUT/_pymr/<run>/logs/worker-3-1.log    what a task process of the first life printed else
+    OUT/_pymr/<run>/bad-00017-1-<nonce>    bad records of one map attempt, write-once
     OUT/_pymr/<run>/tmp/                   spills and half-written objects
 
 Attempts stand beside the journal, in one folder: on a disk, the sync of the folder that makes
 an attempt durable makes the journal's own name durable too. No key is ever written twice with
-different bytes, except MANIFEST.json, the parts and _SUCCESS under `--overwrite`.
+different bytes, except MANIFEST.json, the parts, _bad/ and _SUCCESS under `--overwrite` or
+`pymr replay`.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ STATE = "_pymr"
 CLAIM = f"{STATE}/CLAIM"
 MANIFEST = f"{STATE}/MANIFEST.json"
 SUCCESS = "_SUCCESS"
+BAD = "_bad"
 _PART_DIGITS = 5
 
 
@@ -63,6 +69,21 @@ def cancelled_key(run: str) -> str:
     return f"{STATE}/{run}/cancelled"
 
 
+def logs_prefix(run: str) -> str:
+    """Return the folder of what the processes of a run have printed."""
+    return f"{STATE}/{run}/logs"
+
+
+def attempt_log_key(run: str, phase: str, task: int, number: int) -> str:
+    """Return what one attempt has printed."""
+    return f"{STATE}/{run}/logs/{phase}-{task:05d}-{number}.log"
+
+
+def process_log_key(run: str, worker: str, epoch: int) -> str:
+    """Return what a task process has printed outside of attempts, in one life of the run."""
+    return f"{STATE}/{run}/logs/{worker}-{epoch}.log"
+
+
 def tmp_prefix(run: str) -> str:
     """Return the folder of spills and half-written objects of a run."""
     return f"{STATE}/{run}/tmp"  # noqa: S108 - inside the output
@@ -71,6 +92,28 @@ def tmp_prefix(run: str) -> str:
 def attempt_key(run: str, phase: str, task: int, number: int, nonce: str) -> str:
     """Return the one object of an attempt; `phase` is `map` or `reduce`."""
     return f"{STATE}/{run}/{phase}-{task:05d}-{number}-{nonce}"
+
+
+def bad_key(run: str, task: int, number: int, nonce: str) -> str:
+    """Return the object for the bad records of one map attempt."""
+    return f"{STATE}/{run}/bad-{task:05d}-{number}-{nonce}"
+
+
+def is_map_output(key: str) -> bool:
+    """Say whether `attempt_key` makes such a key for a map attempt."""
+    return key.startswith(f"{STATE}/") and key.rpartition("/")[2].startswith("map-")
+
+
+def bad_name(task: int) -> str:
+    """Return where the bad records of a map task stand for people and tools."""
+    return f"{BAD}/map-{task:05d}.jsonl"
+
+
+def is_bad_name(name: str) -> bool:
+    """Say whether `bad_name` makes such a name."""
+    digits = name.removeprefix(f"{BAD}/map-").removesuffix(".jsonl")
+    is_number = len(digits) >= _PART_DIGITS and digits.isdecimal()
+    return is_number and name == f"{BAD}/map-{digits}.jsonl"
 
 
 def part_name(index: int, output_format: str) -> str:

@@ -49,6 +49,12 @@ def show_text(text: str) -> str:
     return "".join(c if c == "\\" else _character(c) for c in text)
 
 
+def show_lines(data: bytes) -> bytes:
+    """Return a text as it is, but for what a terminal would take for a command."""
+    text = data.decode("utf-8", "replace")
+    return "".join(c if c in "\n\t\\" or c.isprintable() else _character(c) for c in text).encode()
+
+
 def _begins(byte: int) -> bool:
     """Return whether a character of UTF-8 may begin with that byte."""
     return byte & 0xC0 != 0x80  # noqa: PLR2004 - 10xxxxxx goes on with a character

@@ -104,7 +104,8 @@ def test_b59_tabs_newlines_and_backslashes_come_back(cli: CommandLine) -> None:
         ("{1, 2}", ["type `set`", "tuple(sorted(key))"]),
         ("[1, 2]", ["type `list`", "tuple(key)"]),
         ("object()", ["type `object`, expected None, bool, int"]),
-        ("(1, [2])", ["type `list`", "tuple(key)"]),
+        ("(1, [2])", ["an item of a key", "type `list`", "tuple(item)"]),
+        ("__import__('decimal').Decimal(1)", ["type `Decimal`", "use str(key)"]),
     ],
 )
 def test_f82_b60_what_cannot_be_a_key(cli: CommandLine, key: str, parts: list[str]) -> None:

@@ -157,7 +157,7 @@ def test_b80_a_script_block_that_is_wrong(cli: CommandLine, block: str, parts: l
 
 
 def test_b81_what_a_file_does_when_it_is_imported(cli: CommandLine) -> None:
-    """No `__main__`, no standard input, no flags of ours; what it prints is kept off stdout."""
+    """No `__main__`, no standard input, no flags of ours; what it prints is kept for `logs`."""
     head = (
         "import os, sys\n"
         "print('printed', sys.stdin.read() == '', sys.argv[1:], flush=True)\n"
@@ -168,7 +168,8 @@ def test_b81_what_a_file_does_when_it_is_imported(cli: CommandLine) -> None:
 
     outcome = start(cli, head + COUNT_WORDS, "--json")
 
-    outcome.succeeded("printed True []", "written", "by a child")
+    outcome.succeeded("; pymr logs ")
+    assert cli.run("logs", "out").stdout == "printed True []\nwritten\nby a child\n"
     assert all(line.startswith("{") for line in outcome.stdout.splitlines())
     assert outcome.stdout.splitlines()[-1].startswith('{"')
 

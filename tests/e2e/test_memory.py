@@ -44,6 +44,14 @@ job = pymr.Job(mapper=mapper, reducer=reducer, input=pymr.LINES)
 """
 DISTINCT = MAPPER.replace("KEY", 'f"{number * 2654435761 % (1 << 32):010}"')
 ONE_KEY = MAPPER.replace("KEY", '"all"')
+LONG_KEYS = """\
+import pymr
+
+def mapper(ctx, line):
+    ctx.emit(line * 40, 1)
+
+job = pymr.Job(mapper=mapper, reducer=lambda ctx, key, values: ctx.emit(key, 1), input=pymr.LINES)
+"""
 LARGE = """\
 import pymr
 
@@ -181,6 +189,18 @@ def test_many_map_outputs_and_partitions_stay_within_256_mib(cli: CommandLine) -
 
     run.kept_within(256 * MIB)
     assert len(list(run.folder.glob("part-*"))) == 150
+
+
+def test_a_sample_of_long_keys_for_many_parts_stays_within_256_mib(cli: CommandLine) -> None:
+    """The runner holds it, while all task processes are there."""
+    cli.write("lines.txt", "".join(f"{number:06}\n" for number in range(300_000)))
+    job = ("--input=lines.txt", "--sort", "--reducers=300")
+
+    run = watched(cli, LONG_KEYS, *job, "--workers=8", "--mappers=8", "--memory=256M")
+
+    run.kept_within(256 * MIB)
+    keys = [row[:6] for row in run.parts.splitlines()]
+    assert keys == [b"%06d" % number for number in range(300_000)]
 
 
 def test_thousands_of_small_files_stay_within_256_mib(cli: CommandLine) -> None:

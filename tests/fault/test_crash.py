@@ -12,6 +12,7 @@ import re
 import selectors
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -95,8 +96,9 @@ def run_broken(cli: CommandLine, command: tuple[str, ...], armed: str) -> Outcom
     ) as popen:
         assert popen.stderr is not None
         try:
-            said = b"".join(lines_until_stopped(popen.stderr))
-            if said.endswith(b" stop\n"):
+            token = Path(armed.split()[3])
+            said = b"".join(said_until_hit(popen.stderr, token))
+            if token.exists() and " stop " in armed:
                 is_task = armed.startswith(TASK_POINTS)
                 popen.send_signal(signal.SIGINT if is_task else signal.SIGKILL)
             _, rest = popen.communicate(timeout=30)
@@ -105,18 +107,18 @@ def run_broken(cli: CommandLine, command: tuple[str, ...], armed: str) -> Outcom
     return Outcome(popen.returncode, "", (said + rest).decode(), cli.folder)
 
 
-def lines_until_stopped(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield what is said, up to the line of a process that stops itself; bounded in time."""
+def said_until_hit(stream: IO[bytes], token: Path) -> Iterator[bytes]:
+    """Yield what is said until the fail-point is hit, or the command ends; bounded in time."""
+    deadline = time.monotonic() + 30
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
-        line = b""
-        while selector.select(30):
-            data = os.read(stream.fileno(), 1 << 16)
-            yield data
-            line = (line + data)[-80:]
-            if not data or line.endswith(b" stop\n"):
-                return
-    raise AssertionError("it hangs")
+        while not token.exists():
+            assert time.monotonic() < deadline, "it hangs"
+            if selector.select(0.01):
+                data = os.read(stream.fileno(), 1 << 16)
+                yield data
+                if not data:
+                    return
 
 
 def assert_nothing_half_published(cli: CommandLine) -> None:

@@ -102,7 +102,8 @@ def test_f93_a_second_signal_stops_it_at_once(cli: CommandLine, popen) -> None:
 @pytest.mark.parametrize("name", CODES)
 def test_a_signal_before_the_run_begins_leaves_nothing(cli: CommandLine, popen, name: str) -> None:
     """It waits for standard input, which may never end; the copy goes, too."""
-    prepare(cli, worker="import sys\nprint('loaded', file=sys.stderr, flush=True)\n" + WAITING)
+    told = "import os\nopen(f'/proc/{os.getppid()}/fd/2', 'w').write('loaded\\n')\n"
+    prepare(cli, worker=told + WAITING)
     process = popen("start", "--input=-", "--output=out", "worker.py")
     assert any(line == "loaded\n" for line in process.stderr)
 

@@ -377,7 +377,7 @@ def test_user_code_that_ends_its_process_is_told_with_the_place(cli: CommandLine
 
     outcome = check(cli, worker)
 
-    outcome.refused(1, "was killed by SIGABRT, in `in.txt` [0:")
+    outcome.refused(1, "was killed by SIGABRT, by which compiled code gives up, in `in.txt` [0:")
 
 
 def test_a_sample_that_takes_too_long_ends_with_the_time_limit(cli: CommandLine) -> None:

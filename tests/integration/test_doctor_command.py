@@ -93,10 +93,10 @@ def test_a_folder_for_spills_that_refuses_is_exit_6(cli: CommandLine) -> None:
 
 def test_too_few_open_files_are_exit_6(cli: CommandLine) -> None:
     """With the command that raises them, up to the hard limit."""
-    outcome = cli.shell(f"ulimit -S -n 17; exec {PYMR} doctor --json")
+    outcome = cli.shell(f"ulimit -S -n 11; exec {PYMR} doctor --json")
 
     assert broken(outcome) == [("machine", "open files")]
-    outcome.refused(6, "at most 17 for each process", "hint: ulimit -n ")
+    outcome.refused(6, "at most 11 for each process", "hint: ulimit -n ")
 
 
 def test_wrong_settings_are_exit_2_and_the_rest_is_examined(cli: CommandLine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
@@ -181,3 +182,23 @@ def test_a_reader_of_events_that_leaves_does_not_stop_the_run(cli):
     assert "bug of PyMR" not in done.stderr
     assert cli.run("verify", "out").code == 0
     assert len(cli.run("cat", "out").stdout.splitlines()) == 5
+
+
+def test_f88_an_import_that_does_not_end_says_where_it_is(cli):
+    """The limit is two minutes, so it is made short here: by a library call in this process."""
+    cli.write(
+        "slow.py", "import threading\nprint('so far', flush=True)\nthreading.Event().wait()\n"
+    )
+    program = (
+        "import pymr.runner.pool, pymr.cli\n"
+        "pymr.runner.pool.LOAD_S = 1.5\n"
+        "pymr.cli.main(['start', '--input=in.txt', '--output=out', 'slow.py'])\n"
+    )
+    cli.write("short.py", program)
+
+    outcome = cli.shell(f"{sys.executable} short.py")
+
+    said = outcome.refused(
+        2, "the worker's code was not imported within 2 s", "slow.py:3 in <module>"
+    )
+    assert said.startswith("last printed:\n  so far\n")

@@ -164,6 +164,7 @@ def test_plan_is_what_start_then_does(tmp_path: Path, flags: list[str]) -> None:
     assert facts["reduce_tasks"] == planned["spec"]["reducers"]
     assert facts["parts"] == len(manifest["parts"])
     assert facts["output_format"] == manifest["settings"]["output_format"]
+    assert facts["task_memory_bytes"] >= facts["memory_bytes"] // facts["workers"]
     assert facts["spill_bytes_max"] == planned["spec"]["limits"]["spill_bytes_max"]
     connected = next(event for event in events if event["kind"] == "WorkersConnected")
     assert facts["workers"] == connected["wanted"]

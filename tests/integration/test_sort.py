@@ -295,6 +295,25 @@ def test_with_fewer_keys_than_parts_some_are_empty(tmp_path: Path) -> None:
     )
 
 
+def test_keys_that_begin_with_the_same_256_bytes_share_a_part(tmp_path: Path) -> None:
+    """Which is said, since there are as many of them as parts."""
+    path = write(tmp_path / "in.txt", ["a", "b"])
+
+    result = pymr.run(
+        pymr.Job(mapper=lambda ctx, line: ctx.emit("x" * 300 + line, 1), reducer=pymr.COUNT),
+        input=path,
+        output=tmp_path / "out",
+        sort=True,
+        reducers=2,
+    )
+
+    assert [len(part.splitlines()) for part in parts_of(result)] == [2, 0]
+    assert result.manifest.warnings == (
+        "1 of 2 parts is empty: the sample for --sort has 1 different key,"
+        " told apart by their first 256 encoded bytes",
+    )
+
+
 @pytest.mark.parametrize("content", ["", "\n\n"])
 def test_nothing_to_sort_is_no_error(content: str, tmp_path: Path) -> None:
     """No key, no boundary."""

@@ -109,6 +109,40 @@ def test_what_fails_once_is_tried_again(end: str, tmp_path: Path) -> None:
     assert ("SIGKILL" if end == "killed" else "OSError: no answer") in warned
 
 
+UNREADY = """
+import os, signal
+from pathlib import Path
+import pymr
+
+if not os.path.exists("first"):
+    Path("first").touch()
+elif not os.path.exists("killed"):
+    signal.pause()  # Never loaded: it is killed here, or before.
+
+def mapper(ctx, line):
+    if not os.path.exists("killed"):
+        Path("killed").touch()
+        parent = os.getppid()
+        family = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        for other in family:
+            if int(other) != os.getpid():
+                os.kill(int(other), signal.SIGKILL)
+    ctx.emit(line, 1)
+
+job = pymr.Job(mapper=mapper, reducer=pymr.SUM, input=pymr.LINES)
+"""
+
+
+def test_a_process_that_is_lost_before_it_has_work_is_replaced(tmp_path: Path) -> None:
+    """Whoever ends it: here the mapper of another one, which was loaded before."""
+    cli = CommandLine(tmp_path)
+    inputs = [f"--input={write(tmp_path / f'{name}.txt', [name])}" for name in "abcd"]
+
+    outcome = cli.start(*inputs, "--sort", "--reducers=2", "--workers=4", worker=UNREADY)
+
+    assert outcome.succeeded() == ["a\t1", "b\t1", "c\t1", "d\t1"]
+
+
 DIES = """\
 import os, signal
 import pymr
@@ -165,7 +199,7 @@ def test_a_mapper_that_ends_its_process_each_time_ends_the_run(tmp_path: Path) -
     """Not without end."""
     path = write(tmp_path / "in.txt", ["1"])
 
-    with pytest.raises(TaskLostError, match="exit code 3"):
+    with pytest.raises(TaskLostError, match="exit code 3 while keys were sampled") as caught:
         pymr.run(
             pymr.Job(mapper=lambda _ctx, _chunk: os._exit(3), reducer=added),
             input=path,
@@ -173,6 +207,8 @@ def test_a_mapper_that_ends_its_process_each_time_ends_the_run(tmp_path: Path) -
             sort=True,
             reducers=2,
         )
+
+    assert str(caught.value.hint).startswith("leave --sort out: ")
 
 
 def test_the_time_limit_holds_while_keys_are_sampled(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ def use() -> None:
     assert_type(result.output, str)
     assert_type(result.manifest.records, int)
     assert_type(len(result.head(3)), int)
+    assert_type([bad.line for bad in result.bad_records], list[int | None])
+    assert_type(pymr.replay("run", job=job, skip_bad_records=3), pymr.Result)
     try:
         pymr.run(job, input="in.txt")
     except pymr.errors.UserCodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from collections.abc import Callable
@@ -371,6 +372,30 @@ def test_a_key_is_named_in_the_reducer(tmp_path: Path) -> None:
     with pytest.raises(UserCodeError, match="reducer raised") as caught:
         run.run()
 
+    assert caught.value.fields["key"] == "'a'"
+
+
+class Broken:
+    """Cannot be unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (int, ("none",))
+
+
+def test_a_reducer_hides_no_error_of_a_value(tmp_path: Path) -> None:
+    """It has not seen the rest of the group, so what it emitted is no result."""
+
+    def reducer(ctx: Any, key: Any, values: Any) -> None:
+        with contextlib.suppress(ValueError):
+            list(values)
+        ctx.emit(key, 1)
+
+    run = inline(
+        tmp_path, mapper=lambda ctx, _: ctx.emit("a", Broken()), reducer=reducer, reducers=1
+    )
+
+    with pytest.raises(UserCodeError, match="reducer raised ValueError: invalid literal") as caught:
+        run.run()
     assert caught.value.fields["key"] == "'a'"
 
 

@@ -157,6 +157,20 @@ def test_there_is_no_backup_before_the_phase_is_nearly_done() -> None:
     assert p.handle(asked("idle", now=1000.0)) == []
 
 
+def test_the_last_task_of_a_small_phase_is_backed_up_too() -> None:
+    """Of two tasks one is half of them; with a single one there is nothing to compare."""
+    p = phase(tasks=2, lease_s=1e6)
+    p.handle(asked("quick"))
+    p.handle(asked("slow"))
+    complete(p, attempt(0), now=10.0)
+    alone = phase(tasks=1, lease_s=1e6)
+    alone.handle(asked("slow"))
+
+    assert p.handle(asked("quick", now=20.0)) == []
+    assert p.handle(asked("quick", now=20.1)) == backup_of(1, 2, "quick", 20.1)
+    assert alone.handle(asked("idle", now=1e5)) == []
+
+
 def test_what_is_finished_needs_no_backup() -> None:
     """Verification may take its time."""
     p = nearly_done()

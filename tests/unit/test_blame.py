@@ -7,11 +7,13 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
-from pymr.errors import PymrError, ResourceError, UserCodeError
+from pymr.errors import PymrError, ResourceError, TaskMemoryError, UserCodeError
+from pymr.shuffle.values import GroupValues
 from pymr.task.blame import (
     FRAMES_MAX,
     MESSAGE_CHARACTERS_MAX,
@@ -23,6 +25,10 @@ from pymr.task.blame import (
 from pymr.task.call import emit_all
 
 HERE = __file__
+
+
+GROUP: Any = GroupValues([])
+LIST_FIRST = "values is an iterator: values = list(values) first, or sum(1 for _ in values)"
 
 
 def raised(call: Callable[[], object]) -> BaseException:
@@ -51,6 +57,15 @@ def test_an_exception_becomes_an_error_of_user_code() -> None:
     assert not error.retryable
     expected = {"function": "mapper", "error_type": "KeyError", "error_text": "'ts'"}
     assert error.fields.items() >= {**expected, "input": "in.txt", "offset": 7}.items()
+
+
+def test_a_memory_error_is_none_of_the_users_faults_alone() -> None:
+    """It keeps the user's line, and is an error of its own class."""
+    error = blamed(lambda: bytes(1 << 60))
+
+    assert isinstance(error, TaskMemoryError)
+    assert error.message == "mapper raised MemoryError"
+    assert error.fields["frames"][-1]["file"] == HERE
 
 
 def test_frames_are_the_users_own() -> None:
@@ -174,6 +189,8 @@ def test_a_long_text_is_cut() -> None:
     ("call", "hint"),
     [
         (lambda: sum(["1"]), "the values are str: emit numbers, for instance ctx.emit(key, 1)"),
+        (lambda: len(GROUP), LIST_FIRST),
+        (lambda: GROUP[0], LIST_FIRST),
         (lambda: fail(TypeError("other")), None),
         (lambda: fail(SystemExit()), "raise an ordinary exception instead of SystemExit"),
         (lambda: fail(Hinting("try this")), "try this"),
@@ -181,7 +198,7 @@ def test_a_long_text_is_cut() -> None:
     ],
 )
 def test_hints(call: Callable[[], object], hint: str | None) -> None:
-    """For the two mistakes that everybody makes, and what an error brings itself."""
+    """For the three mistakes that everybody makes, and what an error brings itself."""
     assert blamed(call).hint == hint
 
 

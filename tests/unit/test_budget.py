@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymr.core import budget
-from pymr.core.budget import Budget, ProcessSize, RunSize, divide
+from pymr.core.budget import Budget, ProcessSize, RunSize, TaskMemory, divide, task_memory
 from pymr.core.plan import MIB
+from pymr.core.sample import SAMPLE_KEYS_MAX
 
 
 def size(**changes: int) -> RunSize:
@@ -84,6 +85,20 @@ def test_a_decoder_is_held_beside_the_buffer() -> None:
     assert 45 * MIB < plain.spill_bytes_max - packed.spill_bytes_max < 70 * MIB
 
 
+def test_a_sample_leaves_room_for_fewer_workers_and_the_same_buffers() -> None:
+    """It is gone before they have work; the least memory holds the largest that there is."""
+    largest = {"sample_keys": SAMPLE_KEYS_MAX, "reduce_tasks": 10_000}
+
+    plain, sorting = divided(256, workers=8), divided(256, workers=8, sample_keys=200_000)
+    two, two_sorting = divided(512), divided(512, sample_keys=200_000)
+
+    assert (plain.workers, plain.sample_bytes) == (8, 0)
+    assert (sorting.workers, sorting.sample_bytes) == (7, 200_000 * budget.SAMPLE_KEY_BYTES)
+    assert (two_sorting.workers, two_sorting.sample_bytes) == (2, 0)
+    assert two_sorting.spill_bytes_max == two.spill_bytes_max
+    assert divided(256, **largest).needed_bytes <= 256 * MIB
+
+
 SIZES = st.builds(
     RunSize,
     files=st.integers(0, 10_000),
@@ -91,6 +106,7 @@ SIZES = st.builds(
     reduce_tasks=st.integers(0, 1000),
     splits_max=st.integers(0, 10_000),
     decoder_bytes=st.sampled_from([0, MIB, 66 * MIB]),
+    sample_keys=st.sampled_from([0, 40_000, SAMPLE_KEYS_MAX]),
 )
 
 
@@ -116,7 +132,9 @@ def test_the_parts_are_never_more_than_the_whole(
         + budget.FILE_BYTES * run.files
         + budget.TASK_BYTES * (run.map_tasks + run.reduce_tasks)
     )
-    fits = runner + each * found.workers <= memory
+    sampling = (each - found.spill_bytes_max - large) * found.workers
+    sampling += budget.SAMPLE_KEY_BYTES * run.sample_keys
+    fits = runner + max(each * found.workers, sampling) <= memory
 
     assert 1 <= found.workers <= workers
     assert found.spill_bytes_max >= budget.WORK_BYTES_MIN * 3 // 4
@@ -128,3 +146,18 @@ def test_a_budget_does_not_depend_on_anything_else() -> None:
     same: Any = [divided(300, workers=5, files=7) for _ in range(2)]
 
     assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "memory", "expected"),
+    [
+        (None, 400, (450, 900)),  # nine tenths of the machine, by workers
+        (100, 150, (100, 900)),
+        (100, 400, (200, 900)),  # a worker's part of --memory
+        (2000, 400, (2000, 2000)),  # it may swap
+        (None, 3000, (1500, 1500)),
+    ],
+)
+def test_what_one_task_may_use(asked: int | None, memory: int, expected: tuple[int, int]) -> None:
+    """Of a machine of 1000 with two workers, beside others and alone."""
+    assert task_memory(asked, 1000, memory, workers=2) == TaskMemory(*expected)

@@ -61,6 +61,12 @@ def test_what_is_no_pair_is_refused(pair: object) -> None:
     assert found == ["a"]
 
 
+def test_a_dict_is_refused_with_what_gives_its_pairs() -> None:
+    """It is gone through by its keys."""
+    with pytest.raises(TypeError, match=r"yielded str 'a', .*write `return pairs.items\(\)`"):
+        emitted({"a": 1})
+
+
 def test_a_long_value_is_cut_in_the_message() -> None:
     """A chunk that is returned by mistake would fill the screen."""
     with pytest.raises(TypeError) as caught:

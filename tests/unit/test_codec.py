@@ -6,6 +6,8 @@ import enum
 import math
 import pickle
 import struct
+from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
@@ -91,6 +93,10 @@ class Point(NamedTuple):
     y: int
 
 
+# As numpy has them: a type that goes by the name of another, and an array.
+Scalar = type("bool", (), {"__module__": "numpy"})
+Array = type("Array", (), {"__module__": "numpy", "ndim": 1})
+
 REFUSED_KEYS = [
     ([1], "list", "; use a tuple: tuple(key)"),
     ({1: 2}, "dict", "; use a tuple: tuple(sorted(key.items()))"),
@@ -102,8 +108,14 @@ REFUSED_KEYS = [
     (Number.ONE, "Number", "; use int(key)"),
     (Real(1), "Real", "; use float(key)"),
     (Point(1, 2), "Point", "; use tuple(key)"),
-    (1j, "complex", ""),
-    (("a", [1]), "list", "; use a tuple: tuple(key)"),
+    (memoryview(b"x"), "memoryview", "; use bytes(key)"),
+    (1j, "complex", "; use str(key)"),
+    (Decimal("0.1"), "Decimal", "; use str(key)"),
+    (date(2024, 2, 29), "date", "; use str(key)"),
+    (object(), "object", ""),
+    ("".join, "builtin_function_or_method", ""),
+    (Scalar(), "numpy.bool", "; use key.item()"),
+    (Array(), "Array", "; use tuple(key.tolist())"),
 ]
 
 
@@ -120,6 +132,14 @@ def test_b60_what_is_no_key_is_refused_with_its_type(
         f"a key cannot be of type `{kind}`, expected None, bool, int, float, str, bytes or a"
         f" tuple of them{hint}"
     )
+
+
+@pytest.mark.parametrize("encode", [codec.encode_key, _native.encode_key])
+def test_what_is_no_item_of_a_key_is_told_from_the_key(encode: Any) -> None:
+    """The key is a tuple already; what it holds is what must become one."""
+    refusal = r"^an item of a key cannot be .*; use a tuple: tuple\(item\)$"
+    with pytest.raises(TypeError, match=refusal):
+        encode(("a", ("b", [1])))
 
 
 def nested(depth: int) -> Any:

@@ -151,3 +151,11 @@ def test_a_context_takes_no_new_attributes() -> None:
     """State that a worker hung there would be lost with the attempt; it has globals."""
     with pytest.raises(AttributeError):
         context().seen = set()  # type: ignore[attr-defined]
+
+
+def test_a_call_of_emit_without_any_argument_is_refused() -> None:
+    """Also one that has no place to hold arguments, as `iter` makes it."""
+    ctx = TaskContext(print, {})
+
+    with pytest.raises(TypeError, match=r"emit\(\) takes a key and a value"):
+        next(iter(ctx.emit, None))  # type: ignore[arg-type]

@@ -76,15 +76,16 @@ def test_a_limit_of_processes_is_compared_with_the_cores(
     [
         ((None, None), "ok", None),
         ((1024, None), "ok", None),
-        ((40, None), "warning", "ulimit -n 65536, or --merge-fan-in 24"),
-        ((40, 4096), "warning", "ulimit -n 4096, or --merge-fan-in 24"),
-        ((20, 20), "broken", "raise the hard limit"),
+        ((40, None), "warning", "ulimit -n 65536"),
+        ((40, 4096), "warning", "ulimit -n 4096"),
+        ((20, 20), "warning", "raise the hard limit"),
+        ((11, 4096), "broken", "ulimit -n 4096"),
     ],
 )
-def test_open_files_are_compared_with_workers_and_merges(
+def test_open_files_are_compared_with_what_a_merge_needs(
     files: tuple[int | None, int | None], level: str, remedy: str | None
 ) -> None:
-    """Two pipes a worker, one file a sorted run; a soft limit goes up to the hard one."""
+    """One file a sorted run, or fewer at once; a soft limit goes up to the hard one."""
     finding = next(limits(LimitsSeen(files, None, None), settings()))
 
     assert finding.level == level

@@ -44,7 +44,8 @@ def test_an_entry_is_one_flat_line_of_json():
 
     assert lines == [
         b'{"v":1,"seq":1,"time":1735689600.25,"kind":"AttemptStarted",'
-        b'"attempt":{"phase":"map","task":3,"number":1},"worker":"worker-1","backup":false}\n'
+        b'"attempt":{"phase":"map","task":3,"number":1},"worker":"worker-1","backup":false,'
+        b'"alone":false}\n'
     ]
 
 

@@ -40,7 +40,7 @@ from pymr.core.events import (
 )
 from pymr.core.job import Job
 from pymr.core.ledger import Ledger
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import Attempt, EdgeSum, MapSource
 from pymr.errors import InputError, IntegrityError, TimeoutReachedError, from_dict

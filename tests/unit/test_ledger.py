@@ -96,7 +96,7 @@ def test_a_whole_run_balances_and_adds_up() -> None:
     assert ledger.summary() == LedgerSummary(
         bytes_in=26,
         records_in=26,
-        map_calls=2,
+        map_calls=26,
         emitted=27,
         written=written,
         read=written,

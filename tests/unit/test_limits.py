@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pymr.config import SETTINGS
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.spec import Limits
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +23,8 @@ LIMIT_NAME = re.compile(r"_?[A-Z_]+_(MAX|S)|[a-z_]+(_max|_bytes|_s)")
 OF_MESSAGES = re.compile(r"SHOWN|EXAMPLES|FRAMES|QUOTED|CHARS|CHARACTERS|blame\.RECORD")
 # Lengths of a format, which its writer keeps to.
 OF_FORMATS = re.compile(r"VARINT|_RECORD_BYTES_MAX")
-# Which attempts are slow, and how attempts are numbered: no limits.
-NO_LIMITS = {"backup_after", "backup_ready", "attempt_first"}
+# Which attempts are slow, how attempts are numbered, and what they may do: no limits.
+NO_LIMITS = {"backup_after", "backup_ready", "attempt_first", "may_scan"}
 
 
 def documented() -> dict[str, tuple[str, str]]:

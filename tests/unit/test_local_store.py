@@ -18,7 +18,7 @@ from pymr.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from pymr.store.disk import translated
+from pymr.store.disk import free_bytes, translated
 from pymr.store.local import LocalStore
 
 
@@ -293,3 +293,27 @@ def test_hostile_paths_are_escaped_in_messages(tmp_path: Path) -> None:
 
     with pytest.raises(ObjectMissingError, match=r"a\\x1b\[31m\\nb/key"):
         store.get("key")
+
+
+def test_what_is_free_is_told_of_a_disk_and_of_what_is_to_be_made_on_it(tmp_path: Path) -> None:
+    """Not of a path that no system can look up."""
+    seen = os.statvfs(tmp_path)
+    total = seen.f_blocks * seen.f_frsize
+
+    assert 0 < (free_bytes(str(tmp_path)) or 0) <= total
+    assert 0 < (free_bytes(str(tmp_path / "not" / "there")) or 0) <= total
+    (tmp_path / "loop").symlink_to("loop")
+    assert free_bytes(str(tmp_path / "loop")) is None
+
+
+def test_what_a_probe_left_is_swept_too(store: LocalStore) -> None:
+    """It is a folder; a link to one is only a link."""
+    store.put_if_absent("key", b"x")
+    probe = Path(store.root, ".tmp-probe-abc")
+    probe.mkdir()
+    (probe / "written").write_text("x")
+    Path(store.root, ".tmp-link").symlink_to(store.root)
+
+    store.sweep("")
+
+    assert files(store) == ["key"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pymr.config.machine import cpu_quota, group_folders, this_machine
+from pymr.config import machine, resolve
+from pymr.config.machine import Machine, cpu_quota, group_folders, oom_kills, this_machine
 
 
 @pytest.mark.parametrize(
@@ -30,9 +31,49 @@ def test_limits_are_looked_for_from_the_own_group_up_to_the_root() -> None:
     assert list(group_folders("0::/\n", "cpu", "/g")) == ["/g"]
 
 
+def test_the_kernel_counts_whom_it_ends_for_want_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the nearest group that counts, else on the machine; what is not told is none."""
+    texts = {
+        "/proc/self/cgroup": "0::/a\n",
+        "/sys/fs/cgroup/a/memory.events": "low 0\noom 4\noom_kill 3\noom_group_kill 0\n",
+        "/proc/vmstat": "nr_free_pages 12\noom_kill 7\n",
+    }
+    monkeypatch.setattr(machine, "_read", lambda path: texts.get(path, ""))
+
+    assert oom_kills() == 3
+    del texts["/sys/fs/cgroup/a/memory.events"]
+    assert oom_kills() == 7
+    del texts["/proc/vmstat"]
+    assert oom_kills() == 0
+
+
 def test_this_machine_has_cores_and_memory() -> None:
     """The real one is readable wherever the tests run."""
-    machine = this_machine()
+    found = this_machine()
 
-    assert machine.cores >= 1
-    assert machine.memory_bytes > 64 << 20
+    assert found.cores >= 1
+    assert found.memory_bytes > 64 << 20
+
+
+@pytest.mark.parametrize(
+    ("size", "warnings"),
+    [
+        ("2G", ()),
+        (
+            "3G",
+            (
+                "memory is 3G, this machine has 2G:"
+                " the system ends processes of a run that needs more",
+            ),
+        ),
+    ],
+    ids=["all", "more"],
+)
+def test_more_memory_than_there_is_is_warned_of(size: str, warnings: tuple[str, ...]) -> None:
+    """It is taken as it is, since a run may need less."""
+    found = resolve({"memory": size}, {}, "/nowhere", "/nowhere", Machine(2, 2 << 30))
+
+    assert found.warnings == warnings
+    assert found.settings.memory_bytes == int(size[0]) << 30

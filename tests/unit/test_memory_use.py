@@ -51,7 +51,7 @@ def test_the_peak_is_that_of_the_sum() -> None:
     """Processes that are not there at the same time are not added up."""
     meter = MemoryMeter()
     with holding(30) as one:
-        meter.sample([one], 0.0)
+        sizes = meter.sample([one], 0.0)
         alone = meter.peak_bytes
         with holding(20) as other:
             meter.sample([one, other], 1.0)
@@ -63,6 +63,7 @@ def test_the_peak_is_that_of_the_sum() -> None:
     assert alone is not None
     assert both is not None
     assert 30 * MIB < alone < 50 * MIB
+    assert sizes == {one: alone}
     assert 20 * MIB < both - alone < 35 * MIB
     assert meter.peak_bytes == both
 

@@ -125,6 +125,55 @@ def test_a_store_that_did_not_answer_for_a_moment_fails_the_merge_too(tmp_path) 
     assert found == sent[: len(found)]
 
 
+@pytest.mark.parametrize("codec", [0, 1])
+@pytest.mark.parametrize(
+    "keys", [["b", "a"], ["same start b", "same start a"], ["a", "b", "b", "a"]], ids="-".join
+)
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_keys_out_of_order_are_corrupt(keys: list[str], blocks: int, codec: int) -> None:
+    """Whoever wrote them: a merge would give out a group in two parts."""
+    entries = [_entry(key) for key in keys]
+    rows = [b"".join(entries[:-1]), entries[-1]] if blocks == 2 else [b"".join(entries)]
+    if codec:
+        rows = [_packed(row) for row in rows]
+
+    groups = merged([(row, codec) for row in rows])
+
+    for _ in range(2):  # Asking again does not help.
+        with pytest.raises(CorruptDataError, match="its keys are not in order") as caught:
+            _ = list(groups)
+    assert caught.value.fields["offset"] == HEADER_BYTES + sum(map(len, rows[:-1]))
+
+
+def test_keys_out_of_order_are_corrupt_in_the_plain_form_too() -> None:
+    """The same words, at the same place."""
+    blocks = [b"".join(map(_entry, keys)) for keys in ("ab", "bc", "b")]
+    rows = []
+    for data in blocks:
+        offset = HEADER_BYTES + sum(row.size for row in rows)
+        rows.append(Block(offset, len(data), 0, xxh3_64(data)))
+    data = bytes(HEADER_BYTES) + b"".join(blocks)
+    reader = SortedRunReader(lambda at, size: data[at : at + size], len(data), "it")
+    reader.footer = Footer((PartitionIndex(EdgeSum(), 3, tuple(rows), 300),), b"")
+
+    with pytest.raises(CorruptDataError, match="its keys are not in order") as caught:
+        list(reader.entries(0))
+
+    assert caught.value.fields["offset"] == rows[-1].offset
+
+
+def _entry(key: str) -> bytes:
+    """Return an entry of one value."""
+    data, value = encode_key(key), encode_value(1)
+    return b"%c%b\1%c%b" % (len(data), data, len(value), value)
+
+
+def _packed(data: bytes) -> bytes:
+    """Return a block of lz4 that copies nothing."""
+    head = bytes((len(data) << 4,)) if len(data) < 15 else bytes((0xF0, len(data) - 15))
+    return len(data).to_bytes(4, "little") + head + data
+
+
 @pytest.mark.parametrize("instead", ["nothing", "another error"])
 def test_a_combiner_hides_no_error_of_reading_either(instead: str, tmp_path) -> None:
     """What it makes of the values that it got would take the place of all of them."""

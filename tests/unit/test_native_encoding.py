@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +166,25 @@ def test_what_offsets_cannot_name_is_refused(changes: dict[str, Any], message: s
     options = {"partitions": 1, "limits": LIMITS, "spill_folder": "/nowhere"} | changes
     with pytest.raises(ValueError, match=message):
         NativeMapBuffer(**options)
+
+
+LARGE: dict[str, Callable[[], object]] = {
+    "text": lambda: "a" * (64 * MIB),
+    "text without UTF-8": lambda: "\ud800" + "a" * (64 * MIB),
+    "bytes": lambda: bytes(64 * MIB),
+    "int": lambda: 1 << (8 * 64 * MIB),
+    "text of wide characters": lambda: "😀" + "a" * (20 * MIB),
+    "list": lambda: [0] * (30 * MIB),
+    "tuple": lambda: (0,) * (30 * MIB),
+    "dict": lambda: dict.fromkeys(range(2 * MIB)),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_value_for_which_no_memory_is_left_is_a_memory_error(kind: str) -> None:
+    """It is not corrupt, nothing panics, and the process lives."""
+    data = _native.encode_value(LARGE[kind]())
+
+    left = 160 if kind == "dict" else 16  # so that it ends where something large is asked for
+    with memory_left(left * MIB), pytest.raises(MemoryError):
+        _native.decode_value(data)

@@ -5,11 +5,19 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from core_samples import attempt, committed, spec
+from core_samples import attempt, committed, receipt, spec
 from pymr.config.setting import BY_NAME
-from pymr.core.events import Decision, RunPlanned, RunResumed, TaskInvalidated, encode
-from pymr.core.phase import LIVE_ATTEMPTS_MAX, PhaseLimits
-from pymr.core.replay import ATTEMPTS_PER_EPOCH, attempt_first, replay
+from pymr.core.events import (
+    Decision,
+    RunPlanned,
+    RunResumed,
+    TaskCommitted,
+    TaskInvalidated,
+    encode,
+)
+from pymr.core.limit import PhaseLimits
+from pymr.core.phase import LIVE_ATTEMPTS_MAX
+from pymr.core.replay import ATTEMPTS_PER_EPOCH, attempt_first, outdated, replay
 
 PLANNED = RunPlanned(spec(), 3, 1, 26)
 
@@ -87,6 +95,34 @@ def test_no_task_has_as_many_attempts_as_an_epoch_has_numbers() -> None:
 
     assert attempts_max < ATTEMPTS_PER_EPOCH
     assert [attempt_first(epoch) for epoch in (1, 2, 3)] == [1, 1001, 2001]
+
+
+def bad(task: int, number: int) -> TaskCommitted:
+    return TaskCommitted(receipt(attempt(task, number), bad_records=2))
+
+
+def test_a_replay_does_again_what_left_records_out_and_all_reduce_tasks() -> None:
+    """Map outputs that are whole are kept."""
+    of_reduce = committed(attempt(0, 1, "reduce"))
+    run = replay(PLANNED, [committed(attempt(0)), bad(1, 2), committed(attempt(2)), of_reduce])
+
+    assert outdated(run, epoch=1) == [bad(1, 2).receipt, of_reduce.receipt]
+
+
+def test_a_replay_that_was_stopped_is_gone_on_with() -> None:
+    """What it has done already is told by the numbers of attempts, also what is bad again."""
+    decisions: list[Decision] = [
+        *(bad(0, 2), bad(1, 2), bad(2, 2), committed(attempt(0, 1, "reduce"))),
+        RunResumed(PLANNED.spec, 3, 1, 26, epoch=2),
+        *(void(0, 2), bad(0, 1001)),
+    ]
+    run = replay(PLANNED, decisions[:-2])
+    run.committed["map", 0] = bad(0, 1001).receipt
+
+    again = [str(each.attempt) for each in outdated(run, epoch=1)]
+
+    assert again == ["map-0001", "map-0002", "reduce-0000"]
+    assert [str(each.attempt) for each in outdated(run, epoch=2)] == ["map-0000", *again]
 
 
 @pytest.mark.parametrize("decision", [void(0), RunResumed(spec(), 3, 1, 26, epoch=2)])

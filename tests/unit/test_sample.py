@@ -120,11 +120,14 @@ def test_small_whole_files_are_all_given_once() -> None:
 
 def test_what_is_kept_is_bounded_however_many_parts_there_are() -> None:
     """A thousand for each part, of which four times as many may be kept."""
-    assert [keys_wanted(count) for count in (2, 100, 10_000)] == [10_000, 100_000, 250_000]
+    assert [keys_wanted(count) for count in (2, 63, 10_000)] == [10_000, 62_500, 62_500]
     assert sample_of(file(GIB), reducers=10_000).keys_max == SAMPLE_KEYS_MAX
     sample = sample_of(file(GIB))
     assert sum(each.keys_max for each in sample.splits) <= sample.keys_max
     assert sample_of(file(1), file(9 * MIB)).splits[0].keys_max > 0
+    many = sample_of(file(160 * GIB), reducers=10_000)
+    assert len(many.splits) == 160_000
+    assert sum(each.keys_max for each in many.splits) <= SAMPLE_KEYS_MAX
 
 
 def test_a_sample_that_emitted_too_few_keys_is_taken_again_larger() -> None:

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 import pymr
-from pymr.core.sample import WEIGHT_OF_RECORD
+from pymr.core.sample import SAMPLE_KEY_BYTES_MAX, WEIGHT_OF_RECORD
 from pymr.core.spec import InputFile, JobSpec, KeySample, SampleSplit, SampleWork, Split, TextRules
 from pymr.errors import InputError, UserCodeError
 from pymr.records.discover import DiscoverRules, discover
 from pymr.shuffle.codec import decode_key, encode_key
 from pymr.task.sample import (
     PENDING_KEYS_MAX,
-    SAMPLE_KEY_BYTES_MAX,
     STREAM_PLACE_BYTES_MAX,
     sample_keys,
 )

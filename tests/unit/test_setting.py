@@ -50,3 +50,22 @@ def test_a_setting_that_decides_the_result_is_frozen(setting: Setting) -> None:
         change(before, {setting.name: "x"}, before)
 
     assert f"pymr start {setting.flag} …" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("raw", "share"),
+    [("1%", 0.01), ("0.5 %", 0.005), ("100%", 1.0), ("0%", 0.0), ("0.25", 0.25), (0.25, 0.25)],
+)
+def test_a_share_is_a_percentage_or_a_fraction(raw: str | float, share: float) -> None:
+    """Both are shown as a percentage."""
+    settings = resolve({"max_skip_ratio": raw}, {}, "/no", "/no").settings
+
+    assert settings.max_skip_ratio == pytest.approx(share)
+    assert BY_NAME["max_skip_ratio"].show(0.005) == "0.5%"
+
+
+@pytest.mark.parametrize("raw", ["1", "1.5", "-1%", "101%", "1e-2", "%", "", 2.0, 1, True])
+def test_what_may_be_meant_otherwise_is_no_share(raw: object) -> None:
+    """`1` might be all of it, or one in a hundred."""
+    with pytest.raises(ConfigError, match=r"^(flag --max-skip-ratio|max_skip_ratio|--max-skip)"):
+        resolve({"max_skip_ratio": raw}, {}, "/no", "/no")

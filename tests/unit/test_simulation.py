@@ -24,7 +24,8 @@ from pymr.core.events import (
     Verify,
     WorkerLost,
 )
-from pymr.core.phase import Phase, PhaseLimits
+from pymr.core.limit import PhaseLimits
+from pymr.core.phase import Phase
 from pymr.core.spec import Attempt
 
 TASKS, WORKERS = 100_000, 1_000

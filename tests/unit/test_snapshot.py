@@ -125,6 +125,9 @@ def test_a_backup_that_commits_first_has_won():
 
     assert snapshot.backups_won == 1
     assert snapshot.map.bytes_done == 300
+    win = snapshot.backup_win
+    assert win is not None
+    assert (win.attempt, win.other_share) == (backup, 2 / 3)
 
 
 def test_failures_are_counted_by_what_follows_from_them():

@@ -21,6 +21,7 @@ from core_samples import (
     asked,
     attempt,
     committed,
+    exceeded,
     failed,
     files,
     finished,
@@ -66,6 +67,7 @@ TASK_EVENTS: dict[str, PhaseEvent] = {
     "TaskInvalidated": TaskInvalidated(committed(attempt()).receipt, "it is gone"),
     "Failed": failed(attempt()),
     "Failed, no cure": failed(attempt(), InputError("no such file")),
+    "MemoryExceeded": exceeded(attempt()),
     "WorkerLost": WorkerLost("w", LOST, now=1.0),
     "Ticked, lease over": Ticked(10.0),
 }

@@ -5,7 +5,7 @@ import pytest
 
 from pymr.core.events import Entry, TaskCommitted, Warned
 from pymr.core.spec import Attempt, EdgeSum, Receipt, TextRules
-from pymr.observe.snapshot import Snapshot, fold
+from pymr.observe.snapshot import BackupWin, Snapshot, fold
 from pymr.observe.summary import LINES_MAX, render_success
 from pymr.task.manifest import (
     Columns,
@@ -209,6 +209,7 @@ def test_mixed_columns_are_said(columns, output_format, line):
     ("ledger", "why"),
     [
         ({"emitted": 0}, "the mapper emitted nothing"),
+        ({"reduced": 0}, "the combiner emitted nothing"),
         ({}, "the reducer emitted nothing"),
     ],
 )
@@ -343,14 +344,17 @@ def test_a_task_that_is_not_out_of_line_is_not_named(walls):
 
 def test_retries_backups_counters_and_warnings_are_said():
     """Each once, escaped."""
-    snapshot = Snapshot(retried=2, lost=1, backups_won=1)
+    win = BackupWin(Attempt("map", 17, 2), took_s=0.42, other_s=75.0, other_share=0.126)
+    snapshot = Snapshot(retried=2, lost=1, backups_won=3, backup_win=win)
     fold(snapshot, Entry(1, 1, 0.0, Warned("grew\x1b[0m")))
     shown = manifest(counters={"bad": 12, "seen": 1_234_567}, warnings=("grew\x1b[0m", "other"))
 
     lines = render(shown, snapshot)
 
+    assert "  2 attempts tried again, 1 of them lost with their worker" in lines
     assert (
-        "  2 attempts tried again, 1 of them lost with their worker, 1 backup attempt won" in lines
+        "  backup of map-0017 won in 0.4 s; the other attempt was at 12 % after 1:15;"
+        " 2 more backups won" in lines
     )
     assert "  counters: bad 12 · seen 1,234,567" in lines
     assert lines.count(r"  warning: grew\x1b[0m") == 1

@@ -138,7 +138,7 @@ pub fn done<T>(result: Result<T, Trouble>) -> T {
 
 pub fn text(trouble: &Trouble) -> &str {
     match trouble {
-        Trouble::Raised(_) => "Python raised",
+        Trouble::Raised(_) | Trouble::Value(_) => "Python raised",
         Trouble::Corrupt { problem, .. } => problem,
         Trouble::Spill { .. } => "a spill failed",
         Trouble::Memory => "no memory",

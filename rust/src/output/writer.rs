@@ -5,7 +5,7 @@
 //! for the next block, whichever thread it comes from.
 use super::cell::Format;
 use super::object;
-use super::{FULL, Pushed, Rows};
+use super::{Pushed, Rows};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -180,33 +180,19 @@ impl RowWriter {
     fn drain_blocks(&self, py: Python<'_>) -> PyResult<()> {
         loop {
             let mut rows = self.take(py)?;
-            let mut out = std::mem::take(&mut rows.out);
+            let block = rows.take_block(py);
             self.put(py, rows);
-            if out.is_empty() {
-                return Ok(());
-            }
-            self.write_block(py, &out)?;
-            let Some(mut rows) = self.slot.rows.take() else {
+            let Some(block) = block? else { return Ok(()) };
+            self.write.bind(py).call1((block,))?;
+            let Some(rows) = self.slot.rows.take() else {
                 return Ok(()); // A native reduction has them, and drains.
             };
-            if rows.out.capacity() == 0 && out.capacity() <= 2 * FULL {
-                out.clear();
-                rows.out = out;
-            }
             let is_full = rows.is_full();
             self.put(py, rows);
             if !is_full {
                 return Ok(());
             }
         }
-    }
-
-    fn write_block(&self, py: Python<'_>, out: &[u8]) -> PyResult<()> {
-        let block = PyBytes::new_with(py, out.len(), |block| {
-            block.copy_from_slice(out);
-            Ok(())
-        })?;
-        self.write.bind(py).call1((block,)).map(drop)
     }
 }
 

@@ -197,7 +197,8 @@ class _Trials:
                         case channel.LoadFailed(error) | channel.TryFailed(error):
                             raise errors.from_dict(error)
         raise UserCodeError(
-            f"a call of the worker's code did not return within {TRIAL_ANSWER_S:.0f} s, in {what}"
+            f"a call of the worker's code did not return within {TRIAL_ANSWER_S:.0f} s, in {what}",
+            **process.where(),
         )
 
     def _lost(self, process: TaskProcess, what: str) -> PymrError:

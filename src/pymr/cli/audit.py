@@ -41,6 +41,7 @@ def _lines(manifest: Manifest) -> list[str]:
         _balance("bytes of input", size, "bytes read", books["bytes_in"]),
         f"  {_many(books['records_in'], 'record')} in {_many(books['map_calls'], 'mapper call')}",
         f"  {books['replaced']:,} replaced, {books['skipped']:,} skipped",
+        *_bad_records(books),
     ]
     if manifest.settings.reducers == 0:
         return [
@@ -50,6 +51,15 @@ def _lines(manifest: Manifest) -> list[str]:
             _balance("emitted", books["emitted"], "rows", manifest.records),
         ]
     return [*lines, *_shuffle(books), *_output(books, manifest)]
+
+
+def _bad_records(books: dict[str, Any]) -> list[str]:
+    """Return the line about records that no successful call of the mapper has had."""
+    bad = books.get("bad_records", 0)
+    if not bad:
+        return []
+    good = books["records_in"] - bad
+    return [f"  {_many(good, 'record')} mapped + {bad:,} bad = {books['records_in']:,} read"]
 
 
 def _shuffle(books: dict[str, Any]) -> list[str]:

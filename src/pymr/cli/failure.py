@@ -36,14 +36,14 @@ def fail(
 
     With `verbose` PyMR's own traceback goes before it.
     """
-    from pymr.observe.failure import render_failure
+    from pymr.observe.failure import render_failure, render_prints
 
     if verbose:
         click.echo(error.fields.get("traceback") or _traceback_of(error), err=True)
     if isinstance(error, InternalError):
         error = _with_report(error)
     with suppress(OSError):  # Nobody reads it, or its disk is full: the code still tells.
-        click.echo(render_failure(error, snapshot, name), err=True)
+        click.echo(render_prints(error, name) + render_failure(error, snapshot, name), err=True)
     return exit_code_of(error)
 
 

@@ -18,17 +18,23 @@ from pymr.text_form import show_path, show_text
 @click.command("gc")
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
 @click.option("--yes", is_flag=True, help="Remove it; without this it is listed only.")
+@click.option(
+    "--drop-replay",
+    is_flag=True,
+    help="Also what only pymr replay needs: map outputs of runs that have left bad records out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each leftover.")
-def command(runs: tuple[str, ...], yes: bool, as_json: bool) -> None:
+def command(runs: tuple[str, ...], yes: bool, drop_replay: bool, as_json: bool) -> None:
     """Find what no manifest and no unfinished run needs in the outputs of RUNs, by default all.
 
     Attempts that were not committed, spills, halves of objects, copies of standard input, and
-    map outputs of runs that are done. What a run keeps for `pymr resume` goes by `pymr cancel`.
+    map outputs of runs that are done. What a run keeps for `pymr resume` goes by `pymr cancel`;
+    what it keeps for `pymr replay` by --drop-replay: a replay does all map tasks again then.
     """
     total: list[Leftover] = []
     for output in _outputs(runs):
         try:
-            found = find_leftovers(output, remove=yes)
+            found = find_leftovers(output, remove=yes, drop_replay=drop_replay)
         except PymrError as error:
             if runs:
                 raise
@@ -38,7 +44,7 @@ def command(runs: tuple[str, ...], yes: bool, as_json: bool) -> None:
         for leftover in found:
             _show(output, leftover, is_removed=yes, as_json=as_json)
     if not as_json:
-        _show_sum(total, is_removed=yes)
+        _show_sum(total, is_removed=yes, option=" --drop-replay" * drop_replay)
 
 
 def _outputs(runs: tuple[str, ...]) -> Iterator[str]:
@@ -67,7 +73,7 @@ def _show(output: str, leftover: Leftover, *, is_removed: bool, as_json: bool) -
     click.echo(f"{size:>9}  {leftover.what:<27}  {show_path(leftover.path)}")
 
 
-def _show_sum(total: list[Leftover], *, is_removed: bool) -> None:
+def _show_sum(total: list[Leftover], *, is_removed: bool, option: str) -> None:
     if not total:
         click.echo("nothing to remove", err=True)
         return
@@ -76,4 +82,4 @@ def _show_sum(total: list[Leftover], *, is_removed: bool) -> None:
     if is_removed:
         click.echo(f"removed {files}, {size}", err=True)
     else:
-        click.echo(f"would remove {files}, {size};   next: pymr gc --yes", err=True)
+        click.echo(f"would remove {files}, {size};   next: pymr gc{option} --yes", err=True)

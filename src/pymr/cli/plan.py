@@ -8,9 +8,12 @@ from typing import Any
 import click
 
 from pymr.cli.settings import request_of, resolved_settings, run_options
+from pymr.config import Settings
 from pymr.config.value import spell_size
+from pymr.core.plan import MIB
 from pymr.observe.quantity import show_many, show_size
 from pymr.runner.find import committed_manifest
+from pymr.runner.memory import task_memory_of
 from pymr.runner.plan import Plan, plan_run
 from pymr.runner.pool import Pool
 from pymr.text_form import show_path
@@ -32,7 +35,7 @@ def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **fla
         pool.close()
         if plan is not None and plan.spool_folder is not None:
             shutil.rmtree(plan.spool_folder, ignore_errors=True)
-    facts = _facts(plan, resolved.settings.memory_bytes)
+    facts = _facts(plan, resolved.settings)
     if resolved.settings.json:
         import json
 
@@ -46,7 +49,7 @@ def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **fla
     click.echo("\n".join(_lines(facts)))
 
 
-def _facts(plan: Plan, memory_bytes: int) -> dict[str, Any]:
+def _facts(plan: Plan, settings: Settings) -> dict[str, Any]:
     spec = plan.spec
     return {
         "name": spec.name,
@@ -61,7 +64,8 @@ def _facts(plan: Plan, memory_bytes: int) -> dict[str, Any]:
         "parts": spec.reducers or len(plan.tasks),
         "sort": _sort_facts(plan),
         "workers": plan.workers,
-        "memory_bytes": memory_bytes,
+        "memory_bytes": settings.memory_bytes,
+        "task_memory_bytes": task_memory_of(settings, plan.workers).beside_bytes,
         "spill_bytes_max": spec.limits.spill_bytes_max,
         "output": plan.shown_output,
         "output_format": spec.output_format,
@@ -103,7 +107,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f" by {show_many(facts['workers'], 'worker')}",
         *_sort_lines(facts),
         f"memory  {spell_size(facts['memory_bytes'])} for all processes; a map task spills at"
-        f" {spell_size(facts['spill_bytes_max'])}",
+        f" {spell_size(facts['spill_bytes_max'])}, and uses at most"
+        f" {spell_size(facts['task_memory_bytes'] & -MIB)} with your code",
         f"output  {facts['output']}, {show_many(facts['parts'], facts['output_format'] + ' part')}",
     ]
     for task in facts["tasks"][:TASKS_SHOWN]:

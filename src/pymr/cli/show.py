@@ -6,15 +6,18 @@ import time
 from collections.abc import Iterator
 
 import click
+import msgspec
 
 from pymr import errors
 from pymr.core.events import AttemptFailed, AttemptLost, Entry, RunFinished
 from pymr.core.spec import Attempt
 from pymr.errors import PymrError
-from pymr.observe.failure import render_failure
+from pymr.observe.bad_records import Kind, group, render_bad_records
+from pymr.observe.failure import render_failure, render_prints
 from pymr.observe.feed import encode_entry
 from pymr.observe.quantity import show_duration, show_kept, show_many, show_memory, show_size
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
+from pymr.runner.bad_records import bad_records_of
 from pymr.runner.find import (
     FoundRun,
     committed_manifest,
@@ -23,6 +26,9 @@ from pymr.runner.find import (
     state_of,
     unfinished,
 )
+from pymr.task.bad_record import BadRecord
+
+EXAMPLES_SHOWN = 3  # of each kind of bad record
 
 
 @click.command("show")
@@ -40,17 +46,57 @@ def show_command(run: str, as_json: bool) -> None:
 
 @click.command("errors")
 @click.argument("run", metavar="RUN")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Examples of each kind of bad record.  [default: 3; all with --json]",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each failure.")
-def errors_command(run: str, as_json: bool) -> None:
-    """Show every attempt of RUN that failed or was lost, and why the run failed, if it did."""
+def errors_command(run: str, limit: int | None, as_json: bool) -> None:
+    """Show what failed in RUN: attempts, the run itself, and records that were left out."""
     found = find_run(run)
     failures = [entry for entry in history_of(found) if _error_of(entry) is not None]
+    kinds = group(bad_records_of(found), limit or (None if as_json else EXAMPLES_SHOWN))
     if as_json:
         _print_json(failures)
-    elif not failures:
-        click.echo(f"{found.name}: nothing failed", err=True)
+        for kind in kinds:
+            for record in kind.examples:
+                click.echo(_record_line(record))
+        return
+    if kinds or state_of(found) == "done":  # These attempts have only found bad records.
+        failures = [entry for entry in failures if not _has_found_bad_records(entry)]
+    lines = [*_failures(found, failures), *_bad_records(found, kinds, limit or EXAMPLES_SHOWN)]
+    if lines:
+        click.echo("\n".join(lines))
     else:
-        click.echo("\n".join(_failures(found, failures)))
+        click.echo(f"{found.name}: nothing failed", err=True)
+
+
+def _record_line(record: BadRecord) -> str:
+    """Return a bad record as one line of JSON, told from events by its kind."""
+    body = msgspec.json.encode(record).decode()
+    return f'{{"kind":"BadRecord",{body[1:]}'
+
+
+def _has_found_bad_records(entry: Entry) -> bool:
+    return isinstance(entry.event, AttemptFailed) and entry.event.will_scan
+
+
+def _bad_records(found: FoundRun, kinds: list[Kind], limit: int) -> Iterator[str]:
+    if not kinds:
+        return
+    total = show_many(sum(kind.count for kind in kinds), "bad record")
+    is_done = state_of(found) == "done"
+    where = (
+        f"left out of the result; all of them: {found.output}/_bad/" if is_done else "seen so far"
+    )
+    yield f"{total} {where}"
+    yield ""
+    yield from render_bad_records(kinds, limit)
+    yield ""
+    verb = "replay" if is_done else "resume"
+    yield f"next: fix the worker file, then   pymr {verb} {found.name}"
 
 
 def _print_json(entries: list[Entry]) -> None:
@@ -77,7 +123,7 @@ def _failures(found: FoundRun, entries: list[Entry]) -> Iterator[str]:
         if (type(error), error.message) == last:
             yield "  with the same error"
         else:
-            yield render_failure(error, None, found.name)
+            yield render_prints(error, found.name) + render_failure(error, None, found.name)
         yield ""
         last = type(error), error.message
 
@@ -116,6 +162,8 @@ def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
         maps, reduces = stored.replay.kept
         kept = show_kept(maps, stored.replay.map_tasks, reduces, stored.replay.spec.reducers)
         yield f"kept    {kept};   pymr resume {found.name}"
+    if snapshot.printed[0]:
+        yield f"printed {show_size(snapshot.printed[0])};   pymr logs {found.name}"
     for warning in snapshot.warnings:
         yield f"warning {warning}"
     yield from _result(found)
@@ -134,5 +182,8 @@ def _result(found: FoundRun) -> Iterator[str]:
         f"result  {show_many(manifest.records, 'row')} in {show_many(len(manifest.parts), 'part')},"
         f" {show_size(manifest.bytes)}"
     )
+    if manifest.bad_records is not None:
+        skipped = show_many(manifest.bad_records.count, "record")
+        yield f"bad     {skipped} left out;   pymr errors {found.name}"
     for name, count in manifest.counters.items():
         yield f"counter {name} {count:,}"

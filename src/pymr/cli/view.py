@@ -46,9 +46,9 @@ class View(Observer):
         self._json = JsonLines(sys.stdout.buffer.write) if settings.json else None
 
     def planned(self, plan: Plan) -> None:
-        """Take note of the name and the output."""
+        """Take note of the name and the output, and say what may go wrong."""
         self._plan = plan
-        self._progress.show_plan(plan.shown_output)
+        self._progress.show_plan(plan.shown_output, plan.alerts)
 
     def entry(self, entry: Entry) -> None:
         """Show what happened."""

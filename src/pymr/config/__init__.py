@@ -12,12 +12,12 @@ The rows stand in `setting`, the ways to write a value in `value`. There is no g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from pymr.config.machine import Machine, this_machine
+from pymr.config.machine import FILES_OF_WORKER, OTHER_FILES, Machine, this_machine
 from pymr.config.setting import (
     BY_NAME,
     MEMORY_BYTES_MIN,
@@ -36,6 +36,7 @@ from pymr.config.source import (
     nearest,
     unknown_variables,
 )
+from pymr.config.value import spell_size
 from pymr.errors import ConfigError
 
 __all__ = [
@@ -94,6 +95,8 @@ def resolve(
     if "workers" in given:
         given["workers"], notice = _clamp_workers(given["workers"], machine)
         warnings += notice
+    if "memory" in given:
+        warnings += _too_much_memory(given["memory"].value, machine)
     values = {
         setting.field: given[setting.name].value
         if setting.name in given
@@ -161,12 +164,26 @@ def _clamp_workers(given: Given, machine: Machine) -> tuple[Given, list[str]]:
     return Given(limit, given.origin), [notice]
 
 
+def _too_much_memory(memory_bytes: int, machine: Machine) -> Iterator[str]:
+    """Yield that there is not so much. Most runs use far less than they may, so it is allowed."""
+    if memory_bytes > machine.memory_bytes:
+        there = spell_size(machine.memory_bytes & -MiB)
+        yield (
+            f"memory is {spell_size(memory_bytes)}, this machine has {there}:"
+            " the system ends processes of a run that needs more"
+        )
+
+
 def _workers_max(machine: Machine) -> tuple[int, str]:
     """Return the limit of workers and its reason; half of the processes are left to others."""
-    if machine.processes_max is not None and machine.processes_max // 2 < WORKERS_MAX:
+    limits = [(WORKERS_MAX, "the limit of one machine")]
+    if machine.processes_max is not None:
         reason = f"half of the {machine.processes_max} processes allowed here (ulimit -u)"
-        return max(machine.processes_max // 2, 1), reason
-    return WORKERS_MAX, "the limit of one machine"
+        limits.append((max(machine.processes_max // 2, 1), reason))
+    if machine.files_max is not None:
+        each = f"with five of the {machine.files_max} open files allowed here (ulimit -n) for each"
+        limits.append((max((machine.files_max - OTHER_FILES) // FILES_OF_WORKER, 1), each))
+    return min(limits)
 
 
 def _default(setting: Setting, machine: Machine) -> Any:

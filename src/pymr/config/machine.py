@@ -14,23 +14,32 @@ from math import ceil
 
 import msgspec
 
+# Open files beside those of workers and the sorted runs of a merge: modules, journal, claim.
+OTHER_FILES = 16
+FILES_OF_WORKER = 5  # requests, replies, prints, its end, the log of what it prints
+FILES_MIN = 14  # measured: with fewer no run of a single worker comes to its end
+
 _CGROUPS = "/sys/fs/cgroup"
 _MEMORY_UNLIMITED = 1 << 60  # cgroup v1 writes "no limit" as a huge number of bytes
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What a run may use. `processes_max` None: no limit is known."""
+    """What a run may use: `files_max` open ones, of each process. None: no limit is known."""
 
     cores: int
     memory_bytes: int
     processes_max: int | None = None
+    files_max: int | None = None
 
 
 def this_machine() -> Machine:
     """Return what the machine, or the cgroup we are in, gives."""
     groups = _read("/proc/self/cgroup")
     return Machine(
-        cores=_cores(groups), memory_bytes=_memory(groups), processes_max=_processes(groups)
+        cores=_cores(groups),
+        memory_bytes=_memory(groups),
+        processes_max=_processes(groups),
+        files_max=_soft_limit(resource.RLIMIT_NOFILE),
     )
 
 
@@ -56,13 +65,39 @@ def _memory(groups: str) -> int:
 
 
 def _processes(groups: str) -> int | None:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-    limits = [] if soft == resource.RLIM_INFINITY else [soft]
+    soft = _soft_limit(resource.RLIMIT_NPROC)
+    limits = [] if soft is None else [soft]
     for folder in group_folders(groups, "pids"):
         limit = _read(f"{folder}/pids.max").strip()
         if limit.isdigit():
             limits.append(int(limit))
     return min(limits, default=None)
+
+
+def _soft_limit(kind: int) -> int | None:
+    soft, _ = resource.getrlimit(kind)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has ended so far for want of memory.
+
+    In our cgroup, where that counts; else on the whole machine.
+    """
+    groups = _read("/proc/self/cgroup")
+    for folder in group_folders(groups, "memory"):
+        for name in ("memory.events", "memory.oom_control"):
+            if (count := _counted(_read(f"{folder}/{name}"))) is not None:
+                return count
+    return _counted(_read("/proc/vmstat")) or 0
+
+
+def _counted(text: str) -> int | None:
+    for line in text.splitlines():
+        name, _, number = line.partition(" ")
+        if name == "oom_kill" and number.isdigit():
+            return int(number)
+    return None
 
 
 def cpu_quota(text: str) -> float | None:

@@ -17,6 +17,7 @@ from pymr.config.value import (
     NAME,
     PATH,
     RATIO,
+    SHARE,
     SWITCH,
     Kind,
     choice,
@@ -26,12 +27,19 @@ from pymr.config.value import (
 
 MiB, GiB, TiB = 1 << 20, 1 << 30, 1 << 40
 MEMORY_BYTES_MIN = 256 * MiB  # task processes of the interpreter itself need about half of it
+TASK_MEMORY_BYTES_MIN = 32 * MiB  # a task process with the least to work with
 WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machines
 REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
+FAN_IN_MAX = 1024  # sorted runs that are open at once
+SKIPPED_MAX = 100_000  # a task holds the places of its bad records in memory: some 20 MB
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
 ON_RESUME = frozenset(
-    {"workers", "memory", "attempts", "timeout", "keep", "tmp_dir", "json", "quiet", "verbose"}
+    {
+        *("workers", "memory", "task_memory", "attempts", "timeout", "task_timeout"),
+        *("keep", "tmp_dir", "json", "quiet", "verbose"),
+        *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
+    }
 )
 
 
@@ -99,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mappers: int | None
     reducers: int | None
     memory_bytes: int
+    task_memory_bytes: int | None
     output: str | None
     name: str | None
     format: Literal["tsv", "jsonl"]
@@ -111,8 +120,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     normalize: Literal["NFC", "NFD", "NFKC", "NFKD"] | None
     partition_seed: int
     sort: bool
+    skip_bad_records: int
+    max_skip_ratio: float
     attempts: int
     timeout_s: float | None
+    task_timeout_s: float | None = None  # a journal may be older than it is
     overwrite: bool
     recursive: bool
     allow_empty: bool
@@ -158,6 +170,13 @@ SETTINGS: tuple[Setting, ...] = (
         default_text="half of the machine's",
         unit="bytes",
     ),
+    Setting(
+        "task_memory",
+        size(TASK_MEMORY_BYTES_MIN, 1024 * TiB, example="2G"),
+        "memory that one task may use, your code included",
+        default_text="the machine's by --workers",
+        unit="bytes",
+    ),
     Setting("output", PATH, "where the parts go", default_text="./pymr-out/NAME"),
     Setting("name", NAME, "name of the job", default_text="from the worker file"),
     Setting("format", choice("tsv", "jsonl"), "text form of the output", "tsv"),
@@ -196,8 +215,16 @@ SETTINGS: tuple[Setting, ...] = (
         0,
     ),
     Setting("sort", SWITCH, "put all parts together in key order", default=False),
+    Setting(
+        "skip_bad_records",
+        whole(0, SKIPPED_MAX, example="10", above=" in a run: more is a mapper to fix"),
+        "records that may be left out since the mapper raises for them",
+        0,
+    ),
+    Setting("max_skip_ratio", SHARE, "share of all records that may be left out, from 11 on", 0.01),
     Setting("attempts", whole(1, 100), "tries a task has before the job fails", 4),
     Setting("timeout", DURATION, "longest time the run may take", unit="s"),
+    Setting("task_timeout", DURATION, "longest time a task may make no progress", unit="s"),
     Setting("overwrite", SWITCH, "replace an output that exists", default=False),
     Setting("recursive", SWITCH, "read the folders inside input folders too", default=False),
     Setting("allow_empty", SWITCH, "accept an input folder without files", default=False),
@@ -214,7 +241,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "merge_fan_in",
-        whole(2, 1024, example="64"),
+        whole(2, FAN_IN_MAX, example="64"),
         "sorted runs merged at once",
         64,
         is_hidden=True,

@@ -141,7 +141,8 @@ def read(setting: Setting, raw: object, place: Place, *, typed: bool) -> Given:
         return Given(read_value(setting.kind, raw, typed=typed), place.origin)
     except RefusedValueError as error:
         kind_of = " (a string)" if place.is_toml and isinstance(raw, str) else ""
-        example = f", such as `{place.assign}{_example(setting.kind, place)}`"
+        shown = _example(setting.kind, error.example or setting.kind.example, place)
+        example = f", such as `{place.assign}{shown}`"
         raise ConfigError(
             f"{place.label} is {error.seen}{kind_of}, expected {error.expected}"
             f"{example if error.exampled else ''}",
@@ -152,8 +153,8 @@ def read(setting: Setting, raw: object, place: Place, *, typed: bool) -> Given:
         ) from error
 
 
-def _example(kind: Kind, place: Place) -> str:
-    return f'"{kind.example}"' if place.is_toml and str in kind.types else kind.example
+def _example(kind: Kind, example: str, place: Place) -> str:
+    return f'"{example}"' if place.is_toml and str in kind.types else example
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -28,6 +28,7 @@ _DURATION = re.compile(
 )
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
 _RATIO = re.compile(r"([1-9][0-9]{0,8})(?::1)?", re.ASCII)
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%|(0\.[0-9]{1,9})", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 # Text codecs of Python that are no encodings of files: names, escapes, an error on purpose.
 _NOT_FOR_FILES = frozenset(
@@ -58,10 +59,11 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 class RefusedValueError(ValueError):
     """A value is not of its kind. `seen` and `expected` complete a message."""
 
-    def __init__(self, seen: str, expected: str, *, exampled: bool) -> None:
+    def __init__(self, seen: str, expected: str, *, exampled: bool, example: str = "") -> None:
         super().__init__(seen, expected)
         self.seen = seen
         self.expected = expected
+        self.example = example  # instead of the kind's: what `seen` may have meant
         self.exampled = exampled  # an example would help the reader
 
 
@@ -76,7 +78,10 @@ def read_value(kind: Kind, raw: object, *, typed: bool) -> Any:
     try:
         value: Any = kind.parse(raw) if isinstance(raw, str) else raw
     except ValueError as error:
-        raise RefusedValueError(quote(raw), kind.expected, exampled=not kind.choices) from error
+        example = _meant_size(str(raw)) if kind.parse is _parse_size else ""
+        raise RefusedValueError(
+            quote(raw), kind.expected, exampled=not kind.choices, example=example
+        ) from error
     if isinstance(value, float) and not isfinite(value):
         raise RefusedValueError(quote(raw), kind.expected, exampled=True)
     if kind.minimum is not None and value < kind.minimum:
@@ -121,6 +126,12 @@ def _parse_size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
+def _meant_size(text: str) -> str:
+    """Return the size that `text` is another spelling of (`64m`, `64MB`), or nothing."""
+    spelled = text.upper().removesuffix("B")
+    return spelled if re.fullmatch(r"[0-9]{1,15}[KMGT]", spelled, re.ASCII) else ""
+
+
 def _parse_duration(text: str) -> float:
     if _SECONDS.fullmatch(text):
         return float(text)
@@ -136,6 +147,13 @@ def _parse_ratio(text: str) -> int:
     if match is None:
         raise ValueError(text)
     return int(match[1])
+
+
+def _parse_share(text: str) -> float:
+    match = _SHARE.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return float(match[1] or match[2]) / (100 if match[1] else 1)
 
 
 def _parse_switch(text: str) -> bool:
@@ -237,6 +255,16 @@ RATIO = Kind(
     show=lambda ratio: f"{ratio}:1",
     minimum=1,
     maximum=999_999_999,
+)
+SHARE = Kind(
+    metavar="P%",
+    expected="a share `P%`, or a fraction below 1",
+    example="0.5%",
+    types=(float, str),
+    parse=_parse_share,
+    show=lambda share: f"{share * 100:g}%",
+    minimum=0,
+    maximum=1,
 )
 SWITCH = Kind(
     metavar=None,

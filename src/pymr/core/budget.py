@@ -6,7 +6,8 @@
                run, what reading and writing take, and its work: the buffer of a map task, or the
                sorted runs of a merge, never both at a time
 
-A pure function of sizes. What user code holds while it runs is not in it.
+Pure functions of sizes. What user code holds while it runs is not in it, but has a limit of its
+own: what one task may use, all included.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FILE_BYTES = 3 * KIB  # of an input, in the runner
 TASK_BYTES = 4 * KIB  # of a map or reduce task, in the runner
 SPLIT_BYTES = 2 * KIB  # of a split of the map task at hand, in its process
 SOURCE_BYTES = 2 * KIB  # of a map output, in the process of a reduce task
+SAMPLE_KEY_BYTES = 400  # of a key of the sample for --sort, in all processes; it is gone afterwards
 
 READ_WRITE_BYTES = 8 * MIB  # reads, chunks, rows, a run that is written, what is free and not back
 WORK_BYTES_MIN = 8 * MIB  # with less, processes spill more than they work
@@ -37,6 +39,11 @@ RECORDS_SHARE = 4
 RECORDS_BYTES_MAX = 48 * MIB
 
 
+# Of the machine's memory; the rest is for the runner and other programs. A task that grows by
+# 1 GB/s, as fast as pages are made, is stopped within the 100 ms in which it is looked at.
+TASKS_SHARE = 0.9
+
+
 class RunSize(msgspec.Struct, frozen=True, kw_only=True):
     """How much there is to do."""
 
@@ -45,6 +52,7 @@ class RunSize(msgspec.Struct, frozen=True, kw_only=True):
     reduce_tasks: int
     splits_max: int  # of one map task
     decoder_bytes: int = 0  # of what decompresses an input
+    sample_keys: int = 0  # that may be kept of the sample for --sort, before there is other work
 
 
 class ProcessSize(msgspec.Struct, frozen=True):
@@ -59,6 +67,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
     workers: int
     process_bytes: int  # of a task process at work, at the least
+    sample_bytes: int  # of the sample for --sort, if fewer workers fit beside it; else 0
     needed_bytes: int  # of the whole run, at the least: one worker, no modules of the user's
     spill_bytes_max: int
     merge_bytes_max: int
@@ -78,13 +87,42 @@ def divide(memory_bytes: int, workers: int, run: RunSize, process: ProcessSize) 
     idle = max(process.private_bytes + ATTEMPT_MODULES_BYTES, PROCESS_BYTES)
     known = FILE_BYTES * run.files + TASK_BYTES * (run.map_tasks + run.reduce_tasks)
     rest = memory_bytes - RUNNER_BYTES - max(process.mapped_bytes, MAPPED_BYTES) - known
-    workers = max(1, min(workers, rest // (idle + fixed + WORK_BYTES_MIN)))
+    sample = SAMPLE_KEY_BYTES * run.sample_keys
+    fitting = min(workers, rest // (idle + fixed + WORK_BYTES_MIN))
+    beside_sample = (rest - sample) // (idle + fixed)
+    workers = max(1, min(fitting, beside_sample))
     work = max(rest // workers - idle - fixed, WORK_BYTES_MIN)
     work -= min(work // RECORDS_SHARE, RECORDS_BYTES_MAX)
     return Budget(
         workers=workers,
         process_bytes=idle + fixed + WORK_BYTES_MIN,
-        needed_bytes=RUNNER_BYTES + MAPPED_BYTES + known + PROCESS_BYTES + fixed + WORK_BYTES_MIN,
+        sample_bytes=sample if beside_sample < fitting else 0,
+        needed_bytes=RUNNER_BYTES
+        + MAPPED_BYTES
+        + known
+        + PROCESS_BYTES
+        + fixed
+        + max(WORK_BYTES_MIN, sample),
         spill_bytes_max=min(work, SPILL_BYTES_MAX),
         merge_bytes_max=min(work, SPILL_BYTES_MAX),
     )
+
+
+class TaskMemory(msgspec.Struct, frozen=True):
+    """What one task may use, user code included: beside others, and alone."""
+
+    beside_bytes: int
+    alone_bytes: int
+
+
+def task_memory(
+    asked_bytes: int | None, machine_bytes: int, memory_bytes: int, workers: int
+) -> TaskMemory:
+    """Return what a task may use; None: as large a part of the machine as each worker can have.
+
+    It is no less than the part of `memory_bytes` that a worker has, and alone no less than
+    what the machine has for all tasks.
+    """
+    usable = int(machine_bytes * TASKS_SHARE)
+    beside = max(asked_bytes or usable // workers, memory_bytes // workers)
+    return TaskMemory(beside, max(beside, usable))

@@ -80,6 +80,17 @@ class Failed(Event, frozen=True):
     now: float
 
 
+class MemoryExceeded(Event, frozen=True):
+    """An attempt took more memory than it may, ran out of it, or was ended for the lack of it.
+
+    `error`: errors.to_dict of a TaskMemoryError, whose fields are what it used and had.
+    """
+
+    attempt: Attempt
+    error: dict[str, Any]
+    now: float
+
+
 class WorkerLost(Event, frozen=True):
     """A worker is gone, and with it what it held. `error`: errors.to_dict of the cause.
 
@@ -129,7 +140,8 @@ class RunPlanned(Event, frozen=True):
 class RunResumed(Event, frozen=True):
     """A later process takes the run on: the `epoch`-th, from 1.
 
-    `spec` has the shape of the code as it is now, and is else that of the plan.
+    `spec` has the shape of the code as it is now, and what may be left out; it is else that of the
+    plan. `is_replay`: the run was done, and its bad records are tried again.
     """
 
     spec: JobSpec
@@ -137,6 +149,7 @@ class RunResumed(Event, frozen=True):
     input_files: int
     input_bytes: int
     epoch: int
+    is_replay: bool = False
 
 
 class TaskCommitted(Event, frozen=True):
@@ -146,10 +159,14 @@ class TaskCommitted(Event, frozen=True):
 
 
 class TaskInvalidated(Event, frozen=True):
-    """A committed output is lost or damaged: its task is open again. `reason` is for people."""
+    """A committed output is lost or damaged: its task is open again. `reason` is for people.
+
+    `is_replay`: it is there, but made without bad records; what comes now may be another one.
+    """
 
     receipt: Receipt
     reason: str
+    is_replay: bool = False
 
 
 # -- notes: for the feed only ----------------------------------------------------------------
@@ -169,11 +186,15 @@ class WorkersConnected(Event, frozen=True):
 
 
 class AttemptStarted(Event, frozen=True):
-    """An attempt was granted to a worker. `backup`: another attempt of the task runs too."""
+    """An attempt was granted to a worker.
+
+    `backup`: another attempt of the task runs too. `alone`: nothing else runs meanwhile.
+    """
 
     attempt: Attempt
     worker: str
     backup: bool = False
+    alone: bool = False
 
 
 class AttemptProgressed(Event, frozen=True):
@@ -185,11 +206,15 @@ class AttemptProgressed(Event, frozen=True):
 
 
 class AttemptFailed(Event, frozen=True):
-    """An attempt reported an error; `will_retry` says what happens next."""
+    """An attempt reported an error; `will_retry` says what happens next.
+
+    `will_scan`: it failed at a record, and the next attempt will leave bad records out.
+    """
 
     attempt: Attempt
     error: dict[str, Any]
     will_retry: bool
+    will_scan: bool = False
 
 
 class AttemptLost(Event, frozen=True):
@@ -227,6 +252,27 @@ class MemoryMeasured(Event, frozen=True):
     limit_bytes: int
 
 
+class StraysEnded(Event, frozen=True):
+    """Processes that user code had started in an attempt, and left behind, were ended."""
+
+    attempt: Attempt
+    count: int
+
+
+class ProcessReplaced(Event, frozen=True):
+    """A task process is not used again: what it holds has grown so much from task to task."""
+
+    worker: str
+    grown_bytes: int
+
+
+class PrintsKept(Event, frozen=True):
+    """What task processes have printed so far in this life, and what of it is in no file."""
+
+    printed_bytes: int
+    left_out_bytes: int
+
+
 class RunFinished(Event, frozen=True):
     """The end. `error` is None if the run was published."""
 
@@ -242,11 +288,17 @@ class Command(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
 
 
 class Grant(Command, frozen=True):
-    """Let `worker` run `attempt`; it must renew before `expires` (monotonic seconds)."""
+    """Let `worker` run `attempt`; it must renew before `expires` (monotonic seconds).
+
+    `alone`: nothing else runs meanwhile, so it may use the memory of all.
+    `is_scan`: it looks for bad records first, and then leaves them out.
+    """
 
     worker: str
     attempt: Attempt
     expires: float
+    alone: bool = False
+    is_scan: bool = False
 
 
 class Revoke(Command, frozen=True):
@@ -290,6 +342,7 @@ AnyEvent = (
     | Finished
     | Verified
     | Failed
+    | MemoryExceeded
     | WorkerLost
     | Ticked
     | Published
@@ -308,6 +361,9 @@ AnyEvent = (
     | PhaseFinished
     | Warned
     | MemoryMeasured
+    | PrintsKept
+    | StraysEnded
+    | ProcessReplaced
     | RunFinished
 )
 

@@ -23,6 +23,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from pymr.core.bad_records import refuse_number, refuse_ratio
 from pymr.core.events import (
     Abort,
     Command,
@@ -43,9 +44,11 @@ from pymr.core.events import (
     WorkerLost,
 )
 from pymr.core.ledger import Ledger
-from pymr.core.phase import Phase, PhaseEvent, PhaseLimits
+from pymr.core.limit import PhaseLimits
+from pymr.core.phase import Phase, PhaseEvent
 from pymr.core.spec import Attempt, InputFile, JobSpec, MapSource, MapTask, Receipt
 from pymr.errors import (
+    BadRecordsError,
     CorruptDataError,
     IntegrityError,
     ObjectMissingError,
@@ -76,9 +79,12 @@ class Job:
         """Take the plan; `deadline` is a monotonic time in seconds."""
         self.spec = spec
         self.state: JobState = "map"
-        self.map = Phase("map", len(tasks), limits)
+        may_scan = spec.skip.records_max > 0
+        self.map = Phase("map", len(tasks), msgspec.structs.replace(limits, may_scan=may_scan))
         self.reduce = Phase("reduce", spec.reducers, limits)
-        self.ledger = Ledger(inputs, tasks, spec.reducers)
+        is_by_record = spec.shape.input_format != "text"
+        self.ledger = Ledger(inputs, tasks, spec.reducers, is_by_record=is_by_record)
+        self._worst = 0, ""  # most bad records of a task, and what they raise
         self._deadline = deadline
         self._limits = limits
         self._unready_losses = 0
@@ -97,7 +103,7 @@ class Job:
             commands = self._advance()  # a phase without tasks is over before its first event
             commands += self._route(event)
             commands += self._advance()
-        except (IntegrityError, TimeoutReachedError) as error:
+        except (IntegrityError, TimeoutReachedError, BadRecordsError) as error:
             self.state = "failed"
             return [Abort(to_dict(error))]
         if self.map.failed or self.reduce.failed:
@@ -158,7 +164,7 @@ class Job:
             case WorkerLost(was_ready=False):
                 return self._lose_unready(event)
             case LeaseAsked():
-                return self.phase.handle(event)
+                return self._ask(event)
             case WorkerLost():
                 return [*self.map.handle(event), *self.reduce.handle(event)]
             case Ticked():
@@ -168,6 +174,14 @@ class Job:
                 return self._fail_reduce(event)
             case _:
                 return self._of(event.attempt).handle(event)
+
+    def _ask(self, event: LeaseAsked) -> list[Command]:
+        """Grant from the phase at work. While a map task is open again, both phases may run."""
+        phase = self.phase
+        other = self.reduce if phase is self.map else self.map
+        if other.runs_alone or (other.running and phase.waits_to_be_alone):
+            return []
+        return phase.handle(event)
 
     def _lose_unready(self, event: WorkerLost) -> list[Command]:
         """Bear with a worker that never became ready, but not without end."""
@@ -201,7 +215,7 @@ class Job:
             assert verified is not None, f"`{receipt.attempt}` was decided but never verified"
             self._invalidated.pop(receipt.attempt.task, None)
             if not self.ledger.has(receipt.attempt):  # else it wrote the same again
-                self.ledger.fold_map(receipt, verified.partitions, verified.splits)
+                self._fold_map(receipt, verified)
         else:
             self.ledger.fold_reduce(receipt)
         return phase.handle(event)
@@ -215,10 +229,23 @@ class Job:
             self._early.append(event)  # Its books wait for those of all map tasks.
             return []
         if phase is self.map:
-            self.ledger.fold_map(receipt, event.partitions, event.splits)
+            self._fold_map(receipt, event)
         else:
             self.ledger.fold_reduce(receipt)
         return [Note(TaskKept(receipt)), *phase.handle(TaskCommitted(receipt))]
+
+    def _fold_map(self, receipt: Receipt, told: Verified | Recovered) -> None:
+        """Enter a map task in the books.
+
+        Raises:
+            IntegrityError: they do not balance.
+            BadRecordsError: there are more bad records by now than may be left out.
+        """
+        ledger = self.ledger
+        ledger.fold_map(receipt, told.partitions, told.splits)
+        if receipt.bad_object is not None:
+            self._worst = max(self._worst, (receipt.bad_records, receipt.bad_object.error))
+        refuse_number(self.spec, ledger.bad_records, ledger.records_in, self._worst[1])
 
     # -- map outputs that are lost or damaged ------------------------------------------------
 
@@ -248,7 +275,8 @@ class Job:
         if self.state == "publishing":
             return []  # nobody reads map outputs any more
         if receipt.attempt.phase == "map":
-            self._invalidated[receipt.attempt.task] = receipt
+            if not event.is_replay:  # Then another output is what is wanted.
+                self._invalidated[receipt.attempt.task] = receipt
             self._sources = None
         return self._of(receipt.attempt).handle(event)
 
@@ -282,10 +310,13 @@ class Job:
 
         Raises:
             IntegrityError: the books do not balance.
+            BadRecordsError: too large a share of the records is bad.
         """
         commands: list[Command] = []
         if self.state == "map" and self.map.done:
             self.ledger.close_map()
+            bad, records = self.ledger.bad_records, self.ledger.records_in
+            refuse_ratio(self.spec, bad, records, self._worst[1])
             self.state = "reduce"
             commands.append(Note(PhaseFinished("map", self.map.tasks)))
             early, self._early = self._early, []
@@ -320,7 +351,7 @@ def _source(receipt: Receipt) -> MapSource:
 
 
 def _output_of(receipt: Receipt) -> tuple[object, ...]:
-    return receipt.emitted, receipt.written, receipt.sha256
+    return receipt.emitted, receipt.written, receipt.sha256, receipt.bad_records
 
 
 def _told(receipt: Receipt) -> str:

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from pymr.core.spec import Attempt
+from pymr.errors import TaskLostError
 
 LeaseState = Literal["running", "verifying", "verified"]
 
@@ -46,6 +47,11 @@ class LeaseBook:
 
     def __getitem__(self, attempt: Attempt) -> Lease:
         return self._leases[attempt]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any worker runs anything."""
+        return bool(self._held)
 
     def get(self, attempt: Attempt) -> Lease | None:
         """Return the lease of `attempt`, if it has one."""
@@ -106,6 +112,15 @@ class LeaseBook:
                 return attempt
             heappush(self._expiries, (lease.expires, attempt))
         return None
+
+    def expiry(self, attempt: Attempt) -> TaskLostError:
+        """Return the error of a lease that has expired."""
+        worker = self._leases[attempt].worker
+        return TaskLostError(
+            f"`{attempt}`: no sign of worker `{worker}` for {self._lease_s:g} s",
+            reason="lease expired",
+            returncode=None,
+        )
 
     def check(self) -> None:
         """Assert that each running lease is held by its worker and can expire. O(leases)."""

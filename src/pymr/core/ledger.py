@@ -35,6 +35,7 @@ _MAP_SUMS = {
     "records_out": "records_out",  # of a map-only job
     "bytes_out": "bytes_out",
     "skipped": "skipped",
+    "bad_records": "bad_records",
     "replaced": "replaced",
     "carriage_returns": "carriage_returns",
 }
@@ -55,6 +56,7 @@ class InputSum(msgspec.Struct, frozen=True):
     bytes: int = 0
     records: int = 0
     digest: int = 0  # Σ over its cells mod 2**128
+    bad_records: int = 0  # of `records`
 
 
 class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,7 @@ class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
     records_out: int = 0
     bytes_out: int = 0
     skipped: int = 0
+    bad_records: int = 0  # of `records_in`, those the mapper raised for: it did not count them
     replaced: int = 0
     carriage_returns: int = 0
     counters: dict[str, int] = {}
@@ -89,8 +92,15 @@ class Ledger:
     """Double-entry books over the receipts of committed tasks."""
 
     def __init__(
-        self, inputs: Sequence[InputFile], tasks: Sequence[MapTask], partitions: int
+        self,
+        inputs: Sequence[InputFile],
+        tasks: Sequence[MapTask],
+        partitions: int,
+        *,
+        is_by_record: bool = False,
     ) -> None:
+        """Open the books; `is_by_record`: the mapper is called with one record at a time."""
+        self._is_by_record = is_by_record
         self._inputs = inputs
         self._tasks = tasks
         self._input_sums = [InputSum()] * len(inputs)
@@ -116,6 +126,10 @@ class Ledger:
         """
         edge = str(receipt.attempt)
         self._check_splits(receipt, splits)
+        if self._is_by_record:
+            good = receipt.records_in - receipt.bad_records
+            label = f"good records ({receipt.records_in} read - {receipt.bad_records} bad)"
+            _balance(edge, good, label, receipt.calls, "calls of the mapper")
         if self._partitions:
             _balance_combining(edge, receipt, receipt.emitted, "emitted", receipt.written.records)
             self._check_partitions(edge, receipt.written, partitions)
@@ -129,6 +143,16 @@ class Ledger:
             self._input_sums[split.input] = _plus(self._input_sums[split.input], split)
         self._damaged.update(receipt.damaged_inputs)
         self._grown.update(split.input for split in splits if split.grown)
+
+    @property
+    def bad_records(self) -> int:
+        """The records that were left out so far since the mapper raises for them."""
+        return self._sums["bad_records"]
+
+    @property
+    def records_in(self) -> int:
+        """All records that were read so far, bad ones too."""
+        return self._sums["records_in"]
 
     def has(self, attempt: Attempt) -> bool:
         """Say whether the task of `attempt` was entered."""
@@ -201,7 +225,7 @@ class Ledger:
             _balance(f"{wanted} → {edge}", plan.end - plan.start, "bytes", split.bytes, "read")
             if not self._inputs[split.input].stream:
                 _check_offsets(f"{wanted} → {edge}", split)
-        for field in ("bytes", "records", "carriage_returns", "replaced", "skipped"):
+        for field in ("bytes", "records", "carriage_returns", "replaced", "skipped", "bad_records"):
             name = f"{field}_in" if field in {"bytes", "records"} else field
             total = sum(getattr(split, field) for split in splits)
             text = field.replace("_", " ")
@@ -238,6 +262,7 @@ def _plus(total: InputSum, split: SplitReceipt) -> InputSum:
         total.bytes + split.bytes,
         total.records + split.records,
         (total.digest + split.digest) % _DIGEST_MODULUS,
+        total.bad_records + split.bad_records,
     )
 
 

@@ -6,11 +6,13 @@ rule about who may run, retry or win a task lives in this file.
     pending ──LeaseAsked──► running ──Finished──► verifying ──Verified──► verified
        ▲                       │                      │                      │
        ├─ Failed, WorkerLost, ─┘                      │                TaskCommitted
-       │  expired                                     │                      ▼
+       │  expired, MemoryExceeded                     │                      ▼
        ├──────────────────── Failed ──────────────────┘                  committed
        └──────────────────────────── TaskInvalidated ────────────────────────┘
 
     attempts_max failures, losses_max losses, or an error that no retry can cure: Abort.
+    What took too much memory is tried once more, last and alone; over it again: Abort.
+    A mapper that fails at a record may get an attempt that scans for bad records: not a failure.
 
 The edge must tick at least every half lease, must answer each Verify with Verified or Failed,
 and must hand each journalled decision back. An ask that gets no Grant is forgotten: ask again
@@ -22,12 +24,12 @@ The full table of states and events is in docs/design/states.md.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
 from typing import Any, Literal, TypeAlias, assert_never
 
 import msgspec
 
 from pymr.core.backup import Backups
+from pymr.core.bad_records import is_at_record
 from pymr.core.events import (
     Abort,
     AttemptFailed,
@@ -40,6 +42,7 @@ from pymr.core.events import (
     Grant,
     Journal,
     LeaseAsked,
+    MemoryExceeded,
     Note,
     Renewed,
     Revoke,
@@ -48,11 +51,14 @@ from pymr.core.events import (
     Ticked,
     Verified,
     Verify,
+    Warned,
     WorkerLost,
 )
 from pymr.core.lease import Lease, LeaseBook, LeaseState
+from pymr.core.limit import PhaseLimits
+from pymr.core.queue import TaskQueue
 from pymr.core.spec import Attempt, PhaseName, Receipt
-from pymr.errors import TaskLostError, UserCodeError, to_dict
+from pymr.errors import UserCodeError, to_dict
 
 PhaseEvent: TypeAlias = (
     LeaseAsked
@@ -60,6 +66,7 @@ PhaseEvent: TypeAlias = (
     | Finished
     | Verified
     | Failed
+    | MemoryExceeded
     | WorkerLost
     | Ticked
     | TaskCommitted
@@ -72,19 +79,6 @@ LIVE_ATTEMPTS_MAX = 2  # of a task: the first and its backup
 _PROGRESS: tuple[LeaseState, ...] = ("running", "verifying", "verified")
 
 
-class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How often and how long things may be tried."""
-
-    attempts_max: int = 4  # failures of a task; the last one ends the run
-    losses_max: int = 4  # lost attempts of a task; so often it is the task, not the machine
-    unready_losses_max: int = 8  # of a run: workers lost before they asked for a lease
-    lease_s: float = 15.0  # without a sign of life
-    backup_after: float = 2.0  # times the median duration: back the attempt up; inf: never
-    backup_ready: float = 0.75  # fraction of tasks committed before any backup
-    backup_floor_s: float = 2.0  # nothing shorter is worth a backup
-    attempt_first: int = 1  # number of a task's first attempt; after a resume, a fresh one
-
-
 class _Task(msgspec.Struct):
     """A task that was granted, or committed before, and is not committed."""
 
@@ -94,6 +88,8 @@ class _Task(msgspec.Struct):
     signatures: list[str] = []  # of failures that are not retryable
     live: list[Attempt] = []  # those with a lease
     decided: bool = False  # a TaskCommitted is on its way to the journal
+    alone: bool = False  # it took too much memory beside others
+    scans: set[Attempt] | None = None  # attempts that leave bad records out; None: it had none yet
 
 
 class Phase:
@@ -105,8 +101,8 @@ class Phase:
         self.committed: dict[int, Receipt] = {}
         self.failed = False
         self._limits = limits
-        self._fresh = 0  # tasks from here on were never granted
-        self._retries: list[int] = []  # heap; committed ones are skipped when popped
+        self._queue = TaskQueue(tasks)
+        self._alone: Attempt | None = None  # the last one that was granted to run alone
         self._open: dict[int, _Task] = {}
         self._spent: dict[int, int] = {}  # attempts of committed tasks: no number comes twice
         self._leases = LeaseBook(limits.lease_s)
@@ -131,6 +127,8 @@ class Phase:
                 return self._reopen(event.receipt)
             case Failed():
                 return self._fail(event)
+            case MemoryExceeded():
+                return self._exceed(event)
             case WorkerLost():
                 return self._lose_worker(event)
             case Ticked():
@@ -149,6 +147,17 @@ class Phase:
         return len(self._leases)
 
     @property
+    def runs_alone(self) -> bool:
+        """An attempt is at work beside which nothing else may run."""
+        lease = None if self._alone is None else self._leases.get(self._alone)
+        return lease is not None and lease.state == "running"
+
+    @property
+    def waits_to_be_alone(self) -> bool:
+        """A task waits until nothing else runs."""
+        return self._queue.has_alone
+
+    @property
     def pending(self) -> int:
         """How many tasks wait for a worker."""
         leased = sum(1 for task in self._open.values() if task.live)
@@ -165,6 +174,8 @@ class Phase:
     # -- granting ----------------------------------------------------------------------------
 
     def _grant(self, worker: str, now: float) -> list[Command]:
+        if self.runs_alone:
+            return []
         index = self._next_pending()
         if index is None:
             index = self._next_backup(worker, now)
@@ -172,31 +183,30 @@ class Phase:
             return []
         task = self._open.setdefault(index, _Task())
         attempt = Attempt(self.name, index, self._limits.attempt_first + task.attempts)
-        backup = bool(task.live)
+        backup, alone = bool(task.live), task.alone and not task.live
+        if task.scans is not None:
+            task.scans.add(attempt)
         lease = self._leases.grant(attempt, worker, now)
         task.attempts += 1
         task.live.append(attempt)
+        if alone:
+            self._alone = attempt
         if not backup:
             self._backups.watch(attempt, now)
         return [
-            Grant(worker, attempt, lease.expires),
-            Note(AttemptStarted(attempt, worker, backup)),
+            Grant(worker, attempt, lease.expires, alone, task.scans is not None),
+            Note(AttemptStarted(attempt, worker, backup, alone)),
         ]
 
     def _next_pending(self) -> int | None:
-        """Take the lowest retry, else the lowest task that was never granted."""
-        while self._retries:
-            index = heappop(self._retries)
-            if index not in self.committed:
-                return index
-        while self._fresh < self.tasks:
-            index, self._fresh = self._fresh, self._fresh + 1
-            if index not in self.committed and index not in self._open:
-                return index
-        return None
+        task = self._queue.take(self.committed, self._open)
+        if task is None and not self._leases.is_busy:
+            task = self._queue.take_alone(self.committed)
+        return task
 
     def _next_backup(self, worker: str, now: float) -> int | None:
-        if len(self.committed) < self._limits.backup_ready * self.tasks:
+        # Of two or three tasks the last one is slow, if any.
+        if len(self.committed) < min(self._limits.backup_ready * self.tasks, self.tasks - 1):
             return None
         slow = self._backups.pick(worker, now, self._find_alone)
         return None if slow is None else slow.task
@@ -269,8 +279,7 @@ class Phase:
         if self.committed.get(index) == receipt:
             del self.committed[index]
             self._open[index] = _Task(attempts=self._spent.pop(index))
-            if index not in self._retries:  # It may linger there from before it was committed.
-                heappush(self._retries, index)
+            self._queue.reopen(index)
         return []
 
     # -- failing and losing ------------------------------------------------------------------
@@ -280,11 +289,15 @@ class Phase:
         if lease is None or lease.state == "verified":
             return []  # late
         task = self._drop(event.attempt)
-        task.failures += 1
         hopeless = not event.retryable and self._is_hopeless(task, event)
-        fatal = not task.decided and (hopeless or task.failures >= self._limits.attempts_max)
+        may_scan = self._limits.may_scan and event.attempt not in (task.scans or ())
+        will_scan = may_scan and is_at_record(event.error)
+        task.scans = task.scans or set() if will_scan else task.scans
+        task.failures += not will_scan
+        spent = not will_scan and (hopeless or task.failures >= self._limits.attempts_max)
+        fatal = spent and not task.decided
         will_retry = self._give_back(event.attempt, fatal=fatal)
-        note = Note(AttemptFailed(event.attempt, event.error, will_retry))
+        note = Note(AttemptFailed(event.attempt, event.error, will_retry, will_scan))
         return [note, *([_abort(event.attempt, event.error)] if fatal else [])]
 
     def _is_hopeless(self, task: _Task, event: Failed) -> bool:
@@ -292,6 +305,24 @@ class Phase:
         seen = event.signature in task.signatures
         task.signatures.append(event.signature)
         return seen or event.error["type"] != UserCodeError.__name__
+
+    def _exceed(self, event: MemoryExceeded) -> list[Command]:
+        lease = self._leases.get(event.attempt)
+        if lease is None or lease.state != "running":
+            return []  # late; or its object is complete, whatever that took
+        was_alone = event.attempt == self._alone
+        task = self._drop(event.attempt)
+        task.alone = True
+        fatal = was_alone and not task.decided
+        will_retry = self._give_back(event.attempt, fatal=fatal)
+        note = Note(AttemptFailed(event.attempt, event.error, will_retry))
+        commands: list[Command] = [Revoke(event.attempt, lease.worker), note]
+        if fatal:
+            commands.append(_abort(event.attempt, event.error, "more memory for this machine"))
+        elif will_retry:
+            text = f"{event.error['message']}: it is tried again alone;"
+            commands.append(Note(Warned(f"{text} {event.error['hint']} lets it run beside others")))
+        return commands
 
     def _lose_worker(self, event: WorkerLost) -> list[Command]:
         commands: list[Command] = []
@@ -313,18 +344,9 @@ class Phase:
         commands: list[Command] = []
         while not self.failed and (attempt := self._leases.pop_expired(now)) is not None:
             worker = self._leases[attempt].worker
-            error = self._expired(attempt, worker)
+            error = to_dict(self._leases.expiry(attempt))
             commands += [Revoke(attempt, worker), *self._lose(attempt, worker, error)]
         return commands
-
-    def _expired(self, attempt: Attempt, worker: str) -> dict[str, Any]:
-        return to_dict(
-            TaskLostError(
-                f"`{attempt}`: no sign of worker `{worker}` for {self._limits.lease_s:g} s",
-                reason="lease expired",
-                returncode=None,
-            )
-        )
 
     # -- bookkeeping -------------------------------------------------------------------------
 
@@ -342,20 +364,20 @@ class Phase:
         task = self._open[attempt.task]
         self.failed = fatal
         if not fatal and not task.live:
-            heappush(self._retries, attempt.task)
+            self._queue.put_back(attempt.task, alone=task.alone)
         return not fatal and not task.decided
 
     def check(self) -> None:
         """Assert that every task is in exactly one place, and every lease can end. O(tasks)."""
         live = [attempt for task in self._open.values() for attempt in task.live]
         assert sorted(live) == sorted(self._leases), "leases and live attempts differ"
-        queued = [index for index in self._retries if index not in self.committed]
-        granted = self.committed.keys() | self._open.keys()
-        fresh = [n for n in range(self._fresh, self.tasks) if n not in granted]
-        places = [*queued, *fresh, *{a.task for a in live}, *self.committed]
+        waiting = self._queue.waiting(self.committed, self._open)
+        places = [*waiting, *{a.task for a in live}, *self.committed]
         assert len(places) == len(set(places)), f"a task is in two places: {places}"
         assert self.failed or len(places) == self.tasks, f"a task is in no place: {places}"
-        assert self.failed or self.pending == len(queued) + len(fresh), "pending is miscounted"
+        assert self.failed or self.pending == len(waiting), "pending is miscounted"
+        running = [a for a in live if self._leases[a].state == "running"]
+        assert not self.runs_alone or len(running) == 1, f"not alone: {running}"
         for task in self._open.values():
             self._check_task(task)
         self._leases.check()
@@ -371,7 +393,8 @@ class Phase:
             assert task.losses < self._limits.losses_max or task.decided, f"{task}"
 
 
-def _abort(attempt: Attempt, error: dict[str, Any]) -> Abort:
+def _abort(attempt: Attempt, error: dict[str, Any], or_else: str = "") -> Abort:
     """Return the end of the run, with the task and attempt added to the error's fields."""
     fields = {**error.get("fields", {}), "task": str(attempt), "attempt": attempt.number}
-    return Abort({**error, "fields": fields})
+    hint = f"{error['hint']}, or {or_else}" if or_else else error["hint"]
+    return Abort({**error, "hint": hint, "fields": fields})

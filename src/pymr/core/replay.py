@@ -6,6 +6,10 @@ gives less kept work, and nothing wrong:
     RunPlanned ─► TaskCommitted …      the first commit of a task counts
                   TaskInvalidated …    its output is gone: the task is open again
                   RunResumed …         another process; what was committed stays
+
+A run that is done may be replayed, once the mapper bears its bad records: map tasks that left some
+out are open again, whole, and so are all reduce tasks. Attempts have the epoch in their number, so
+a replay that was stopped knows what it has done already.
 """
 
 from __future__ import annotations
@@ -39,6 +43,17 @@ class Replay(msgspec.Struct):
         """How many map tasks, and how many reduce tasks, are committed."""
         maps = sum(phase == "map" for phase, _ in self.committed)
         return maps, len(self.committed) - maps
+
+
+def outdated(run: Replay, epoch: int) -> list[Receipt]:
+    """Return what a replay does again of a run whose result is that of `epoch`."""
+    first = attempt_first(epoch + 1)
+    return [
+        receipt
+        for receipt in run.committed.values()
+        if receipt.attempt.number < first
+        and (receipt.attempt.phase == "reduce" or receipt.bad_records)
+    ]
 
 
 def replay(planned: RunPlanned, decisions: Iterable[Decision]) -> Replay:

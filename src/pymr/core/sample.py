@@ -26,9 +26,10 @@ from pymr.core.spec import InputFile, SampleSplit, Shape, Split
 # a thousand.
 KEYS_PER_REDUCER = 1000
 SAMPLE_KEYS_MIN = 10_000
-SAMPLE_KEYS_MAX = 1_000_000  # some 200 MB
+SAMPLE_KEYS_MAX = 250_000  # what the least `--memory` has room for, `core.budget` counts them
+SAMPLE_KEY_BYTES_MAX = 256  # of an encoded key; longer ones are told apart by these alone
 SPARE_KEYS_FACTOR = 4  # so many times what is wanted may be kept
-KEYS_OF_SPLIT_MIN = 16  # however small a split is beside the others
+KEYS_OF_SPLIT_MIN = 16  # however small a split is beside the others, unless they are many
 
 # In an input that is sorted already a part is off by the bytes between two places.
 PLACES_PER_REDUCER = 16
@@ -97,6 +98,8 @@ def plan_larger_sample(
     bytes_per_place = max(sample.bytes // sample.places, FILE_OPEN_BYTES)
     wanted = sample.places * 2 * sample.keys // max(emitted, 1)
     places = min(wanted, _bytes_max(inputs) // bytes_per_place)
+    if places <= sample.places:
+        return None
     larger = _sample(inputs, places, sample.keys, whole=whole)
     return larger if larger.places > sample.places else None
 
@@ -151,7 +154,7 @@ def _everything(inputs: Sequence[InputFile], keys: int, *, whole: bool) -> Itera
             if file.stream and not whole:
                 count = -(-PLACES_MIN * size // total)
                 spread = tuple((2 * place + 1) * size // (2 * count) for place in range(count))
-            yield SampleSplit(split, size, _keys_of(keys, size, total), spread)
+            yield SampleSplit(split, size, _keys_of(keys, size, total, KEYS_OF_SPLIT_MIN), spread)
 
 
 def _chosen(
@@ -159,6 +162,7 @@ def _chosen(
 ) -> Iterator[SampleSplit]:
     """Yield what lies around each place; a whole file or a stream once, however many it has."""
     total = sum(file.size for file in inputs)
+    keys_min = max(1, min(KEYS_OF_SPLIT_MIN, keys // places))
     place, before = 0, 0
 
     def offset() -> int:
@@ -177,14 +181,14 @@ def _chosen(
             share = len(spread) * total // places
             split = Split(index, 0, file.size)
             kept = () if whole else tuple(spread)
-            yield SampleSplit(split, share, _keys_of(keys, share, total), kept)
+            yield SampleSplit(split, share, _keys_of(keys, share, total, keys_min), kept)
             continue
         for start, count in Counter(at // file.step * file.step for at in spread).items():
             share = count * total // places
             split = Split(index, start, min(start + file.step, file.size))
-            yield SampleSplit(split, share, _keys_of(keys, share, total))
+            yield SampleSplit(split, share, _keys_of(keys, share, total, keys_min))
 
 
-def _keys_of(keys: int, share: int, total: int) -> int:
+def _keys_of(keys: int, share: int, total: int, least: int) -> int:
     """Return how many keys may be kept of a split that stands for `share` bytes."""
-    return max(KEYS_OF_SPLIT_MIN, SPARE_KEYS_FACTOR * keys * share // total)
+    return max(least, SPARE_KEYS_FACTOR * keys * share // total)

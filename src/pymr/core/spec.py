@@ -82,6 +82,13 @@ class TextRules(msgspec.Struct, frozen=True, kw_only=True):
     normalize: str | None = None  # NFC, NFD, NFKC, NFKD for str keys
 
 
+class SkipRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How many bad records, those the mapper raises for, may be left out of a run."""
+
+    records_max: int = 0  # in all tasks together; 0: the first bad record fails the run
+    ratio_max: float = 0.01  # of all records (`core.bad_records`)
+
+
 class Code(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task process finds the user's functions.
 
@@ -123,6 +130,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, str] = {}
     text: TextRules = TextRules()
     limits: Limits = Limits()
+    skip: SkipRules = SkipRules()
 
 
 class MapSource(msgspec.Struct, frozen=True):
@@ -138,6 +146,7 @@ class MapWork(msgspec.Struct, frozen=True, tag="map"):
 
     splits: tuple[Split, ...]
     inputs: dict[int, InputFile]  # those the splits name
+    bad_key: str | None = None  # look for bad records, leave them out, and write them there
 
 
 class ReduceWork(msgspec.Struct, frozen=True, tag="reduce"):
@@ -210,7 +219,17 @@ class SplitReceipt(msgspec.Struct, frozen=True, kw_only=True):
     carriage_returns: int = 0  # \r stripped from lines
     replaced: int = 0  # records with bytes that are not text, replaced
     skipped: int = 0  # records left out by --errors skip or --long-records skip
+    bad_records: int = 0  # of `records`, those that the mapper did not get since it raises for them
     grown: bool = False  # the file had become longer; what was added was not read
+
+
+class BadObject(msgspec.Struct, frozen=True, kw_only=True):
+    """The object with the bad records of an attempt, one line of JSON each."""
+
+    key: str
+    size: int
+    sha256: str
+    error: str  # what most of them raise, for people
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,6 +265,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     carriage_returns: int = 0
     replaced: int = 0
     skipped: int = 0
+    bad_records: int = 0
+    bad_object: BadObject | None = None
     splits: tuple[SplitReceipt, ...] = ()  # of a map-only attempt: a part has no footer
     damaged_inputs: tuple[int, ...] = ()  # inputs with replaced or skipped records
     largest_group: int = 0  # records of the largest key

@@ -8,15 +8,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pymr.config import Settings, this_machine
-from pymr.config.machine import Machine
+from pymr.config.machine import FILES_MIN, OTHER_FILES, Machine
 from pymr.config.setting import MEMORY_BYTES_MIN
 from pymr.doctor.finding import Area, Finding
 from pymr.errors import ResourceError
 from pymr.observe.quantity import show_size
 
-# Beside the pipes of workers and the sorted runs of a merge: modules, logs, journal, claim.
-# Measured: a run of 2 workers needs 20 descriptors, 4 of them pipes.
-OTHER_FILES = 16
 FILES_WISHED = 65536
 PROCESSES_MIN = 4  # the command, a worker, and what a worker file may start
 
@@ -126,23 +123,20 @@ def _open_files(seen: LimitsSeen, settings: Settings) -> Finding:
     if soft is None:
         return _AREA.ok("open files", "no limit")
     text = f"at most {soft:,} for each process"
-    runner, merge = 2 * settings.workers + OTHER_FILES, settings.merge_fan_in + OTHER_FILES
+    merge = settings.merge_fan_in + OTHER_FILES
     wished = FILES_WISHED if hard is None else min(hard, FILES_WISHED)
     remedy = f"ulimit -n {wished}"
-    if wished < max(runner, merge):
+    if wished < merge:
         remedy = "raise the hard limit (LimitNOFILE=, limits.conf, --ulimit nofile=65536)"
-    if soft < runner:
-        return _AREA.broken(
-            "open files",
-            f"{text}, {settings.workers} workers need {runner}",
-            f"{remedy}, or lower --workers",
-            ResourceError,
-        )
+    if soft < FILES_MIN:
+        needed = f"{text}, a run needs {FILES_MIN}"
+        return _AREA.broken("open files", needed, remedy, ResourceError)
     if soft < merge:
         return _AREA.warning(
             "open files",
-            f"{text}, a merge of {settings.merge_fan_in} sorted runs needs {merge}",
-            f"{remedy}, or --merge-fan-in {max(soft - OTHER_FILES, 2)}",
+            f"{text}, so {max(soft - OTHER_FILES, 2)} sorted runs are merged at once,"
+            f" not {settings.merge_fan_in}",
+            remedy,
         )
     return _AREA.ok("open files", text)
 

@@ -8,7 +8,8 @@
       61 of 64 map tasks are finished and kept
       hint: fix worker.py:12, then   pymr resume wc-7f3a
 
-At most 15 lines; every text of the user is escaped and cut.
+At most 15 lines; every text of the user is escaped and cut. What its process printed last is
+evidence, and stands before it: `render_prints`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pymr.errors import InterruptedRunError, PymrError, TaskLostError, UserCodeError
+from pymr.errors import (
+    BadRecordsError,
+    InterruptedRunError,
+    PymrError,
+    TaskLostError,
+    UserCodeError,
+)
 from pymr.observe.quantity import show_kept, show_many
 from pymr.observe.snapshot import Snapshot
 from pymr.text_form import show_text
@@ -47,6 +54,20 @@ def render_failure(
     hint = error.hint or _default_hint(error, snapshot)
     last = [f"  hint: {_clean(hint)}"] if hint else []
     return "\n".join([*lines[: LINES_MAX - len(last)], *last])
+
+
+def render_prints(error: PymrError, name: str | None = None) -> str:
+    """Return what user code printed last before `error`, with a newline at its end if any.
+
+    `name` is the run's, if it has one.
+    """
+    lines = error.fields.get("prints") or []
+    if not lines:
+        return ""
+    rest = f", of what pymr logs {_clean(name)} shows" if name is not None else ""
+    return "".join(
+        f"{line}\n" for line in [f"last printed{rest}:", *(f"  {_clean(line)}" for line in lines)]
+    )
 
 
 def _headline(error: PymrError, snapshot: Snapshot | None, name: str | None) -> Iterator[str]:
@@ -97,7 +118,7 @@ def _frames(error: PymrError) -> Iterator[str]:
 
 def _frame(frame: dict[str, Any]) -> Iterator[str]:
     line = frame["line"]
-    yield f"    {_short(frame['file'])}:{line} in {_clean(frame['function'])}"
+    yield f"    {short_path(frame['file'])}:{line} in {_clean(frame['function'])}"
     if frame.get("source"):
         yield f"    ▸ {line} │ {_source(frame['source'])}"
 
@@ -107,7 +128,7 @@ def _from_here(text: str) -> str:
     return re.sub(rf"(?<![\w./-]){re.escape(_here())}(?=[^`\s])", "", text)
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
     """Return a path from here if it lies here, as the user would type it."""
     return _clean(path.removeprefix(_here()))
 
@@ -135,6 +156,8 @@ def _place(error: PymrError) -> Iterator[str]:
         yield f"  record  {_clean(fields['input'])}{line}{offset}{record}"
     elif isinstance(error, UserCodeError) and fields.get("key") is not None:
         yield f"  key  {_clean(fields['key'])}"
+    elif fields.get("work") is not None:
+        yield f"  input  {_clean(fields['work'])}"
 
 
 def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
@@ -146,12 +169,14 @@ def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
         yield f"  pymr head {name} reads the result"
         return
     maps, reduces = snapshot.map, snapshot.reduce
+    if snapshot.is_replay:
+        yield "  the result is as it was before"
     if not maps.committed:
         yield f"  0 of {show_many(maps.tasks, 'map task')} finished; nothing was published"
         return
     kept = show_kept(maps.committed, maps.tasks, reduces.committed, reduces.tasks)
     is_told = error.hint is None  # The hint will say it.
-    yield f"  {kept}{'' if is_told else f'; to go on:   pymr resume {name}'}"
+    yield f"  {kept}{'' if is_told else f'; to go on:   pymr {_verb(snapshot)} {name}'}"
 
 
 def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
@@ -159,19 +184,27 @@ def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
     frames = error.fields.get("frames")
     place = ""
     if isinstance(error, UserCodeError) and frames:
-        place = f"fix {_short(frames[-1]['file'])}:{frames[-1]['line']}"
+        place = f"fix {short_path(frames[-1]['file'])}:{frames[-1]['line']}"
     if snapshot is None or not snapshot.map.tasks:  # It had not begun.
         return f"{place} and start again" if place else None
     if error.fields.get("is_cancelled"):
         return None
-    name = _clean(snapshot.name)
+    name, verb = _clean(snapshot.name), _verb(snapshot)
+    if isinstance(error, BadRecordsError):
+        more = f", or with {error.fields['setting']}" if error.fields.get("setting") else ""
+        return f"pymr errors {name}   shows them; after a fix   pymr {verb} {name}{more}"
     task = _task(error, snapshot)
     if isinstance(error, TaskLostError) and task is not None:
-        return f"pymr debug {name} {task}   shows where it ends; then   pymr resume {name}"
+        return f"pymr debug {name} {task}   shows where it ends; then   pymr {verb} {name}"
     if not place:
-        return f"pymr resume {name}"
-    by_value = f'pymr.resume("{name}", job=job)'
-    return f"{place}, then   {by_value if snapshot.is_by_value else f'pymr resume {name}'}"
+        return f"pymr {verb} {name}"
+    by_value = f'pymr.{verb}("{name}", job=job)'
+    return f"{place}, then   {by_value if snapshot.is_by_value else f'pymr {verb} {name}'}"
+
+
+def _verb(snapshot: Snapshot) -> str:
+    """Return the command that takes the run on."""
+    return "replay" if snapshot.is_replay else "resume"
 
 
 def _source(line: str) -> str:

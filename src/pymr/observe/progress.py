@@ -7,6 +7,7 @@ nothing is due. Text of a user (names, messages) is escaped before it reaches th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pymr.core import events
@@ -64,9 +65,14 @@ class ProgressView:
         self._phase = ""
         self._live: Live | None = None
 
-    def show_plan(self, output: str) -> None:
-        """Show `output`, as the user would type it, as the place of the result."""
+    def show_plan(self, output: str, alerts: Iterable[str] = ()) -> None:
+        """Show `output`, as the user would type it, as the place of the result.
+
+        `alerts` are told at once: the user may want to stop.
+        """
         self._output = output
+        for alert in alerts:
+            self._say(f"warning: {show_text(alert)}")
 
     def entry(self, entry: Entry) -> None:
         """Take in the next entry of the feed."""
@@ -88,11 +94,13 @@ class ProgressView:
     def _say_attempt(self, event: events.Event) -> None:
         """Say what became of an attempt: always when it is tried again, else with `verbose`."""
         match event:
+            case events.AttemptFailed(attempt, error, will_scan=True):
+                self._say(f"{attempt} has bad records: {_first_line(error)}; they are left out")
             case events.AttemptFailed(attempt, error, True):
                 self._say(f"{attempt} failed: {_first_line(error)}; tried again")
             case events.AttemptLost(attempt, _, error, True):
                 self._say(f"{attempt} lost: {_first_line(error)}; tried again")
-            case events.TaskInvalidated(receipt, reason):
+            case events.TaskInvalidated(receipt, reason, False):
                 self._say(f"{receipt.attempt} is run again: {show_text(reason)}")
             case events.AttemptStarted(attempt, worker, backup) if self._verbose:
                 kind = "backup attempt" if backup else "attempt"
@@ -193,7 +201,8 @@ def _first_line(error: dict[str, Any]) -> str:
 def _kept_line(snapshot: Snapshot) -> str:
     maps, reduces = snapshot.kept
     kept = show_kept(maps, snapshot.map.tasks, reduces, snapshot.reduce.tasks)
-    return f"{show_text(snapshot.name)} goes on: {kept}"
+    verb = "is replayed" if snapshot.is_replay else "goes on"
+    return f"{show_text(snapshot.name)} {verb}: {kept}"
 
 
 def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:

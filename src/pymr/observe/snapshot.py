@@ -24,6 +24,16 @@ class Progress(msgspec.Struct):
     worker: str
     bytes: int = 0
     records: int = 0
+    started: float = 0.0  # Unix seconds
+
+
+class BackupWin(msgspec.Struct, frozen=True):
+    """A backup attempt that won, and how far the other one was by then."""
+
+    attempt: Attempt
+    took_s: float
+    other_s: float
+    other_share: float  # of the input that it had read
 
 
 class AttemptError(msgspec.Struct, frozen=True):
@@ -89,8 +99,12 @@ class Snapshot(msgspec.Struct):
     retried: int = 0  # attempts that failed or were lost and are tried again
     lost: int = 0  # attempts whose worker or lease was lost, of both kinds
     backups_won: int = 0
+    backup_win: BackupWin | None = None  # the one whose other attempt had run the longest
     backups: set[Attempt] = msgspec.field(default_factory=set)
-    skipped: int = 0  # bad records left out
+    skipped: int = 0  # records left out, since they are no text, too long, or the mapper raises
+    printed: tuple[int, int] = (0, 0)  # bytes by user code, of which so many are in no log
+    replaced: int = 0  # task processes that leaked memory
+    strays: int = 0  # processes that attempts had left, and were ended
     memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[AttemptError] = msgspec.field(default_factory=list)
@@ -99,6 +113,7 @@ class Snapshot(msgspec.Struct):
     finished: float | None = None
     epoch: int = 1  # processes that have worked on it
     kept: tuple[int, int] = (0, 0)  # map and reduce tasks that the last of them took on
+    is_replay: bool = False  # it was done, and its bad records are tried again
     is_taking_on: bool = False  # it looks at what is left of the earlier ones
 
     def phase_state(self, phase: PhaseName) -> PhaseState:
@@ -115,6 +130,7 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case events.RunResumed(epoch=epoch) as resumed:
             _plan(snapshot, resumed, entry.time)
             snapshot.epoch, snapshot.kept, snapshot.is_taking_on = epoch, (0, 0), True
+            snapshot.is_replay = resumed.is_replay
         case events.WorkersConnected(count):
             snapshot.workers, snapshot.is_taking_on = count, False
         case events.PhaseFinished(phase):
@@ -123,8 +139,13 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case events.Warned(message):
             if message not in snapshot.warnings and len(snapshot.warnings) < WARNINGS_MAX:
                 snapshot.warnings.append(message)
-        case events.MemoryMeasured(peak_bytes, limit_bytes):
-            snapshot.memory = peak_bytes, limit_bytes
+        case (
+            events.MemoryMeasured()
+            | events.PrintsKept()
+            | events.StraysEnded()
+            | events.ProcessReplaced()
+        ):
+            _fold_process(snapshot, entry.event)
         case events.RunFinished(error):
             snapshot.phase = "done" if error is None else "failed"
             snapshot.finished = entry.time
@@ -133,6 +154,19 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
         case _:
             _fold_attempt(snapshot, entry.event)
     return snapshot
+
+
+def _fold_process(snapshot: Snapshot, event: Event) -> None:
+    match event:
+        case events.MemoryMeasured(peak_bytes, limit_bytes):
+            snapshot.memory = peak_bytes, limit_bytes
+        case events.PrintsKept(printed, left_out):  # Once in each life; its files stay.
+            before = snapshot.printed
+            snapshot.printed = before[0] + printed, before[1] + left_out
+        case events.StraysEnded(_, count):
+            snapshot.strays += count
+        case events.ProcessReplaced():
+            snapshot.replaced += 1
 
 
 def _fold_task(
@@ -153,13 +187,17 @@ def _fold_task(
 def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
     match event:
         case events.AttemptStarted(attempt, worker, backup):
-            snapshot.phase_state(attempt.phase).running[attempt] = Progress(worker)
+            snapshot.phase_state(attempt.phase).running[attempt] = Progress(
+                worker, started=snapshot.time
+            )
             if backup:
                 snapshot.backups.add(attempt)
         case events.AttemptProgressed(attempt, bytes_in, records_in):
             progress = snapshot.phase_state(attempt.phase).running.get(attempt)
             if progress is not None:
                 progress.bytes, progress.records = bytes_in, records_in
+        case events.AttemptFailed(attempt, will_scan=True):  # That is how bad records are found.
+            snapshot.phase_state(attempt.phase).running.pop(attempt, None)
         case events.AttemptFailed(attempt, error, will_retry):
             _fail(snapshot, attempt, from_dict(error), will_retry=will_retry)
         case events.AttemptLost(attempt, _, error, will_retry):
@@ -186,11 +224,14 @@ def _plan(snapshot: Snapshot, planned: events.RunPlanned | events.RunResumed, ti
 def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
     attempt = receipt.attempt
     state = snapshot.phase_state(attempt.phase)
-    for rival in [rival for rival in state.running if rival.task == attempt.task]:
-        del state.running[rival]
     is_map = attempt.phase == "map"
+    size = receipt.bytes_in if is_map else receipt.read.bytes
+    for rival in [rival for rival in state.running if rival.task == attempt.task]:
+        progress = state.running.pop(rival)
+        if rival != attempt and attempt in snapshot.backups:
+            _win(snapshot, receipt, progress, progress.bytes / max(size, 1))
     state.committed += 1
-    state.bytes_committed += receipt.bytes_in if is_map else receipt.read.bytes
+    state.bytes_committed += size
     state.records_committed += receipt.records_in if is_map else receipt.read.records
     state.median.add(receipt.wall_s)
     if state.slowest is None or receipt.wall_s > state.slowest.wall_s:
@@ -198,8 +239,15 @@ def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
     if state.largest is None or receipt.read.records > state.largest.read.records:
         state.largest = receipt
     snapshot.reduce.bytes_total += receipt.written.bytes
-    snapshot.skipped += receipt.skipped
-    snapshot.backups_won += attempt in snapshot.backups
+    snapshot.skipped += receipt.skipped + receipt.bad_records
+
+
+def _win(snapshot: Snapshot, receipt: Receipt, other: Progress, share: float) -> None:
+    """Note that a backup attempt has won."""
+    snapshot.backups_won += 1
+    other_s = snapshot.time - other.started
+    if snapshot.backup_win is None or other_s > snapshot.backup_win.other_s:
+        snapshot.backup_win = BackupWin(receipt.attempt, receipt.wall_s, other_s, min(share, 1.0))
 
 
 def _reopen(snapshot: Snapshot, receipt: Receipt) -> None:
@@ -210,7 +258,7 @@ def _reopen(snapshot: Snapshot, receipt: Receipt) -> None:
     state.bytes_committed -= receipt.bytes_in if is_map else receipt.read.bytes
     state.records_committed -= receipt.records_in if is_map else receipt.read.records
     snapshot.reduce.bytes_total -= receipt.written.bytes
-    snapshot.skipped -= receipt.skipped
+    snapshot.skipped -= receipt.skipped + receipt.bad_records
 
 
 def _fail(snapshot: Snapshot, attempt: Attempt, error: PymrError, *, will_retry: bool) -> None:

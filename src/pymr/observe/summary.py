@@ -46,7 +46,12 @@ def render_success(
     """
     name = show_text(manifest.name)
     notes = [*_damage(manifest), *_advice(manifest, snapshot), *_warnings(manifest, snapshot)]
-    head = [_headline(manifest, name, snapshot), _books(manifest), *_memory(manifest)]
+    head = [
+        _headline(manifest, name, snapshot),
+        *_bad_records(manifest, name),
+        _books(manifest),
+        *_memory(manifest),
+    ]
     tail = [*_rows(manifest, output, first_rows), f"  next: pymr head {name} · pymr verify {name}"]
     room = LINES_MAX - len(head) - len(tail)
     if len(notes) > room:
@@ -64,6 +69,14 @@ def _headline(manifest: Manifest, name: str, snapshot: Snapshot | None) -> str:
         started = snapshot.started or started
     took = show_elapsed(manifest.finished - started)
     return f"✓ {name} done in {took}   {read} → {wrote}, {show_size(manifest.bytes)}"
+
+
+def _bad_records(manifest: Manifest, name: str) -> Iterator[str]:
+    """Yield how many records were left out since the mapper raises for them."""
+    bad = manifest.bad_records
+    if bad is not None:
+        skipped = f"{show_many(bad.count, 'record')} skipped: the mapper raised"
+        yield f"  WARNING {skipped}; pymr errors {name}; after a fix   pymr replay {name}"
 
 
 def _books(manifest: Manifest) -> str:
@@ -113,7 +126,9 @@ def _damage(manifest: Manifest) -> Iterator[str]:
 def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
     """Yield what the user may want to know about the result and how it came about."""
     if not manifest.records and manifest.ledger["bytes_in"]:  # Of no input the plan has warned.
-        function = "reducer" if manifest.ledger["emitted"] else "mapper"
+        function = "reducer" if manifest.ledger["reduced"] else "combiner"
+        if not manifest.ledger["emitted"]:
+            function = "mapper"
         yield f"  warning: the output is empty: the {function} emitted nothing"
     yield from _mixed(manifest)
     if manifest.settings.boundaries is not None:
@@ -124,6 +139,7 @@ def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
         yield from _kept(snapshot)
         yield from _slowest(snapshot)
         yield from _attempts(snapshot)
+        yield from show_prints(snapshot)
     if manifest.counters:
         shown = [
             f"{show_text(name)} {number:,}"
@@ -131,6 +147,14 @@ def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
         ]
         more = len(manifest.counters) - len(shown)
         yield f"  counters: {' · '.join(shown)}{f' · {more} more' if more else ''}"
+
+
+def show_prints(snapshot: Snapshot) -> Iterator[str]:
+    """Yield how much the job's own code has printed, and where it is."""
+    printed, left_out = snapshot.printed
+    if printed:
+        lost = f", {show_size(left_out)} of it left out" if left_out else ""
+        yield f"  printed: {show_size(printed)}{lost}; pymr logs {show_text(snapshot.name)}"
 
 
 def _kept(snapshot: Snapshot) -> Iterator[str]:
@@ -220,10 +244,27 @@ def _attempts(snapshot: Snapshot) -> Iterator[str]:
         facts.append(f"{show_many(snapshot.retried, 'attempt')} tried again")
     if snapshot.lost:
         facts.append(f"{show_count(snapshot.lost)} of them lost with their worker")
-    if snapshot.backups_won:
-        facts.append(f"{show_many(snapshot.backups_won, 'backup attempt')} won")
     if facts:
         yield f"  {', '.join(facts)}"
+    yield from _backups(snapshot)
+    if snapshot.replaced:
+        times = "once" if snapshot.replaced == 1 else f"{show_count(snapshot.replaced)} times"
+        yield f"  a task process was replaced {times}: its memory grew from task to task"
+    if snapshot.strays:
+        children = "child" if snapshot.strays == 1 else "children"
+        yield f"  {show_count(snapshot.strays)} leftover {children} of attempts killed"
+
+
+def _backups(snapshot: Snapshot) -> Iterator[str]:
+    """Yield what a backup attempt has saved."""
+    win = snapshot.backup_win
+    if win is not None:
+        more = snapshot.backups_won - 1
+        yield (
+            f"  backup of {win.attempt} won in {show_elapsed(win.took_s)}; the other attempt was at"
+            f" {show_percent(win.other_share, 1)} after {show_elapsed(win.other_s)}"
+            + (f"; {show_many(more, 'more backup')} won" if more else "")
+        )
 
 
 def _warnings(manifest: Manifest, snapshot: Snapshot | None) -> list[str]:

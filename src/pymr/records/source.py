@@ -8,17 +8,23 @@ when it has been read. A file that has only grown is read up to its planned size
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pymr._native import xxh3_128
 from pymr.core.spec import InputFile
-from pymr.errors import InputError
+from pymr.errors import InputDeviceError, InputError, PymrError, ResourceError
 from pymr.text_form import show_path
 
+_RESOURCES = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n 65536",
+    errno.ENFILE: "the whole system has too many open files: end other programs",
+    errno.ENOMEM: "lower --workers",
+}
 _DIGEST_MASK = (1 << 128) - 1
 
 
@@ -43,6 +49,9 @@ def compare(seen: os.stat_result, planned: InputFile) -> tuple[str, str] | None:
     return None
 
 
+folder: int | None = None  # where names are looked up; None: in the current folder
+
+
 class FileSource:
     """One open input. A context manager; safe to read at any offset, in any order."""
 
@@ -56,13 +65,12 @@ class FileSource:
         self.name = show_path(file.path)
         self.grown = False  # there are more bytes than planned; they are not read
         try:
-            self._descriptor = os.open(file.spool or file.path, os.O_RDONLY | os.O_CLOEXEC)
+            flags = os.O_RDONLY | os.O_CLOEXEC
+            self._descriptor = os.open(file.spool or file.path, flags, dir_fd=folder)
         except FileNotFoundError as error:
             raise _changed(self.name, "it is gone", "the file that was planned") from error
         except OSError as error:
-            raise InputError(
-                f"cannot open `{self.name}`: {error.strerror}", input=self.name
-            ) from error
+            raise _unreadable(error, f"open `{self.name}`", input=self.name) from error
         try:
             self.check()
         except BaseException:
@@ -91,11 +99,8 @@ class FileSource:
         try:
             return os.pread(self._descriptor, length, offset)
         except OSError as error:
-            raise InputError(
-                f"cannot read `{self.name}` at byte {offset}: {error.strerror}",
-                input=self.name,
-                offset=offset,
-            ) from error
+            what = f"read `{self.name}` at byte {offset}"
+            raise _unreadable(error, what, input=self.name, offset=offset) from error
 
     def check(self) -> None:
         """Compare the file with the plan; sets `grown`.
@@ -210,6 +215,15 @@ def _show_time(time_ns: int) -> str:
     """Return a time of change as `ls --full-time` has it: all digits, two may be close."""
     seconds, rest_ns = divmod(time_ns, 1_000_000_000)
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))}.{rest_ns:09d}"
+
+
+def _unreadable(error: OSError, what: str, **fields: Any) -> PymrError:
+    """Return what the system's answer to opening or reading an input means."""
+    message = f"cannot {what}: {error.strerror}"
+    if error.errno in _RESOURCES:
+        return ResourceError(message, hint=_RESOURCES[error.errno], **fields)
+    error_class = InputDeviceError if error.errno == errno.EIO else InputError
+    return error_class(message, **fields)
 
 
 def _changed(name: str, seen: str, expected: str) -> InputError:

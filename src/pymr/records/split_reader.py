@@ -10,7 +10,7 @@ add up to those of the file.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import chain
 from types import TracebackType
 from typing import Self
@@ -278,18 +278,54 @@ def line_number(file: InputFile, offset: int, rules: TextRules | None = None) ->
     Raises:
         InputError: the file has changed, or cannot be read.
     """
-    if offset > LINE_NUMBER_BYTES_MAX:
-        return None
-    number, position = 1, 0
-    for block in _blocks(file, 0, rules or TextRules()):
-        number += block.count(b"\n", 0, offset - position)
-        position += len(block)
-        if position >= offset:
-            break
-    return number
+    with LineNumbers(file, rules or TextRules()) as numbers:
+        return numbers.at(offset)
 
 
-def _blocks(file: InputFile, start: int, rules: TextRules) -> Iterator[bytes]:
+class LineNumbers:
+    """Tells the lines of ascending offsets of one input, which is read once. A context manager."""
+
+    def __init__(self, file: InputFile, rules: TextRules) -> None:
+        self._blocks = _blocks(file, 0, rules)
+        self._block = b""
+        self._start = 0  # of the block
+        self._counted = 0  # bytes of it in which newlines were counted
+        self._number = 1  # of the line that begins behind those
+
+    def at(self, offset: int) -> int | None:
+        """As `line_number`; `offset` is not less than that of the call before.
+
+        Raises:
+            InputError: the file has changed, or cannot be read.
+        """
+        if offset > LINE_NUMBER_BYTES_MAX:
+            return None
+        while True:
+            until = min(offset - self._start, len(self._block))
+            self._number += self._block.count(b"\n", self._counted, until)
+            self._counted = until
+            if until < len(self._block) or self._start + until == offset:
+                return self._number
+            self._start, self._counted = self._start + len(self._block), 0
+            self._block = next(self._blocks, b"")
+            if not self._block:
+                return self._number
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._blocks.close()
+
+
+def _blocks(file: InputFile, start: int, rules: TextRules) -> Generator[bytes, None, None]:
     """Yield the decoded bytes of a file from `start` on."""
     read_bytes = Limits().read_bytes
     with FileSource(file) as source:

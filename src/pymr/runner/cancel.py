@@ -14,8 +14,9 @@ import time
 from contextlib import suppress
 
 from pymr import names
+from pymr.core.events import RunFinished
 from pymr.errors import ObjectExistsError, OutputError, RunNotFoundError
-from pymr.runner.find import FoundRun
+from pymr.runner.find import FoundRun, history_of
 from pymr.runner.life import remove_folder
 from pymr.runner.stored import folders_outside
 from pymr.store.claim import read_claim
@@ -31,7 +32,7 @@ _LOOK_S = 0.1
 def cancel_run(found: FoundRun) -> bool:
     """Stop the run, and remove what it has kept; return whether it was running.
 
-    May be repeated.
+    Of a replay only itself is stopped: the result that is there stays. May be repeated.
 
     Raises:
         RunNotFoundError: nothing is left of it.
@@ -48,6 +49,8 @@ def cancel_run(found: FoundRun) -> bool:
     with reclaim_output(found.output, run=found.run, name=found.name) as output:
         if output.previous is not None and output.previous.run == found.run:
             store.delete(names.cancelled_key(found.run))
+            if was_running and _was_stopped(found):
+                return True
             raise OutputError(
                 f"run {found.name} is done, there is nothing to cancel",
                 hint=f"pymr head {found.name}",
@@ -56,8 +59,15 @@ def cancel_run(found: FoundRun) -> bool:
     return was_running
 
 
+def _was_stopped(found: FoundRun) -> bool:
+    """Say whether the last process of a run that is done did not come to its end."""
+    last = history_of(found)[-1:]
+    is_end = bool(last) and isinstance(last[0].event, RunFinished)
+    return not (is_end and last[0].event.error is None)  # type: ignore[union-attr]
+
+
 def drop(output: str, run: str) -> None:
-    """Remove all that a run has kept; its journal and its history stay."""
+    """Remove all that a run has kept; its journal, its history and its logs stay."""
     for folder in folders_outside(output, run):
         remove_folder(folder)
     remove_attempts(LocalStore(output), run)

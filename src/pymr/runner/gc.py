@@ -4,6 +4,9 @@ A run that was killed leaves attempts that were not committed, halves of objects
 that was cancelled its records. They go when the run is resumed, or another one starts there; this
 finds them where neither happens. An output is looked at under its claim, so a living run is left
 alone, and what is removed is decided by reading manifest and journal back.
+
+A run that is done and has left bad records out keeps its map outputs, for a replay, which can do
+without them: it does all map tasks then.
 """
 
 from __future__ import annotations
@@ -40,10 +43,13 @@ class _Kept(NamedTuple):
 
     keys: frozenset[str] | None  # None: all of it, since nobody can say what of it
     is_unfinished: bool
+    is_replayable: bool = False
 
 
-def find_leftovers(output: str, *, remove: bool) -> list[Leftover]:
+def find_leftovers(output: str, *, remove: bool, drop_replay: bool = False) -> list[Leftover]:
     """Return what nobody needs in the folder `output`, and of its runs elsewhere; maybe remove it.
+
+    `drop_replay`: what only a replay needs is not needed.
 
     Raises:
         OutputError: a living run holds the output, or it cannot be written.
@@ -56,7 +62,7 @@ def find_leftovers(output: str, *, remove: bool) -> list[Leftover]:
     )
     claim = LocalClaim.take(output, record)
     try:
-        found = list(_leftovers(output))
+        found = list(_leftovers(output, drop_replay=drop_replay))
         if remove:
             for leftover in found:
                 _remove(leftover)
@@ -65,23 +71,26 @@ def find_leftovers(output: str, *, remove: bool) -> list[Leftover]:
         claim.release()
 
 
-def _leftovers(output: str) -> Iterator[Leftover]:
+def _leftovers(output: str, *, drop_replay: bool) -> Iterator[Leftover]:
     manifest: Manifest | None = None
     with suppress(RunNotFoundError):  # One that cannot be read may name anything.
         manifest = read_manifest(LocalStore(output))
     for folder in (output, f"{output}/{names.STATE}"):
         yield from _halves(folder)
     for run in runs_in(output):
-        kept = _kept(output, run, manifest)
+        kept = _kept(output, run, manifest, drop_replay=drop_replay)
         yield from _of_run(output, run, kept)
         yield from _outside(output, run, kept)
 
 
-def _kept(output: str, run: str, manifest: Manifest | None) -> _Kept | None:
+def _kept(output: str, run: str, manifest: Manifest | None, *, drop_replay: bool) -> _Kept | None:
     """Return what a run needs, None if it is over without a result."""
     records = {names.journal_key(run), names.events_key(run)}
     if manifest is not None and manifest.run == run:
-        return _Kept(frozenset(records | {part.key for part in manifest.parts}), False)
+        records |= {part.key for part in manifest.shown}
+        if manifest.bad_records is not None and not drop_replay:
+            return _kept_for_replay(output, run, records)
+        return _Kept(frozenset(records), False)
     if state_of(FoundRun(run, "", output, 0.0)) not in UNFINISHED:
         return None
     try:
@@ -90,6 +99,13 @@ def _kept(output: str, run: str, manifest: Manifest | None) -> _Kept | None:
         return None  # It ended before it began.
     except PymrError:
         return _Kept(None, True)  # A journal of another version, or a damaged one.
+
+
+def _kept_for_replay(output: str, run: str, records: set[str]) -> _Kept:
+    try:
+        return _Kept(frozenset(records.union(committed_keys(output, run))), False, True)
+    except PymrError:
+        return _Kept(None, False, True)  # Nobody can say which map outputs count.
 
 
 def _of_run(output: str, run: str, kept: _Kept | None) -> Iterator[Leftover]:
@@ -105,6 +121,8 @@ def _of_run(output: str, run: str, kept: _Kept | None) -> Iterator[Leftover]:
         entries = sorted(scan, key=lambda entry: entry.name)
     for entry in entries:
         key = f"{names.run_prefix(run)}/{entry.name}"
+        if key == names.logs_prefix(run):
+            continue  # They stay as long as the journal and the history do.
         if entry.is_dir(follow_symlinks=False):
             yield _measured(run, "spills", entry.path)
         elif key not in kept.keys and not is_temporary_name(entry.name):
@@ -118,7 +136,7 @@ def _outside(output: str, run: str, kept: _Kept | None) -> Iterator[Leftover]:
         is_copy = "/pymr-input-" in folder
         if not is_copy:
             yield _measured(run, "spills", folder)
-        elif kept is None or not kept.is_unfinished:
+        elif kept is None or not (kept.is_unfinished or kept.is_replayable):
             yield _measured(run, "copy of an input", folder)
 
 

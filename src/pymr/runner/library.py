@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from pymr.config import Resolved, change, resolve
 from pymr.core.events import Entry
 from pymr.core.spec import Code
 from pymr.errors import ConfigError, UserCodeError
-from pymr.observe.failure import render_failure
+from pymr.observe.failure import render_failure, render_prints
 from pymr.observe.snapshot import Snapshot, fold
 from pymr.runner.find import find_run
 from pymr.runner.life import Observer
 from pymr.runner.plan import Plan, Request
+from pymr.runner.replay import replay_run
 from pymr.runner.result import Result
 from pymr.runner.resume import resume_run
 from pymr.runner.run import run_request
@@ -76,11 +77,32 @@ def resume(run: PathLike, *, job: Job | None = None, **settings: Any) -> Result:
     Raises:
         PymrError: as `pymr.run`; `InputError` if the inputs have changed since.
     """
+    return _take_on(resume_run, run, job, settings)
+
+
+def replay(run: PathLike, *, job: Job | None = None, **settings: Any) -> Result:
+    """Try the bad records of a run again, and return its result: as if they had never failed.
+
+    `run` and `job` are those of `resume`. Records that are still bad stay left out, as far as
+    `skip_bad_records` of the run allows it, or that given now.
+
+    Raises:
+        PymrError: as `pymr.resume`; the result is then as it was.
+    """
+    return _take_on(replay_run, run, job, settings)
+
+
+def _take_on(
+    take_on: Callable[..., object],
+    run: PathLike,
+    job: Job | None,
+    settings: Mapping[str, Any],
+) -> Result:
     now = _resolved(settings).settings
     found = find_run(os.fsdecode(run))
     observer = _Watching()
     with observer.noting():
-        resume_run(
+        take_on(
             found,
             lambda before: change(before, settings, now),
             observer,
@@ -108,7 +130,7 @@ class _Watching(Observer):
         try:
             yield
         except UserCodeError as error:
-            error.add_note(render_failure(error, self._snapshot))
+            error.add_note(render_prints(error) + render_failure(error, self._snapshot))
             raise
 
 

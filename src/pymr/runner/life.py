@@ -13,14 +13,18 @@ from pymr.config import Settings
 from pymr.core import events
 from pymr.core.events import Entry, RunResumed, encode
 from pymr.core.job import Job
-from pymr.core.phase import PhaseLimits
-from pymr.core.replay import Replay, attempt_first
+from pymr.core.limit import PhaseLimits
+from pymr.core.replay import Replay, attempt_first, outdated
+from pymr.core.spec import Receipt
 from pymr.errors import InterruptedRunError, PymrError
 from pymr.observe.feed import Feed, HistoryFile, last_seq
+from pymr.runner.hang import HangWatch
 from pymr.runner.local import LocalRunner
+from pymr.runner.memory import task_memory_of
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
 from pymr.runner.pool import Pool
+from pymr.runner.prints import Logs
 from pymr.runner.sample import Sampler
 from pymr.runner.stored import committed_keys, planned_of, spill_folder
 from pymr.store.journal import Journal
@@ -57,7 +61,10 @@ class Life:
         output: ClaimedOutput,
         started: float,
         earlier: Replay | None = None,
+        *,
+        is_replay: bool = False,
     ) -> None:
+        self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
         self._plan = plan
         self._settings = settings
@@ -82,7 +89,9 @@ class Life:
         Raises:
             PymrError: the run failed. What it has committed is kept.
         """
-        path = self._path(names.events_key(self._plan.spec.run))
+        run = self._plan.spec.run
+        pool.keep_prints(Logs(self._output.store.root, run, self._epoch))
+        path = self._path(names.events_key(run))
         with HistoryFile(path) as history:
             feed = Feed([history, observer.entry], time.time, last_seq(path) + 1)
             try:
@@ -160,18 +169,27 @@ class Life:
                 feed=feed,
                 publish=partial(self._publish, pool, feed),
                 tmp=self._tmp(),
+                memory=task_memory_of(self._settings, plan.workers),
+                hangs=HangWatch(self._settings.task_timeout_s),
                 on_tick=tick,
             )
             try:
                 if self._earlier is not None:
                     self._tidy()
-                    runner.take_on(self._earlier)
+                    runner.take_on(self._earlier, self._outdated(self._earlier))
                 runner.run()
             except BaseException:
                 with suppress(PymrError):  # What stopped the run is the news.
                     journal.sync()
                 raise
         feed.append(events.RunFinished())
+
+    def _outdated(self, earlier: Replay) -> list[Receipt]:
+        """Return what a replay does again: what the visible result has left records out of."""
+        previous = self._output.previous
+        if not self._is_replay or previous is None:
+            return []
+        return outdated(earlier, previous.epoch)
 
     def _open_journal(self) -> Journal:
         path = self._path(names.journal_key(self._plan.spec.run))
@@ -187,6 +205,7 @@ class Life:
             planned.input_files,
             planned.input_bytes,
             epoch=self._epoch,
+            is_replay=self._is_replay,
         )
 
     def _fail(self, error: BaseException, feed: Feed) -> None:
@@ -225,6 +244,7 @@ class Life:
         manifest = build_manifest(
             self._plan,
             self._job,
+            epoch=self._epoch,
             created=self._started,
             finished=time.time(),
             replaces=previous.run if previous else None,
@@ -235,7 +255,10 @@ class Life:
         for warning in manifest.warnings[len(self._plan.warnings) :]:  # Those of the outcome.
             feed.append(events.Warned(warning))
         remove_folder(self._tmp())
-        if self._plan.spool_folder is not None:
+        if manifest.bad_records is not None:  # What a replay needs stays: a copy of its input, too.
+            if not self._settings.keep:
+                self._tidy()
+        elif self._plan.spool_folder is not None:
             remove_folder(self._plan.spool_folder)
 
 

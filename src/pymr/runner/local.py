@@ -9,12 +9,16 @@ the last commits.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from pymr import errors, failpoint, names
+from pymr.config.machine import oom_kills
 from pymr.core import events
+from pymr.core.budget import READ_WRITE_BYTES, TaskMemory
 from pymr.core.events import Command
 from pymr.core.job import Job, JobEvent
 from pymr.core.replay import Replay
@@ -25,8 +29,11 @@ from pymr.core.spec import (
     Receipt,
     ReduceWork,
 )
-from pymr.errors import CorruptDataError, PymrError
+from pymr.errors import CorruptDataError, PymrError, TaskMemoryError
 from pymr.observe.feed import Feed
+from pymr.runner import hang
+from pymr.runner.hang import HangWatch
+from pymr.runner.memory import too_much
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
@@ -34,8 +41,10 @@ from pymr.store.base import ObjectStore
 from pymr.store.journal import Journal
 from pymr.task import channel
 from pymr.task.commit import verify_attempt, verify_kept
+from pymr.text_form import show_path
 
 CONNECT_S = 5.0  # wait for workers at the start; then go on with those that came
+SPLITS_SHOWN = 3
 JOURNAL_SYNC_S = 1.0  # a decision is durable by then: one fsync for all that came meanwhile
 
 
@@ -53,6 +62,8 @@ class LocalRunner:
         feed: Feed,
         publish: Callable[[], None],
         tmp: str,
+        memory: TaskMemory,
+        hangs: HangWatch,
         on_tick: Callable[[float], None],
     ) -> None:
         self._job = job
@@ -63,19 +74,30 @@ class LocalRunner:
         self._feed = feed
         self._publish = publish
         self._tmp = tmp
+        self._memory = memory
+        self._oom_kills = oom_kills()  # that were none of this run, or are dealt with
+        self._hangs = hangs
         self._on_tick = on_tick
         self._ahead_since: float | None = None  # of the first decision that is not durable yet
 
-    def take_on(self, earlier: Replay) -> None:
+    def take_on(self, earlier: Replay, again: Collection[Receipt] = ()) -> None:
         """Hand the core what earlier processes have committed, as far as it is still there.
+
+        `again` is what a replay does once more.
 
         Raises:
             PymrError: what the core aborted with.
         """
         for decision in earlier.invalidated.values():
             self._handle(decision)
+        for receipt in again:
+            reason = "its bad records are tried again"
+            decision = events.TaskInvalidated(receipt, reason, is_replay=True)
+            self._perform_all([events.Journal(decision)])
+        done_again = {receipt.attempt for receipt in again}
         for receipt in earlier.committed.values():
-            self._take(receipt)
+            if receipt.attempt not in done_again:
+                self._take(receipt)
 
     def _take(self, receipt: Receipt) -> None:
         failpoint.hit("resume.keep")
@@ -101,8 +123,13 @@ class LocalRunner:
                 self._ask_for_leases()
                 for process, messages in self._pool.wait(TICK_S):
                     self._receive(process, messages)
+                for process, attempt in self._pool.too_large:
+                    self._exceed(process, attempt)
                 self._renew_and_tick()
         finally:
+            logs = self._pool.logs
+            if logs is not None and logs.printed_bytes:
+                self._feed.append(events.PrintsKept(logs.printed_bytes, logs.left_out_bytes))
             peak_bytes = self._pool.memory_peak_bytes
             if peak_bytes is not None:
                 limit_bytes = self._plan.memory_bytes
@@ -113,7 +140,8 @@ class LocalRunner:
         while len(self._pool.processes) < self._plan.workers:
             self._pool.start()
         for process in self._pool.processes.values():
-            process.begin(self._plan.spec, self._plan.output)
+            if process.is_loaded:  # The others are told when they listen.
+                self._begin(process)
         deadline = time.monotonic() + CONNECT_S
         while self._loaded() < self._plan.workers and time.monotonic() < deadline:
             for process, messages in self._pool.wait(TICK_S):
@@ -122,12 +150,15 @@ class LocalRunner:
         connected = self._loaded()
         self._feed.append(events.WorkersConnected(connected, self._plan.workers))
 
+    def _begin(self, process: TaskProcess) -> None:
+        process.begin(self._plan.spec, self._plan.output, is_watched=self._hangs.is_on)
+
     def _loaded(self) -> int:
         return sum(process.is_loaded for process in self._pool.processes.values())
 
     def _ask_for_leases(self) -> None:
         for process in list(self._pool.processes.values()):
-            if process.is_loaded and process.attempt is None and not self._job.done:
+            if process.is_idle and not self._job.done:
                 self._handle(events.LeaseAsked(process.name, time.monotonic()))
 
     def _renew_and_tick(self) -> None:
@@ -135,6 +166,7 @@ class LocalRunner:
         for process in self._pool.processes.values():
             if process.attempt is not None:  # Alive as a process is alive as a worker, here.
                 self._handle(events.Renewed(process.attempt, now))
+        self._hangs.look(self._pool.processes.values(), now)
         self._handle(events.Ticked(now))
         if self._ahead_since is not None and now - self._ahead_since >= JOURNAL_SYNC_S:
             self._journal.sync()
@@ -152,29 +184,89 @@ class LocalRunner:
         for message in messages:
             self._report(process, message)
 
+    def _exceed(
+        self, process: TaskProcess, attempt: Attempt, how: str = "", **fields: object
+    ) -> None:
+        """Report that what a process runs takes too much memory; the core has it ended."""
+        error = too_much(attempt, process.used_bytes, process.memory_bytes_max, how)
+        told = errors.to_dict(error)
+        told["fields"] |= fields
+        self._handle(events.MemoryExceeded(attempt, told, time.monotonic()))
+
     def _lose(self, process: TaskProcess) -> None:
-        error = errors.to_dict(self._pool.remove(process))
+        attempt = process.attempt
+        lost = self._pool.remove(process)
+        error = errors.to_dict(lost)
         now = time.monotonic()
+        if attempt is not None:
+            error["fields"]["work"] = self._work_of(attempt)
+            was_killed = lost.fields["returncode"] == -signal.SIGKILL
+            if was_killed and oom_kills() > self._oom_kills:  # The kernel counts before it kills.
+                self._oom_kills += 1
+                how = " was ended by the system, which had no memory left; it"
+                self._exceed(process, attempt, how)
+            else:
+                self._has_hung(process, attempt, error)
         self._handle(events.WorkerLost(process.name, error, now, was_ready=process.is_loaded))
         if not self._job.done:
-            replacement = self._pool.start()
-            replacement.begin(self._plan.spec, self._plan.output)
+            self._pool.start()
+
+    def _work_of(self, attempt: Attempt) -> str:
+        """Return what an attempt reads, for people: nobody knows how far it came."""
+        if attempt.phase == "reduce":
+            return f"partition {attempt.task} of all map outputs"
+        splits = self._plan.tasks[attempt.task].splits
+        paths = [show_path(self._plan.inputs[split.input].path) for split in splits]
+        shown = [
+            f"{path} [{split.start}:{split.end}]"
+            for path, split in zip(paths[:SPLITS_SHOWN], splits, strict=False)
+        ]
+        more = len(splits) - len(shown)
+        return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
     def _report(self, process: TaskProcess, message: channel.FromProcess) -> None:
         now = time.monotonic()
         match message:
             case channel.Loaded():
                 process.is_loaded = True
+                self._begin(process)
             case channel.LoadFailed(error):
                 raise errors.from_dict(error)
             case channel.Progressed(attempt, bytes_in, records_in):
+                self._hangs.progressed(attempt, now)
                 self._feed.append(events.AttemptProgressed(attempt, bytes_in, records_in))
-            case channel.Finished(receipt):
-                process.attempt = None
-                self._handle(events.Finished(receipt.attempt, receipt, now))
-            case channel.Failed(attempt, error, retryable, signature):
-                process.attempt = None
-                self._handle(events.Failed(attempt, error, retryable, signature, now))
+            case channel.Finished(receipt, left):
+                self._end_attempt(process, receipt.attempt, left)
+                if not self._has_hung(process, receipt.attempt, None):
+                    self._handle(events.Finished(receipt.attempt, receipt, now))
+            case channel.Failed(attempt, error) if error["type"] == TaskMemoryError.__name__:
+                self._exceed(process, attempt, f": {error['message']}; it", **error["fields"])
+            case channel.Failed(attempt, error, retryable, signature, left):
+                self._end_attempt(process, attempt, left)
+                if not self._has_hung(process, attempt, error):
+                    self._handle(events.Failed(attempt, error, retryable, signature, now))
+
+    def _end_attempt(self, process: TaskProcess, attempt: Attempt, left: channel.Left) -> None:
+        """Take note of what an attempt has left; a process that leaks is not used again."""
+        process.end_attempt()
+        if left.strays:
+            self._feed.append(events.StraysEnded(attempt, left.strays))
+        grown_bytes = process.grown_bytes(left.private_bytes)
+        if grown_bytes > READ_WRITE_BYTES + self._plan.spec.limits.spill_bytes_max:
+            self._feed.append(events.ProcessReplaced(process.name, grown_bytes))
+            process.kill()
+
+    def _has_hung(
+        self, process: TaskProcess, attempt: Attempt, reported: dict[str, Any] | None
+    ) -> bool:
+        """Report an attempt that was interrupted as hung, and end its process."""
+        if not self._hangs.ended(attempt):
+            return False
+        process.kill()  # Who knows what the interruption has left half done.
+        error = self._hangs.error(attempt, self._plan.spec.name, reported)
+        now = time.monotonic()
+        self._handle(events.Failed(attempt, error, False, hang.SIGNATURE, now))
+        return True
 
     # -- commands -----------------------------------------------------------------------------
 
@@ -193,9 +285,9 @@ class LocalRunner:
         match command:
             case events.Note(event):
                 self._feed.append(event)
-            case events.Grant(worker, attempt):
-                self._grant(worker, attempt)
-            case events.Revoke(attempt, worker):
+            case events.Grant():
+                self._grant(command)
+            case events.Revoke(attempt):
                 self._revoke(attempt)
             case events.Verify(receipt):
                 return self._job.handle(self._verify(receipt))
@@ -213,20 +305,25 @@ class LocalRunner:
                 raise errors.from_dict(error)
         return []
 
-    def _grant(self, worker: str, attempt: Attempt) -> None:
+    def _grant(self, grant: events.Grant) -> None:
+        attempt = grant.attempt
+        nonce, run = names.new_nonce(), self._plan.spec.run
         work: MapWork | ReduceWork
         if attempt.phase == "map":
             splits = self._plan.tasks[attempt.task].splits
-            work = MapWork(splits, {s.input: self._plan.inputs[s.input] for s in splits})
+            inputs = {s.input: self._plan.inputs[s.input] for s in splits}
+            bad_key = names.bad_key(run, attempt.task, attempt.number, nonce)
+            work = MapWork(splits, inputs, bad_key if grant.is_scan else None)
         else:
             work = ReduceWork(attempt.task, self._job.map_sources())
-        nonce = names.new_nonce()
-        key = names.attempt_key(
-            self._plan.spec.run, attempt.phase, attempt.task, attempt.number, nonce
-        )
+        key = names.attempt_key(run, attempt.phase, attempt.task, attempt.number, nonce)
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
+        self._hangs.progressed(attempt, time.monotonic())
         failpoint.hit("lease.grant")
-        self._pool.processes[worker].run(AttemptSpec(attempt, key, tmp, work))
+        memory = self._memory
+        memory_bytes_max = memory.alone_bytes if grant.alone else memory.beside_bytes
+        spec = AttemptSpec(attempt, key, tmp, work)
+        self._pool.processes[grant.worker].run(spec, memory_bytes_max)
 
     def _revoke(self, attempt: Attempt) -> None:
         """End the process that runs `attempt`, if one still does; another takes its place."""

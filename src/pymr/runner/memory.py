@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pymr.config import Settings
+from pymr.config import Settings, this_machine
+from pymr.config.machine import OTHER_FILES
+from pymr.config.setting import FAN_IN_MAX
 from pymr.config.value import spell_size
-from pymr.core.budget import Budget, ProcessSize, RunSize, divide
+from pymr.core.budget import Budget, ProcessSize, RunSize, TaskMemory, divide, task_memory
 from pymr.core.plan import MIB
-from pymr.core.spec import InputFile, Limits, MapTask
-from pymr.errors import ConfigError
+from pymr.core.sample import Sample
+from pymr.core.spec import Attempt, InputFile, Limits, MapTask
+from pymr.errors import ConfigError, TaskMemoryError
 from pymr.records.compression import DECODER_BYTES
 
 
@@ -22,8 +25,13 @@ class Share(NamedTuple):
     notices: tuple[str, ...]  # what was wished for and does not fit
 
 
-def run_size(files: Sequence[InputFile], tasks: Sequence[MapTask], reducers: int) -> RunSize:
-    """Return how much there is to do."""
+def run_size(
+    files: Sequence[InputFile],
+    tasks: Sequence[MapTask],
+    reducers: int,
+    sample: Sample | None = None,
+) -> RunSize:
+    """Return how much there is to do; `sample` is mapped ahead of it."""
     return RunSize(
         files=len(files),
         map_tasks=len(tasks),
@@ -32,6 +40,7 @@ def run_size(files: Sequence[InputFile], tasks: Sequence[MapTask], reducers: int
         decoder_bytes=max(
             (DECODER_BYTES[file.compression] for file in files if file.compression), default=0
         ),
+        sample_keys=sample.keys_max if sample is not None else 0,
     )
 
 
@@ -55,7 +64,7 @@ def share_out(settings: Settings, size: RunSize, process: ProcessSize) -> Share:
     spill_bytes_max = budget.spill_bytes_max & -MIB  # whole, to read well
     limits = Limits(
         spill_bytes_max=min(settings.spill_bytes or spill_bytes_max, spill_bytes_max),
-        merge_fan_in_max=settings.merge_fan_in,
+        merge_fan_in_max=min(settings.merge_fan_in, _fan_in_max()),
         merge_bytes_max=budget.merge_bytes_max & -MIB,
         record_bytes_max=settings.max_record_bytes,
         expansion_max=settings.max_expansion,
@@ -84,10 +93,39 @@ def share_again(
     return workers, (f"workers is {wished}, going on with {workers} {memory}: {buffers}",)
 
 
+def task_memory_of(settings: Settings, workers: int) -> TaskMemory:
+    """Return what one task may use on this machine."""
+    machine_bytes = this_machine().memory_bytes
+    return task_memory(settings.task_memory_bytes, machine_bytes, settings.memory_bytes, workers)
+
+
+def too_much(attempt: Attempt, used_bytes: int, had_bytes: int, how: str = "") -> TaskMemoryError:
+    """Return the error of an attempt that took more memory than it has; `how` that showed."""
+    wished = 1 << max(used_bytes, had_bytes).bit_length()  # the next power of two
+    return TaskMemoryError(
+        f"{attempt}{how} used {_spelled(used_bytes)}, had {_spelled(had_bytes)}",
+        hint=f"--task-memory {spell_size(wished)}",
+        used_bytes=used_bytes,
+        had_bytes=had_bytes,
+    )
+
+
+def _fan_in_max() -> int:
+    """Return how many sorted runs may be open at once; two always are."""
+    files_max = this_machine().files_max
+    return FAN_IN_MAX if files_max is None else max(files_max - OTHER_FILES, 2)
+
+
 def _notices(settings: Settings, wished: int, budget: Budget, limits: Limits) -> Iterator[str]:
     memory = f"of --memory {spell_size(settings.memory_bytes)}"
+    if limits.merge_fan_in_max < settings.merge_fan_in:
+        most = f"{limits.merge_fan_in_max}, by the open files allowed here (ulimit -n)"
+        yield f"merge_fan_in is {settings.merge_fan_in}, going on with {most}"
     if budget.workers < wished:
-        each = f"each takes {_spelled(budget.process_bytes)} {memory}"
+        each = f"each takes {_spelled(budget.process_bytes)}"
+        if budget.sample_bytes:
+            each += f", the sample for --sort {_spelled(budget.sample_bytes)},"
+        each += f" {memory}"
         yield f"workers is {wished}, going on with {budget.workers}: {each}"
     if settings.spill_bytes and settings.spill_bytes > limits.spill_bytes_max:
         most = spell_size(limits.spill_bytes_max)

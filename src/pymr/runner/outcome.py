@@ -12,13 +12,14 @@ import pymr
 from pymr.core.job import Job
 from pymr.core.ledger import LedgerSummary
 from pymr.core.spec import EdgeSum, Receipt
-from pymr.names import part_name
+from pymr.names import bad_name, part_name
 from pymr.observe.quantity import show_many, show_percent
 from pymr.records.column import merge_columns
 from pymr.runner.plan import Plan
 from pymr.task.manifest import (
     Columns,
     Manifest,
+    ManifestBadRecords,
     ManifestInput,
     ManifestMemory,
     ManifestPart,
@@ -34,10 +35,11 @@ LARGE_PART_RATIO = 1.2  # of an even share: what sampling is off by stays below
 LARGE_KEYS_SHOWN = 3
 
 
-def build_manifest(
+def build_manifest(  # noqa: PLR0913 - keyword-only: what the job does not know
     plan: Plan,
     job: Job,
     *,
+    epoch: int,
     created: float,
     finished: float,
     replaces: str | None,
@@ -51,6 +53,7 @@ def build_manifest(
     return Manifest(
         run=spec.run,
         name=spec.name,
+        epoch=epoch,
         created=created,
         finished=finished,
         replaces=replaces,
@@ -70,6 +73,7 @@ def build_manifest(
         ),
         inputs=_inputs(plan, summary),
         parts=tuple(_part(receipt, spec.output_format) for receipt in receipts),
+        bad_records=_bad_records(job),
         columns=_columns(receipts),
         counters=summary.counters,
         ledger=_books(summary),
@@ -121,7 +125,11 @@ def _large_keys(plan: Plan, receipts: list[Receipt]) -> Iterator[str]:
 def _inputs(plan: Plan, summary: LedgerSummary) -> tuple[ManifestInput, ...]:
     return tuple(
         manifest_input(
-            file.path, size=file.size, digest=f"{total.digest:032x}", records=total.records
+            file.path,
+            size=file.size,
+            digest=f"{total.digest:032x}",
+            records=total.records,
+            bad_records=total.bad_records,
         )
         for file, total in zip(plan.inputs, summary.inputs, strict=True)
     )
@@ -136,6 +144,22 @@ def _part(receipt: Receipt, output_format: str) -> ManifestPart:
         bytes=receipt.bytes_out,
         sha256=receipt.sha256,
     )
+
+
+def _bad_records(job: Job) -> ManifestBadRecords | None:
+    """Return where the bad records of a job are, if it has any."""
+    files = tuple(
+        ManifestPart(
+            name=bad_name(receipt.attempt.task),
+            key=receipt.bad_object.key,
+            records=receipt.bad_records,
+            bytes=receipt.bad_object.size,
+            sha256=receipt.bad_object.sha256,
+        )
+        for receipt in _in_order(job.map.committed)
+        if receipt.bad_object is not None
+    )
+    return ManifestBadRecords(count=job.ledger.bad_records, files=files) if files else None
 
 
 def _task(receipt: Receipt, digest: str) -> ManifestTask:

@@ -23,7 +23,16 @@ from pymr.core.plan import (
     plan_map_tasks,
 )
 from pymr.core.sample import Sample, plan_sample
-from pymr.core.spec import Code, InputFile, JobSpec, Limits, MapTask, Shape, TextRules
+from pymr.core.spec import (
+    Code,
+    InputFile,
+    JobSpec,
+    Limits,
+    MapTask,
+    Shape,
+    SkipRules,
+    TextRules,
+)
 from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
 from pymr.runner.memory import Share, run_size, share_out
@@ -58,6 +67,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sample: Sample | None = None  # with --sort: what is mapped first, to know where parts begin
     spool_folder: str | None  # where inputs were copied; remove it afterwards
     warnings: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()  # those warnings that are told before any work
 
     @property
     def input_bytes(self) -> int:
@@ -120,9 +130,11 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     if settings.sort:
         _refuse_to_sort(shape)
     reducers = _reducers(settings, shape, found)
-    tasks, share = _cut(settings, found, reducers, pool)
-    spec = _spec(request, run=run, name=name, shape=shape, reducers=reducers, limits=share.limits)
     whole = shape.input_format == "whole"
+    is_cut = settings.sort and reducers > 1
+    sample = plan_sample(found.files, reducers, whole=whole) if is_cut else None
+    tasks, share = _cut(settings, found, reducers, sample, pool)
+    spec = _spec(request, run=run, name=name, shape=shape, reducers=reducers, limits=share.limits)
     return Plan(
         spec=spec,
         output=output,
@@ -131,9 +143,7 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
         tasks=tasks,
         workers=share.workers,
         memory_bytes=settings.memory_bytes,
-        sample=plan_sample(found.files, spec.reducers, whole=whole)
-        if spec.boundaries is not None and spec.reducers > 1
-        else None,
+        sample=sample,
         spool_folder=spool_folder if os.path.isdir(spool_folder) else None,
         warnings=(
             *request.warnings,
@@ -146,18 +156,20 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
 
 
 def _cut(
-    settings: Settings, found: Discovery, reducers: int, pool: Pool
+    settings: Settings, found: Discovery, reducers: int, sample: Sample | None, pool: Pool
 ) -> tuple[list[MapTask], Share]:
     """Return the map tasks, and what the run may use with so many."""
     wished = settings.mappers or default_mappers(found.files, settings.workers)
     tasks = plan_map_tasks(found.files, wished)
-    share = share_out(settings, run_size(found.files, tasks, reducers), pool.process_size)
+    size = run_size(found.files, tasks, reducers, sample)
+    share = share_out(settings, size, pool.process_size)
     fitting = mappers_to_fit(found.files, share.limits.spill_bytes_max)
     # Smaller tasks pay while a reduce task merges all their outputs at once.
     if settings.mappers or not reducers or not wished < fitting <= share.limits.merge_fan_in_max:
         return tasks, share
     tasks = plan_map_tasks(found.files, fitting)
-    return tasks, share_out(settings, run_size(found.files, tasks, reducers), pool.process_size)
+    size = run_size(found.files, tasks, reducers, sample)
+    return tasks, share_out(settings, size, pool.process_size)
 
 
 def _refuse_to_sort(shape: Shape) -> None:
@@ -274,4 +286,10 @@ def _spec(
             normalize=settings.normalize,
         ),
         limits=limits,
+        skip=skip_rules(settings),
     )
+
+
+def skip_rules(settings: Settings) -> SkipRules:
+    """Return how many bad records a run with `settings` may leave out."""
+    return SkipRules(records_max=settings.skip_bad_records, ratio_max=settings.max_skip_ratio)

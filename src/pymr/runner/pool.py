@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pymr import errors
 from pymr.core.budget import RUNNER_BYTES, ProcessSize
-from pymr.core.spec import Code, Shape
+from pymr.core.spec import Attempt, Code, Shape
 from pymr.memory_use import MemoryMeter, pages_of
-from pymr.runner.process import TaskProcess
+from pymr.runner.prints import Logs
+from pymr.runner.process import READ_BYTES, TaskProcess
 from pymr.task import channel
 
 TICK_S = 0.5  # how often the core learns the time when nothing else happens
+PRINTS_PAUSE_S = 0.002  # between looks at what is printed little by little
 LOAD_S = 120.0  # an import that takes longer is stuck
 LOAD_TRIES_MAX = 3  # a kill may come from outside (memory ran out); thrice is the code's fault
 
@@ -31,6 +34,8 @@ class Pool:
         self._folder = folder
         self._code: Code | None = None
         self._selector = selectors.DefaultSelector()
+        self._prints = _PrintsSelector(self._selector)
+        self.logs: Logs | None = None  # where prints are kept, once that is known
         self._started = 0
         self._memory = MemoryMeter(_private_bytes_of_the_caller())
         self.process_size = ProcessSize()  # of one that has loaded the code, when it has
@@ -43,8 +48,18 @@ class Pool:
         self._started += 1
         process = TaskProcess(f"worker-{self._started}", self._code, self._folder)
         self.processes[process.name] = process
-        self._selector.register(process.replies_fd, selectors.EVENT_READ, process)
+        for fd in _watched(process):
+            self._selector.register(fd, selectors.EVENT_READ, process)
+        self._prints.add(process)
+        if self.logs is not None:
+            process.keep_prints(self.logs)
         return process
+
+    def keep_prints(self, logs: Logs) -> None:
+        """Write what processes print into files from now on; they are idle."""
+        self.logs = logs
+        for process in self.processes.values():
+            process.keep_prints(logs)
 
     @property
     def memory_peak_bytes(self) -> int | None:
@@ -52,16 +67,49 @@ class Pool:
         return self._memory.peak_bytes
 
     def wait(self, timeout_s: float) -> list[tuple[TaskProcess, list[channel.FromProcess] | None]]:
-        """Return what arrived, within `timeout_s`; None stands for the end of a process."""
+        """Return what arrived, within `timeout_s`; None stands for the end of a process.
+
+        It may be nothing, and earlier, if a process is `too_large`.
+        """
         now = time.monotonic()
         deadline = now + timeout_s
         while True:
-            ready = self._selector.select(min(deadline - now, self._memory.due_in(now)))
+            due_in = min(self._memory.due_in(now), self._prints.due_in(now))
+            ready = self._selector.select(min(deadline - now, due_in))
             now = time.monotonic()
             if not self._memory.due_in(now):
-                self._memory.sample(self._pids(), now)
-            if ready or now >= deadline:
-                return [(key.data, key.data.receive()) for key, _mask in ready]
+                self._sample(now)
+            arrived = list(self._arrived(ready, now))
+            if arrived or now >= deadline or self.too_large:
+                return arrived
+
+    @property
+    def too_large(self) -> list[tuple[TaskProcess, Attempt]]:
+        """The processes whose attempts use more memory than they may, and those attempts."""
+        processes = self.processes.values()
+        return [(each, each.attempt) for each in processes if each.attempt and each.is_too_large]
+
+    def _sample(self, now: float) -> None:
+        used = self._memory.sample(self._pids(), now)
+        for process in self.processes.values():
+            process.used_bytes = max(process.used_bytes, used.get(process.pid, 0))
+
+    def _arrived(
+        self, ready: Iterable[tuple[selectors.SelectorKey, int]], now: float
+    ) -> Iterator[tuple[TaskProcess, list[channel.FromProcess] | None]]:
+        """Yield what `wait` returns; what was printed is taken on the way."""
+        speaking: dict[TaskProcess, None] = {}
+        for key, _mask in ready:
+            if key.data is self._prints:
+                self._prints.drain(now)
+            else:
+                speaking[key.data] = None
+        for process in speaking:
+            messages, may_come = process.receive()
+            if messages:
+                yield process, messages
+            if not may_come:
+                yield process, None
 
     def _pids(self) -> Iterator[int]:
         yield os.getpid()
@@ -70,7 +118,9 @@ class Pool:
 
     def remove(self, process: TaskProcess) -> errors.TaskLostError:
         """Forget a process, end it if it still runs, and say how it ended."""
-        self._selector.unregister(process.replies_fd)
+        for fd in _watched(process):
+            self._selector.unregister(fd)
+        self._prints.remove(process)
         del self.processes[process.name]
         return process.reap()
 
@@ -80,6 +130,7 @@ class Pool:
             process.kill()
         for process in list(self.processes.values()):
             self.remove(process)
+        self._prints.close()
         self._selector.close()
 
     def wait_shape(self) -> Shape:
@@ -107,7 +158,9 @@ class Pool:
                     if message.memory is not None:
                         self.process_size = ProcessSize(*message.memory)
                     return message.shape
-        raise errors.WorkerFileError(f"the worker's code was not imported within {LOAD_S:.0f} s")
+        process = next(iter(self.processes.values()))
+        text = f"the worker's code was not imported within {LOAD_S:.0f} s"
+        raise errors.WorkerFileError(text, **process.where())
 
     def _start_again(self, process: TaskProcess) -> None:
         """Replace a process that ended while it imported the code, unless the code did it.
@@ -119,9 +172,53 @@ class Pool:
         if lost.fields["returncode"] >= 0 or self._started >= LOAD_TRIES_MAX:
             raise errors.WorkerFileError(
                 f"the worker's code ended its process while it was imported:"
-                f" it {lost.fields['reason']}"
+                f" it {lost.fields['reason']}",
+                **{name: lost.fields.get(name) for name in ("frames", "prints")},
             )
         self.start()
+
+
+def _watched(process: TaskProcess) -> tuple[int, ...]:
+    return tuple(fd for fd in (process.replies_fd, process.end_fd) if fd >= 0)
+
+
+class _PrintsSelector:
+    """Sees that processes have printed: one thing to wait for, in the selector `outer`.
+
+    Who prints line by line would wake this process for each; after few bytes it takes a pause.
+    """
+
+    def __init__(self, outer: selectors.BaseSelector) -> None:
+        self._outer = outer
+        self._inner = selectors.EpollSelector()
+        self._outer.register(self._inner.fileno(), selectors.EVENT_READ, self)
+        self._resumes: float | None = None  # when the pause ends
+
+    def add(self, process: TaskProcess) -> None:
+        self._inner.register(process.prints_fd, selectors.EVENT_READ, process)
+
+    def remove(self, process: TaskProcess) -> None:
+        self._inner.unregister(process.prints_fd)
+
+    def due_in(self, now: float) -> float:
+        """Return how long there is a pause yet; at its end, listen again."""
+        if self._resumes is None:
+            return math.inf
+        if now < self._resumes:
+            return self._resumes - now
+        self._resumes = None
+        self._outer.register(self._inner.fileno(), selectors.EVENT_READ, self)
+        return math.inf
+
+    def drain(self, now: float) -> None:
+        """Take what was printed."""
+        size = sum(key.data.drain() for key, _mask in self._inner.select(0))
+        if size < READ_BYTES:
+            self._resumes = now + PRINTS_PAUSE_S
+            self._outer.unregister(self._inner.fileno())
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 def _private_bytes_of_the_caller() -> int:

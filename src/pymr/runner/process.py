@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from typing import Any
+
+import msgspec
 
 from pymr import errors
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, SampleWork
 from pymr.core.trial import MapTrialWork, ReduceTrialWork
+from pymr.offspring import offspring_of
+from pymr.runner.prints import Logs, Prints
+from pymr.runner.stacks import read_stacks
 from pymr.task import channel
+from pymr.task.descriptors import EXIT_CLOSED
+from pymr.task.hung import INTERRUPT_SIGNAL, STACKS_SIGNAL
 
 READ_BYTES = 1 << 16
+STACKS_WAIT_S = 1.0  # for the stacks of a process that is asked for them
+RECENT_LINES_MAX = 40  # of prints, with a failure
+PRINTS_PIPE_BYTES = 1 << 20  # what fits while this process does something else
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Our own package comes first, and is then looked up last: the folder that holds it must not
 # win over the standard library in the user's code.
@@ -25,6 +39,20 @@ sys.path.append(sys.path.pop(0))
 pymr.task.process.main(*map(int, (sys.argv[1], sys.argv[2], sys.argv[4])))
 """
 
+_HINTS = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n 65536",
+    errno.EAGAIN: "lower --workers, or raise the limit of processes: ulimit -u",
+}
+_CRASH = ", a crash in compiled code"
+_MEANING = {
+    "SIGABRT": ", by which compiled code gives up",
+    "SIGBUS": _CRASH,
+    "SIGFPE": _CRASH,
+    "SIGILL": _CRASH,
+    "SIGKILL": ", from outside, or as memory ran out",
+    "SIGSEGV": _CRASH,
+}
+
 _groups: set[int] = set()  # of task processes that were not reaped; for the end of all
 
 
@@ -34,10 +62,25 @@ class TaskProcess:
     def __init__(self, name: str, code: Code, folder: str | None = None) -> None:
         self.name = name
         self.attempt: Attempt | None = None
+        self._is_killed = False
+        self.memory_bytes_max = 0  # what the attempt may use
+        self.used_bytes = 0  # the most that it was seen to use
         self.is_loaded = False
-        requests_read, self._requests_fd = os.pipe()
-        self.replies_fd, replies_write = os.pipe()
+        self.prints = Prints()  # of the attempt, else of the process
+        self._own_prints = self.prints
+        self._first_bytes: int | None = None  # its memory after the first attempt
+        self._logs: Logs | None = None
+        self._requests_fd = self.replies_fd = self.prints_fd = -1
+        self.end_fd = -1  # readable when the process has ended, whoever holds its pipes
+        requests_read = replies_write = prints_write = -1
         try:
+            requests_read, self._requests_fd = os.pipe()
+            self.replies_fd, replies_write = os.pipe()
+            self.prints_fd, prints_write = os.pipe()
+            for fd in (self.replies_fd, self.prints_fd):
+                os.set_blocking(fd, False)
+            with suppress(OSError):  # There is a limit for all pipes of a user.
+                fcntl.fcntl(self.prints_fd, fcntl.F_SETPIPE_SZ, PRINTS_PIPE_BYTES)
             self._popen = subprocess.Popen(
                 [
                     sys.executable,
@@ -50,7 +93,8 @@ class TaskProcess:
                     str(os.getpid()),
                 ],
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # stdout is for results; what user code prints goes to stderr
+                stdout=prints_write,
+                stderr=prints_write,
                 pass_fds=(requests_read, replies_write),
                 env=_environment(),
                 cwd=folder,
@@ -59,11 +103,15 @@ class TaskProcess:
         except OSError as error:
             self.close()
             raise errors.ResourceError(
-                f"cannot start task process `{name}`: {error.strerror}", hint="lower --workers"
+                f"cannot start task process `{name}`: {error.strerror}",
+                hint=_HINTS.get(error.errno or 0, "lower --workers"),
             ) from error
         finally:
-            os.close(requests_read)
-            os.close(replies_write)
+            for fd in (requests_read, replies_write, prints_write):
+                if fd >= 0:
+                    os.close(fd)
+        with suppress(OSError):  # Else the end of its replies tells.
+            self.end_fd = os.pidfd_open(self.pid)
         _groups.add(self.pid)
         self._replies = channel.ReplyBuffer()
         self._send(channel.Load(code))
@@ -73,58 +121,161 @@ class TaskProcess:
         """The process id, which is its process group's too."""
         return self._popen.pid
 
+    @property
+    def is_idle(self) -> bool:
+        """It can be given something to do."""
+        return self.is_loaded and self.attempt is None and not self._is_killed
+
     def sample(self, spec: JobSpec, work: SampleWork) -> None:
         """Start mapping a part of the input for its keys; the process must be idle."""
         self._send(channel.Sample(spec, work))
 
-    def begin(self, spec: JobSpec, root: str) -> None:
-        """Name the run that all later attempts belong to."""
-        self._send(channel.Begin(spec, root))
+    def begin(self, spec: JobSpec, root: str, *, is_watched: bool = False) -> None:
+        """Name the run that all later attempts belong to, and whether each call is told of."""
+        self._send(channel.Begin(spec, root, is_watched))
 
-    def run(self, attempt: AttemptSpec) -> None:
+    def run(self, attempt: AttemptSpec, memory_bytes_max: int) -> None:
         """Start an attempt; the process must be idle."""
         assert self.attempt is None, f"{self.name} already runs {self.attempt}"
+        self.drain()
         self.attempt = attempt.attempt
+        self.memory_bytes_max, self.used_bytes = memory_bytes_max, 0
+        self.prints = Prints()
+        if self._logs is not None:
+            self.prints.keep(self._logs, self._logs.path_of(self.name, self.attempt))
         self._send(channel.Run(attempt))
 
     def try_out(self, work: MapTrialWork | ReduceTrialWork) -> None:
         """Start a trial; the process must be idle."""
         self._send(channel.Try(work))
 
-    def receive(self) -> list[channel.FromProcess] | None:
-        """Return the messages that have arrived, or None at the end of the pipe.
+    @property
+    def is_too_large(self) -> bool:
+        """Whether its attempt was seen to use more memory than it may."""
+        is_at_work = self.attempt is not None and not self._is_killed
+        return is_at_work and self.used_bytes > self.memory_bytes_max
 
-        Blocks only if nothing has arrived: call it when `replies_fd` is readable.
+    def keep_prints(self, logs: Logs) -> None:
+        """Write what is printed into files, also what was printed so far; the process is idle."""
+        self._logs = logs
+        self._own_prints.keep(logs, logs.path_of(self.name, None))
+
+    def grown_bytes(self, private_bytes: int | None) -> int:
+        """Return by how much its memory has grown since its first attempt, of what it has now.
+
+        What the first one has left is what all of them need: modules, models, tables.
         """
-        data = os.read(self.replies_fd, READ_BYTES)
-        if not data:
-            return None
-        return list(self._replies.feed(data))
+        if private_bytes is None:
+            return 0
+        if self._first_bytes is None:
+            self._first_bytes = private_bytes
+        return private_bytes - self._first_bytes
+
+    def end_attempt(self) -> None:
+        """Take note that the attempt has reported its end: what it printed is complete."""
+        if self.attempt is not None:
+            self.drain()
+            self.prints.close()
+            self.attempt, self.prints = None, self._own_prints
+
+    def drain(self) -> int:
+        """Take what was printed, but no more than the pipe holds; return how many bytes."""
+        size = 0
+        for _ in range(PRINTS_PIPE_BYTES // READ_BYTES):
+            try:
+                data = os.read(self.prints_fd, READ_BYTES)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            self.prints.add(data)
+            size += len(data)
+        return size
+
+    def receive(self) -> tuple[list[channel.FromProcess], bool]:
+        """Return the messages that have arrived, and whether there will be others."""
+        messages: list[channel.FromProcess] = []
+        while True:
+            has_ended = self._has_ended()  # Asked first: what it sent before is then there.
+            try:
+                data = os.read(self.replies_fd, READ_BYTES)
+            except BlockingIOError:
+                return messages, not has_ended
+            if not data:
+                return messages, False
+            messages += map(self._with_prints, self._replies.feed(data))
+
+    def _has_ended(self) -> bool:
+        """Say whether the process has ended; it stays there until it is reaped."""
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, how) is not None
+
+    def _with_prints(self, message: channel.FromProcess) -> channel.FromProcess:
+        """Add to the message of a failure what was printed before it."""
+        match message:
+            case channel.LoadFailed() | channel.SampleFailed() | channel.TryFailed():
+                return msgspec.structs.replace(message, error=self._told(message.error))
+            case channel.Failed():
+                return msgspec.structs.replace(message, error=self._told(message.error))
+        return message
+
+    def _told(self, error: dict[str, Any]) -> dict[str, Any]:
+        _, lines = self._last_prints()
+        return {**error, "fields": {**error["fields"], **lines}}
+
+    def _last_prints(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return as fields of an error what was printed last: stacks, and other lines."""
+        self.drain()
+        frames, lines = read_stacks(self.prints.recent())
+        return {"frames": frames}, {"prints": lines[-RECENT_LINES_MAX:]} if lines else {}
+
+    def where(self) -> dict[str, Any]:
+        """Return, as fields of an error, where its code is, and what was printed last."""
+        os.kill(self.pid, STACKS_SIGNAL)
+        select.select([self.prints_fd], [], [], STACKS_WAIT_S)
+        frames, lines = self._last_prints()
+        return {**frames, **lines}
+
+    def interrupt(self) -> None:
+        """Have the stacks of its threads printed, and HungError raised in user code."""
+        for number in (STACKS_SIGNAL, INTERRUPT_SIGNAL):
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End the process and everything it started, at once."""
-        with suppress(ProcessLookupError):  # It has ended by itself.
-            os.killpg(self.pid, signal.SIGKILL)
+        self._is_killed = True
+        if self._popen.returncode is None:  # Else it is gone, and its id another's.
+            outside = offspring_of(self.pid)  # They may have left the group.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            for pid in (self.pid, *outside):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def reap(self) -> errors.TaskLostError:
         """Wait for the end of a process that was killed or has closed its pipe; say how."""
         self.kill()  # What it left behind goes with it.
         code = self._popen.wait()
         _groups.discard(self.pid)
+        frames, lines = self._last_prints()
+        self.end_attempt()
+        self._own_prints.close()
         self.close()
         return errors.TaskLostError(
             f"task process `{self.name}` {_how(code)}",
             reason=_how(code),
             returncode=code,
             pid=self.pid,
+            **frames,
+            **lines,
         )
 
     def close(self) -> None:
         """Close the pipes."""
-        for fd in (self._requests_fd, self.replies_fd):
+        for fd in (self._requests_fd, self.replies_fd, self.prints_fd, self.end_fd):
             if fd >= 0:
                 os.close(fd)
-        self._requests_fd = self.replies_fd = -1
+        self._requests_fd = self.replies_fd = self.prints_fd = self.end_fd = -1
 
     def _send(self, message: channel.Message) -> None:
         with suppress(BrokenPipeError):  # It is gone; the end of its replies says so.
@@ -139,12 +290,15 @@ def kill_all() -> None:
 
 
 def _how(code: int) -> str:
+    if code == EXIT_CLOSED:
+        return "ended: its code had closed the pipes of its process"
     if code >= 0:
         return f"ended by itself with exit code {code}"
     try:
-        return f"was killed by {signal.Signals(-code).name}"
+        name = signal.Signals(-code).name
     except ValueError:
         return f"was killed by signal {-code}"
+    return f"was killed by {name}{_MEANING.get(name, '')}"
 
 
 def _environment() -> dict[str, str]:

@@ -9,8 +9,10 @@ from typing import Any
 
 from pymr.observe.quantity import show_many
 from pymr.records.part import read_rows, split_rows
+from pymr.runner.bad_records import bad_records_in
 from pymr.store.base import ObjectStore
 from pymr.store.local import LocalStore
+from pymr.task.bad_record import BadRecord
 from pymr.task.commit import open_part
 from pymr.task.manifest import Manifest, ManifestPart, read_manifest
 
@@ -35,6 +37,11 @@ class Result:
     def counters(self) -> dict[str, int]:
         """What the job counted with `ctx.count`."""
         return dict(self.manifest.counters)
+
+    @property
+    def bad_records(self) -> list[BadRecord]:
+        """The records that were left out since the mapper raises for them, in input order."""
+        return list(bad_records_in(self.output, self.manifest))
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return chain.from_iterable(map(self.rows, self.manifest.parts))

@@ -19,7 +19,8 @@ import msgspec
 
 from pymr.config import Settings
 from pymr.core.budget import ProcessSize
-from pymr.core.spec import Code, Shape
+from pymr.core.replay import outdated
+from pymr.core.spec import Code, Receipt, Shape
 from pymr.errors import ConfigError, InputError, OutputError, PymrError, RunNotFoundError
 from pymr.names import cancelled_key, run_prefix
 from pymr.observe.quantity import show_many
@@ -27,8 +28,9 @@ from pymr.records.source import compare
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.memory import run_size, share_again
-from pymr.runner.plan import Plan, Request
+from pymr.runner.plan import Plan, Request, skip_rules
 from pymr.runner.pool import Pool
+from pymr.runner.preflight import looked_over, refuse_few_files
 from pymr.runner.run import run_request
 from pymr.runner.stored import (
     StoredPlan,
@@ -41,13 +43,38 @@ from pymr.store.local import LocalStore
 from pymr.store.registry import RegisteredRun, register
 from pymr.task.commit import remove_attempts
 from pymr.task.manifest import Manifest
-from pymr.task.output import reclaim_output
+from pymr.task.output import ClaimedOutput, reclaim_output
 from pymr.text_form import show_path
 
 INPUTS_SHOWN_MAX = 20  # changed ones, in one message
 
 # From the settings of the plan to those of this process.
 Change = Callable[[Settings], Settings]
+
+
+class Held(NamedTuple):
+    """A run as an earlier process has left it, its output held by this one."""
+
+    found: FoundRun
+    stored: StoredRun
+    output: ClaimedOutput
+    is_replay: bool = False  # it was done, and its bad records are tried again
+
+    @property
+    def kept(self) -> list[Receipt]:
+        """What is not done again of what it has committed."""
+        committed, previous = self.stored.replay.committed, self.output.previous
+        if not self.is_replay or previous is None:
+            return list(committed.values())
+        again = {receipt.attempt for receipt in outdated(self.stored.replay, previous.epoch)}
+        return [receipt for receipt in committed.values() if receipt.attempt not in again]
+
+    @property
+    def anew(self) -> str:
+        """What to type to keep nothing of it."""
+        if self.is_replay:
+            return "pymr start --overwrite   with its arguments"
+        return f"pymr resume {self.found.name} --restart"
 
 
 class Resumed(NamedTuple):
@@ -72,10 +99,7 @@ def resume_run(
         ConfigError: the code does another job now, or a setting cannot be changed.
         PymrError: the run failed again.
     """
-    if not os.path.isdir(f"{found.output}/{run_prefix(found.run)}"):
-        raise RunNotFoundError(
-            f"nothing is left of run {found.name} in `{show_path(found.output)}`", hint="pymr jobs"
-        )
+    refuse_gone(found)
     if os.path.exists(f"{found.output}/{cancelled_key(found.run)}"):
         raise OutputError(
             f"run {found.name} was cancelled: nothing of it is kept",
@@ -83,29 +107,68 @@ def resume_run(
         )
     with reclaim_output(found.output, run=found.run, name=found.name) as output:
         if output.previous is not None and output.previous.run == found.run:
-            _remove_leftovers(found, output.store)
+            remove_leftovers(found, output.store, output.previous)
             return Resumed(output.previous, was_done=True)
-        stored = read_stored(found.output, found.run)
-        settings = absolute(change(stored.plan.settings))
+        held = Held(found, read_stored(found.output, found.run), output)
+        settings = settings_of(held, change)
         if output.previous is not None and not settings.overwrite:
             raise OutputError(
                 f"output `{show_path(found.output)}` has become that of run"
                 f" {output.previous.name} since",
                 hint="pymr start   with another --output",
             )
-        deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
-        pool = Pool(deadline, folder_of(stored.plan))
-        try:
-            pool.start(code or stored.plan.code)
-            refuse_changed_inputs(found.name, stored.plan)
-            shape = pool.wait_shape()
-            plan = _plan(found, stored, settings, shape, pool.process_size)
-            observer.planned(plan)
-            register(RegisteredRun(found.run, found.name, found.output, stored.plan.started))
-            life = Life(plan, settings, output, stored.plan.started, stored.replay)
-            return Resumed(life.run(pool, observer, deadline), was_done=False)
-        finally:
-            pool.close()
+        return Resumed(go_on(held, settings, observer, code), was_done=False)
+
+
+def refuse_gone(found: FoundRun) -> None:
+    """Refuse a run that has no folder any more.
+
+    Raises:
+        RunNotFoundError: its output was removed, or is another run's.
+    """
+    if not os.path.isdir(f"{found.output}/{run_prefix(found.run)}"):
+        raise RunNotFoundError(
+            f"nothing is left of run {found.name} in `{show_path(found.output)}`", hint="pymr jobs"
+        )
+
+
+def settings_of(held: Held, change: Change) -> Settings:
+    """Return the settings a run goes on with: what it may leave out is as the last process had it.
+
+    Raises:
+        ConfigError: one cannot be changed.
+    """
+    before, skip = held.stored.plan.settings, held.stored.replay.spec.skip
+    before = msgspec.structs.replace(
+        before, skip_bad_records=skip.records_max, max_skip_ratio=skip.ratio_max
+    )
+    return absolute(change(before))
+
+
+def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None) -> Manifest:
+    """Do what is left of a run and return its manifest; see `resume_run`."""
+    found, stored = held.found, held.stored
+    refuse_few_files()
+    deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
+    pool = Pool(deadline, folder_of(stored.plan))
+    try:
+        pool.start(code or stored.plan.code)
+        _refuse_changed_inputs(held)
+        shape = pool.wait_shape()
+        plan = looked_over(_plan(held, settings, shape, pool.process_size), settings)
+        observer.planned(plan)
+        register(RegisteredRun(found.run, found.name, found.output, stored.plan.started))
+        life = Life(
+            plan,
+            settings,
+            held.output,
+            stored.plan.started,
+            stored.replay,
+            is_replay=held.is_replay,
+        )
+        return life.run(pool, observer, deadline)
+    finally:
+        pool.close()
 
 
 def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest:
@@ -154,13 +217,13 @@ def folder_of(stored: StoredPlan) -> str:
     )
 
 
-def refuse_changed_inputs(name: str, stored: StoredPlan) -> None:
+def _refuse_changed_inputs(held: Held) -> None:
     """Compare the inputs with the plan.
 
     Raises:
         InputError: some are not as they were; they are named, with what is seen of each.
     """
-    changed = list(_changes(stored))
+    changed = list(_changes(held.stored.plan))
     if not changed:
         return
     shown = "; ".join(f"`{path}`: {what}" for path, what in changed[:INPUTS_SHOWN_MAX])
@@ -168,7 +231,7 @@ def refuse_changed_inputs(name: str, stored: StoredPlan) -> None:
     raise InputError(
         f"{show_many(len(changed), 'input')} changed since the run was planned: {shown}"
         + (f"; and {more} more" if more > 0 else ""),
-        hint=f"pymr resume {name} --restart   reads the inputs as they are now",
+        hint=f"{held.anew}   reads the inputs as they are now",
         inputs=[path for path, _ in changed],
     )
 
@@ -186,13 +249,12 @@ def _changes(stored: StoredPlan) -> Iterator[tuple[str, str]]:
             yield show_path(file.path), f"{difference[0]}, expected {difference[1]}"
 
 
-def _plan(
-    found: FoundRun, stored: StoredRun, settings: Settings, shape: Shape, process: ProcessSize
-) -> Plan:
+def _plan(held: Held, settings: Settings, shape: Shape, process: ProcessSize) -> Plan:
     """Return the plan of a run that goes on, with the code as it is now."""
+    found, stored = held.found, held.stored
     spec, before = stored.replay.spec, stored.plan
-    _refuse_other_job(found.name, spec.shape, shape)
-    receipts = stored.replay.committed.values()
+    _refuse_other_job(held, spec.shape, shape)
+    receipts = held.kept
     old = sum(receipt.code_digest != shape.digest for receipt in receipts)
     notes = []
     if old:
@@ -201,7 +263,7 @@ def _plan(
     size = run_size(before.inputs, before.tasks, spec.reducers)
     workers, notices = share_again(settings, spec.limits, size, process)
     return Plan(
-        spec=msgspec.structs.replace(spec, shape=shape),
+        spec=msgspec.structs.replace(spec, shape=shape, skip=skip_rules(settings)),
         output=found.output,
         shown_output=before.shown_output if os.getcwd() == before.folder else found.output,
         inputs=before.inputs,
@@ -213,7 +275,7 @@ def _plan(
     )
 
 
-def _refuse_other_job(name: str, before: Shape, now: Shape) -> None:
+def _refuse_other_job(held: Held, before: Shape, now: Shape) -> None:
     """Refuse code that would make something else of the map outputs that are there."""
     for field in msgspec.structs.fields(Shape):
         if field.name in ("digest", "files", "warnings"):
@@ -223,14 +285,19 @@ def _refuse_other_job(name: str, before: Shape, now: Shape) -> None:
             raise ConfigError(
                 f"the job has changed: its {field.name} is `{found}`, expected `{was}` as when"
                 " the run was planned",
-                hint=f"pymr resume {name} --restart   does all tasks again",
+                hint=f"{held.anew}   does all tasks again",
             )
 
 
-def _remove_leftovers(found: FoundRun, store: LocalStore) -> None:
-    """Remove what a run has left that was stopped when it was all but done."""
-    for folder in folders_outside(found.output, found.run):
-        remove_folder(folder)
+def remove_leftovers(found: FoundRun, store: LocalStore, manifest: Manifest) -> None:
+    """Remove what a run has left that was stopped when it was all but done.
+
+    What a replay needs stays, if the result has bad records.
+    """
+    if manifest.bad_records is None:
+        for folder in folders_outside(found.output, found.run):
+            remove_folder(folder)
     with suppress(PymrError):  # It takes space only.
-        if not read_stored(found.output, found.run).plan.settings.keep:
-            remove_attempts(store, found.run)
+        stored = read_stored(found.output, found.run)
+        if not stored.plan.settings.keep:
+            remove_attempts(store, found.run, but=stored.committed_keys)

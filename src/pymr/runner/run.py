@@ -5,6 +5,7 @@ The same path for the command line and for `pymr.run`. What differs is who watch
 
 from __future__ import annotations
 
+import os
 import time
 
 from pymr.errors import OutputError
@@ -13,10 +14,11 @@ from pymr.runner.find import runs_in, unfinished_in
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
+from pymr.runner.preflight import looked_over, refuse_few_files
 from pymr.runner.stored import folders_outside, head_of
 from pymr.store.registry import RegisteredRun, register
 from pymr.task.manifest import Manifest
-from pymr.task.output import prepare_output
+from pymr.task.output import prepare_output, refuse_taken
 
 
 def run_request(request: Request, observer: Observer, *, over: str | None = None) -> Manifest:
@@ -30,12 +32,16 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
             field `is_committed` says that the result stands and only its parts are not shown.
     """
     settings = request.settings
+    refuse_few_files()
+    if settings.output is not None:
+        refuse_taken(os.path.abspath(settings.output), overwrite=settings.overwrite)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline)
     spool_folder = None  # of a run that nobody can resume
     try:
         plan = plan_run(request, pool)
         spool_folder = plan.spool_folder
+        plan = looked_over(plan, settings)
         spec, started = plan.spec, time.time()
         if not settings.overwrite:
             _refuse_unfinished(plan, over)

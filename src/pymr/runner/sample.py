@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
 from pymr import errors
 from pymr.core.boundary import choose_boundaries
-from pymr.core.phase import PhaseLimits
-from pymr.core.sample import Sample, combined, is_combined, plan_larger_sample
+from pymr.core.limit import PhaseLimits
+from pymr.core.sample import (
+    SAMPLE_KEY_BYTES_MAX,
+    Sample,
+    combined,
+    is_combined,
+    plan_larger_sample,
+)
 from pymr.core.spec import SampleWork
-from pymr.errors import PymrError, TimeoutReachedError
+from pymr.errors import PymrError, TaskLostError, TimeoutReachedError
 from pymr.observe.quantity import show_many
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
@@ -50,7 +56,7 @@ class Sampler:
         self._emitted = 0
         self._waiting: deque[_Piece] = deque()
         self._held: dict[str, _Piece] = {}  # by the name of the process
-        self._idle_losses = 0
+        self._unready_losses = 0
 
     def settle(self) -> Plan:
         """Return the plan with the boundaries of its parts.
@@ -69,12 +75,16 @@ class Sampler:
         weights = self._keys.weights
         if is_combined(spec.shape):
             weights = combined(weights, plan.inputs)
-        boundaries = choose_boundaries(weights, spec.reducers)
+        # Copies: they are there as long as the run is, and would keep the memory that the other
+        # keys around them leave.
+        boundaries = tuple(
+            bytes(memoryview(key)) for key in choose_boundaries(weights, spec.reducers)
+        )
         return msgspec.structs.replace(
             plan,
             spec=msgspec.structs.replace(spec, boundaries=boundaries),
             sample=None,
-            warnings=(*plan.warnings, *_notes(len(weights), spec.reducers)),
+            warnings=(*plan.warnings, *_notes(weights, spec.reducers)),
         )
 
     def _map(self, sample: Sample) -> None:
@@ -107,9 +117,7 @@ class Sampler:
 
     def _receive(self, process: TaskProcess, messages: list[channel.FromProcess] | None) -> None:
         if messages is None:
-            error = self._pool.remove(process)
-            self._try_again(self._held.pop(process.name, None), error)
-            self._pool.start()
+            self._replace(process)
             return
         for message in messages:
             match message:
@@ -124,19 +132,28 @@ class Sampler:
                 case channel.SampleFailed(error=failure):
                     self._try_again(self._held.pop(process.name), errors.from_dict(failure))
 
-    def _try_again(self, piece: _Piece | None, error: PymrError) -> None:
-        """Let another process map `piece`, unless it has been tried often enough.
-
-        Without a piece it was lost while it loaded the code, or had nothing to do.
-        """
-        if piece is None:
-            self._idle_losses += 1
-            if self._idle_losses >= PhaseLimits().unready_losses_max:
-                raise error
-        elif piece.tries >= SAMPLE_TRIES_MAX:
-            raise error
+    def _replace(self, process: TaskProcess) -> None:
+        """Start another process for one that was lost, and give it what that one had."""
+        lost = self._pool.remove(process)
+        piece = self._held.pop(process.name, None)
+        error = TaskLostError(
+            f"{lost.message} while keys were sampled for --sort",
+            hint="leave --sort out: the task that ends it is then named, and `pymr debug` shows it",
+            **lost.fields,
+        )
+        if piece is not None:
+            self._try_again(piece, error)
         else:
-            self._waiting.append(piece)
+            self._unready_losses += 1
+            if self._unready_losses >= PhaseLimits().unready_losses_max:
+                raise error
+        self._pool.start()
+
+    def _try_again(self, piece: _Piece, error: PymrError) -> None:
+        """Let another process map `piece`, unless it has been tried often enough."""
+        if piece.tries >= SAMPLE_TRIES_MAX:
+            raise error
+        self._waiting.append(piece)
         self._warn(f"sampling keys failed: {error.message}; tried again")
 
     def _look_at_clock(self) -> None:
@@ -157,9 +174,12 @@ class _Piece:
         self.tries = 0
 
 
-def _notes(keys: int, parts: int) -> Iterator[str]:
+def _notes(keys: Collection[bytes], parts: int) -> Iterator[str]:
     """Yield how many parts will be empty, if any."""
-    if keys < parts:
-        empty = parts - max(keys, 1)
-        found = show_many(keys, "different key")
-        yield f"{empty:,} of {parts:,} parts are empty: the sample for --sort has {found}"
+    if len(keys) < parts:
+        empty = parts - max(len(keys), 1)
+        found = show_many(len(keys), "different key")
+        if any(len(key) == SAMPLE_KEY_BYTES_MAX for key in keys):
+            found += f", told apart by their first {SAMPLE_KEY_BYTES_MAX} encoded bytes"
+        are = "is" if empty == 1 else "are"
+        yield f"{empty:,} of {parts:,} parts {are} empty: the sample for --sort has {found}"

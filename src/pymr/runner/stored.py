@@ -52,6 +52,13 @@ class StoredRun(NamedTuple):
     plan: StoredPlan
     replay: Replay
 
+    @property
+    def committed_keys(self) -> list[str]:
+        """The keys of the objects that are committed."""
+        receipts = self.replay.committed.values()
+        bad = [receipt.bad_object.key for receipt in receipts if receipt.bad_object is not None]
+        return [*(receipt.key for receipt in receipts), *bad]
+
 
 def planned_of(plan: Plan) -> RunPlanned:
     """Return the first decision of a run."""
@@ -136,7 +143,7 @@ def spill_folder(output: str, run: str, settings: Settings) -> str:
 
 def committed_keys(output: str, run: str) -> list[str]:
     """Return the keys of the objects that a run has committed; raises as `read_stored`."""
-    return [receipt.key for receipt in read_stored(output, run).replay.committed.values()]
+    return read_stored(output, run).committed_keys
 
 
 def _decisions(records: Iterator[bytes]) -> Iterator[Decision]:

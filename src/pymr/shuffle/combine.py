@@ -11,11 +11,12 @@ from itertools import chain, islice
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from pymr.shuffle.codec import decode_key, encode_key, encode_value
-from pymr.shuffle.values import GroupValues, too_large
+from pymr.shuffle.values import GroupValues, short_repr, too_large
 
 # From an encoded key and two or more of its encoded values, in order, to what replaces them.
 Combine: TypeAlias = Callable[[bytes, Iterator[bytes]], Iterable[bytes]]
 Emit: TypeAlias = Callable[[Any, Any], None]
+Blame: TypeAlias = Callable[[BaseException, Any], NoReturn]  # raises what was raised for a key
 
 
 class UserCombiner(NamedTuple):
@@ -25,7 +26,7 @@ class UserCombiner(NamedTuple):
     context: Any
     emit_all: Callable[[Any], None]  # emits what it returned, if that is not None
     settle: Callable[[], None]  # called behind each call of it
-    blame: Callable[[BaseException, Any], NoReturn]  # raises what it raised for a key
+    blame: Blame  # of what it raised
 
 
 class FunctionCombine:
@@ -53,6 +54,8 @@ class FunctionCombine:
         emitted, group = self._emitted, GroupValues(values)
         self._call(self._user, decode_key(key), group)
         group.close()
+        if group.failed is not None:
+            self._user.blame(group.failed, decode_key(key))
         return emitted
 
     def _call(self, user: UserCombiner, key: Any, group: GroupValues) -> None:
@@ -76,8 +79,8 @@ class FunctionCombine:
             )
         if encode_key(key) != self._key:
             raise ValueError(
-                f"a combiner may emit its own key only: called with {decode_key(self._key)!r:.80},"
-                f" emitted {key!r:.80}"
+                "a combiner may emit its own key only: called with"
+                f" {short_repr(decode_key(self._key))}, emitted {short_repr(key)}"
             )
         data = encode_value(value)
         if len(data) > self._value_bytes_max:

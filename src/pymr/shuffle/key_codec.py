@@ -21,6 +21,16 @@ _KEY_NONE, _KEY_FALSE, _KEY_TRUE = 0x02, 0x04, 0x05
 _KEY_INT = 0x20  # ± n: n magnitude bytes; ± 9: four bytes of length come first
 _KEY_FLOAT, _KEY_STR, _KEY_BYTES, _KEY_TUPLE = 0x38, 0x40, 0x48, 0x50
 
+_NATIVE = (str, bytes, bool, int, float, tuple)
+_CONVERSIONS: dict[type, str] = {  # what makes a key of those that people take for one
+    list: "a tuple: tuple({})",
+    dict: "a tuple: tuple(sorted({}.items()))",
+    set: "a tuple: tuple(sorted({}))",
+    frozenset: "a tuple: tuple(sorted({}))",
+    bytearray: "bytes({})",
+    memoryview: "bytes({})",
+}
+
 _SIGN_BIT = 1 << 63
 _FLOAT_MASK = (1 << 64) - 1
 _NAN_BITS = 0x7FF8 << 48
@@ -70,7 +80,7 @@ def _key(key: Any, depth: int) -> bytes:  # noqa: PLR0911 - one for each type
         return b"\x02"
     if kind is bool:
         return b"\x05" if key else b"\x04"
-    raise TypeError(_refusal(key))
+    raise refusal(key, depth)
 
 
 def _key_element(key: Any, depth: int) -> bytes:
@@ -106,25 +116,33 @@ def _float_key(key: float) -> bytes:
     return b"\x38" + struct.pack(">Q", bits)
 
 
-def _refusal(key: Any) -> str:
-    kind = type(key)
-    hint = ""
-    if kind is list:
-        hint = "; use a tuple: tuple(key)"
-    elif kind is dict:
-        hint = "; use a tuple: tuple(sorted(key.items()))"
-    elif kind in (set, frozenset):
-        hint = "; use a tuple: tuple(sorted(key))"
-    elif kind is bytearray:
-        hint = "; use bytes(key)"
-    else:
-        for base in (str, bytes, int, float, tuple):
-            if isinstance(key, base):
-                hint = f"; use {base.__name__}(key)"
-    return (
-        f"a key cannot be of type `{kind.__name__}`, expected None, bool, int, float, str,"
-        f" bytes or a tuple of them{hint}"
+def refusal(key: Any, depth: int) -> TypeError:
+    """Return the error of what is no key, or no item of one (`depth` over 1): what to write."""
+    kind, what = type(key), "a key" if depth == 1 else "an item of a key"
+    name = kind.__name__
+    if any(name == native.__name__ for native in _NATIVE):  # numpy has a `bool` of its own.
+        name = f"{kind.__module__}.{name}"
+    hint = _conversion(key, "key" if depth == 1 else "item")
+    return TypeError(
+        f"{what} cannot be of type `{name}`, expected None, bool, int, float, str, bytes or a"
+        f" tuple of them{hint and f'; use {hint}'}"
     )
+
+
+def _conversion(key: Any, name: str) -> str:
+    """Return an expression that makes a key of `key`, the value of `name`; empty: none known."""
+    kind = type(key)
+    if kind in _CONVERSIONS:
+        return _CONVERSIONS[kind].format(name)
+    base = next((native for native in _NATIVE if isinstance(key, native)), None)
+    if base is not None:
+        return f"{base.__name__}({name})"
+    if str(kind.__module__).partition(".")[0] == "numpy":  # A scalar, or an array.
+        return f"{name}.item()" if getattr(key, "ndim", 0) == 0 else f"tuple({name}.tolist())"
+    # What has an equality of its own (a date, a Decimal, a dataclass) has a text to match; that
+    # of others may be an address.
+    equality: object = kind.__eq__
+    return f"str({name})" if equality is not object.__eq__ and not callable(key) else ""
 
 
 def _key_at(data: bytes, position: int, depth: int) -> tuple[Any, int]:

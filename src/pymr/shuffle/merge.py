@@ -14,11 +14,11 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pymr._native import decode_key
 from pymr.core.spec import EdgeSum, Limits
-from pymr.shuffle.combine import Combine, Combiner
+from pymr.shuffle.combine import Blame, Combine, Combiner
 from pymr.shuffle.sorted_run import Entry, SortedRunReader, SortedRunWriter, record_sum
 from pymr.shuffle.spill import SpillFolder
 from pymr.shuffle.values import GroupValues, short_repr
@@ -95,7 +95,9 @@ class ReduceMerge:
 
     Iterate once; it yields `(key, values)` in key order. Values that nobody reads are read
     and counted all the same. The sums below grow while iterating and are final at its end:
-    `read` is recomputed from the records that were really read.
+    `read` is recomputed from the records that were really read. An error that a value raised when
+    it was read is not hidden by whoever catches it: `blame(error, key)`, or else the iteration,
+    raises it when the next group is asked for.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class ReduceMerge:
         limits: Limits,
         spill_folder: str,
         combine: Combine | None,
+        blame: Blame | None = None,
     ) -> None:
         self.read = EdgeSum()
         self.reduced = 0  # values in the groups that were yielded
@@ -115,6 +118,7 @@ class ReduceMerge:
         self._sources = sources
         self._partition = partition
         self._limits = limits
+        self._blame = blame
         self._spills = SpillFolder(spill_folder)
         self._combiner = Combiner(combine)
         self._spilled: set[SortedRunReader] = set()
@@ -148,6 +152,8 @@ class ReduceMerge:
                 self.groups += 1
                 yield decode_key(key), values
                 values.close()
+                if values.failed is not None:
+                    self._refuse(values.failed, decode_key(key))
                 if self.reduced - before > self.largest_group:
                     self.largest_group, self._largest = self.reduced - before, key
         finally:
@@ -156,6 +162,11 @@ class ReduceMerge:
     def discard(self) -> None:
         """Remove the spills; the end of the iteration does so too."""
         self._spills.discard()
+
+    def _refuse(self, error: BaseException, key: Any) -> NoReturn:
+        if self._blame is not None:
+            self._blame(error, key)
+        raise error
 
     def _merge(self, runs: Sequence[SortedRunReader]) -> SortedRunReader:
         spill = self._spills.write(

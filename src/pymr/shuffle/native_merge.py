@@ -10,7 +10,7 @@ from typing import Any
 
 from pymr._native import GroupMerge, RowWriter, Run, decode_key, merge_to_spill
 from pymr.core.spec import EdgeSum, Limits
-from pymr.shuffle.combine import Combine
+from pymr.shuffle.combine import Blame, Combine
 from pymr.shuffle.merge import narrow
 from pymr.shuffle.native_combine import native_combine
 from pymr.shuffle.sorted_run import SortedRunReader
@@ -22,7 +22,7 @@ class NativeReduceMerge:
 
     Of the footer of each source, what it says of `partition` is kept. `paths` are local files with
     the bytes of the sources, where there are such. `on_tick` is called every few groups with the
-    bytes and records that were read; it must not hold the merge.
+    bytes and records that were read; it must not hold the merge. `blame` is that of `ReduceMerge`.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, each a part of the job
@@ -35,12 +35,14 @@ class NativeReduceMerge:
         combine: Combine | None,
         paths: Sequence[str] | None = None,
         on_tick: Callable[[int, int], object] = lambda _bytes, _records: None,
+        blame: Blame | None = None,
     ) -> None:
         self.combined_in = self.combined_out = self.spills = 0
         self._limits = limits
         self._spill_folder = spill_folder
         self._combine = native_combine(combine, limits)
         self._on_tick = on_tick
+        self._blame = blame
         self._runs = [
             Run(source.name, *source.read_footer(), partition, source.read_at, path)
             for source, path in zip(sources, paths or repeat(None, len(sources)), strict=True)
@@ -73,6 +75,7 @@ class NativeReduceMerge:
             self._limits.merge_bytes_max,
             partial(_tick, self._on_tick, self._read_before),
             partial(_remove, self._spilled),
+            self._blame,
         )
         self._runs = runs
         return self._groups

@@ -194,12 +194,16 @@ class SortedRunReader:
         Raises:
             CorruptDataError: a block is not what was written.
         """
+        last = b""
         for block in self.footer.index[partition].blocks:
             data = self._read(block.offset, block.size)
             if xxh3_64(data) != block.checksum:
                 raise self._corrupt(block.offset, "the checksum of a block differs")
             try:
-                yield from _entries_of(unpack_block(data) if block.codec == LZ4 else data)
+                raw = unpack_block(data) if block.codec == LZ4 else data
+                for key, values in _entries_of(raw, last):
+                    last = key
+                    yield key, values
             except CorruptDataError as error:
                 raise self._corrupt(block.offset, error.message) from error
 
@@ -237,7 +241,8 @@ def record_sum(key: bytes, values: list[bytes]) -> EdgeSum:
     return EdgeSum(len(values), size, fingerprint_sum(key, values))
 
 
-def _entries_of(data: bytes) -> Iterator[Entry]:
+def _entries_of(data: bytes, last: bytes = b"") -> Iterator[Entry]:
+    """Yield the entries of a block, behind one with the key `last`."""
     position = 0
     while position < len(data):
         length, position = decode_varint(data, position)
@@ -248,6 +253,9 @@ def _entries_of(data: bytes) -> Iterator[Entry]:
         position += size
         if position > len(data) or len(values) != count or not values:
             raise CorruptDataError("an entry has other values than it says")
+        if key < last:
+            raise CorruptDataError("its keys are not in order")
+        last = key
         yield key, values
 
 

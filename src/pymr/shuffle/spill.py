@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 
 from pymr import failpoint
 from pymr.errors import ResourceError
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
+from pymr.store.disk import room_after
+
+_HINTS = {
+    **{
+        number: f"{first}, or choose another folder with --tmp-dir"
+        for number, first in (
+            (errno.ENOSPC, "free some space there"),
+            (errno.EDQUOT, "free some of your quota"),
+            (errno.EFBIG, "raise the limit of a file's size: ulimit -f unlimited"),
+        )
+    },
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files: ulimit -n 65536"),
+}
 
 
 class SpillFolder:
@@ -84,10 +98,12 @@ class SpillFolder:
 
 def failure(action: str, folder: str, error: OSError) -> ResourceError:
     """Return the error of a spill in `folder` that one cannot `action`: write or read."""
+    room, have = room_after(error.errno or 0, folder)
     return ResourceError(
-        f"cannot {action} a spill in `{folder}`: {error.strerror}",
-        hint="free some space there, or choose another folder with --tmp-dir",
+        f"cannot {action} a spill in `{folder}`: {error.strerror}{room}",
+        hint=_HINTS.get(error.errno or 0, "choose another folder with --tmp-dir"),
         path=folder,
+        **have,
     )
 
 

@@ -19,6 +19,7 @@ class GroupValues:
         self._decoded = self._decode()
         self._is_taken = False
         self._is_over = False
+        self.failed: BaseException | None = None  # what a value that was asked for has raised
 
     def __iter__(self) -> Iterator[Any]:
         """Return the iterator.
@@ -49,7 +50,12 @@ class GroupValues:
 
     def _decode(self) -> Iterator[Any]:
         for data in self._encoded:
-            yield decode_value(data)
+            try:
+                value = decode_value(data)
+            except BaseException as error:
+                self.failed = error
+                raise
+            yield value
         if self._is_over:  # An iterator kept beyond its group would seem to be at its end.
             raise RuntimeError(_ONCE)
 

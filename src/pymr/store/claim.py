@@ -106,7 +106,7 @@ def _lock(descriptor: int, root: str) -> None:
             break
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         time.sleep(0.001)  # who looks is gone by then
-    raise _claimed(root, _wait_for_record(descriptor))
+    raise claimed_error(root, _wait_for_record(descriptor))
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:
@@ -133,7 +133,8 @@ def _read_record(descriptor: int) -> ClaimRecord | None:
         return None
 
 
-def _claimed(root: str, owner: ClaimRecord | None) -> OutputError:
+def claimed_error(root: str, owner: ClaimRecord | None) -> OutputError:
+    """Return the refusal of an output that a living run has."""
     place = show_path(root)
     if owner is None:
         return OutputError(f"output `{place}` is claimed by another run")

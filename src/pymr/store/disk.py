@@ -37,6 +37,7 @@ _CLASSES: Final[dict[int, type[PymrError]]] = {
     errno.ESTALE: StoreUnavailableError,
     errno.ETIMEDOUT: StoreUnavailableError,
 }
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MISSING: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
 _HINTS: Final[dict[int, str]] = {
     errno.ENOSPC: "free space on that disk, or choose another --output",
@@ -53,7 +54,8 @@ def translated(verb: Verb, path: str, *, key: str, need: int = 0) -> Iterator[No
     Raises:
         ObjectMissingError: there is nothing to read.
         ObjectExistsError: the name is taken.
-        ResourceError: no space, quota, memory or descriptors; fields `need` and `where`.
+        ResourceError: no space, quota, memory or descriptors; fields `need`, `where`, and
+            `have` of a full disk.
         StoreUnavailableError: a network file system does not answer.
         StoreError: anything else.
     """
@@ -74,8 +76,31 @@ def _translate(error: OSError, verb: Verb, path: str, *, key: str, need: int) ->
     message = f"cannot {verb} `{place}`: {os.strerror(number)}"
     if error_class is ResourceError:
         size = f", {need} bytes to write" if need else ""
-        return ResourceError(message + size, hint=_HINTS.get(number), need=need, where=path)
+        room, have = room_after(number, path)
+        return ResourceError(
+            message + size + room, hint=_HINTS.get(number), need=need, where=path, **have
+        )
     return error_class(message, key=key)
+
+
+def free_bytes(path: str) -> int | None:
+    """Return what is free on the disk of `path`, which need not exist; None: nobody knows."""
+    place = os.path.abspath(path)
+    while True:
+        try:
+            seen = os.statvfs(place)
+        except (FileNotFoundError, NotADirectoryError):
+            place = os.path.dirname(place)
+        except OSError:
+            return None
+        else:
+            return seen.f_bavail * seen.f_frsize
+
+
+def room_after(number: int, path: str) -> tuple[str, dict[str, int]]:
+    """Return what to add to a message and to its fields if `number` says that a disk is full."""
+    have = free_bytes(path) if number in FULL else None
+    return ("", {}) if have is None else (f", {have} bytes free", {"have": have})
 
 
 def sync_folder(folder: str) -> None:

@@ -118,7 +118,7 @@ class LocalStore:
                     os.rmdir(folder)
 
     def sweep(self, prefix: str) -> None:
-        """Remove what crashed writers left directly in the folder `prefix`.
+        """Remove what crashed writers and probes left directly in the folder `prefix`.
 
         Only the owner of the output may: a living writer's file would go, too.
         """
@@ -126,7 +126,7 @@ class LocalStore:
         with translated("delete", folder, key=prefix):
             for name in os.listdir(folder):
                 if is_temporary_name(name):
-                    _remove(f"{folder}/{name}")
+                    _remove_any(f"{folder}/{name}")
 
     def sync(self, prefix: str) -> None:
         """Make copies and deletions directly in the folder `prefix` durable."""
@@ -254,6 +254,16 @@ def _walk(folder: str, prefix: str) -> Iterator[ObjectEntry]:
         elif not is_temporary_name(entry.name):
             with suppress(FileNotFoundError):  # Deleted since the scan.
                 yield ObjectEntry(prefix + entry.name, entry.stat().st_size)
+
+
+def _remove_any(path: str) -> None:
+    """Remove a file, or the folder of a probe; one that is at work may lose it."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        _remove(path)
 
 
 def _remove(path: str) -> None:

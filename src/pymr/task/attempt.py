@@ -8,8 +8,8 @@ receipt. It decides nothing: whether the object counts is decided by who asked f
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar, NamedTuple, TypeVar
 
 from pymr.api import Job
 from pymr.core.spec import AttemptSpec, JobSpec, MapWork, Receipt
@@ -17,6 +17,8 @@ from pymr.store.base import ObjectStore
 from pymr.task import forked
 from pymr.task.blame import user_error
 from pymr.task.context import TaskContext
+
+Item = TypeVar("Item")
 
 PROGRESS_INTERVAL_S = 0.2
 
@@ -89,15 +91,31 @@ def rss_bytes_max() -> int:
 
 
 class Ticker:
-    """Reports progress at most every PROGRESS_INTERVAL_S, at the price of a clock read."""
+    """Reports progress at most every PROGRESS_INTERVAL_S, at the price of a clock read.
+
+    `each_call`, of all in this process: it is wanted after each call of user code.
+    """
+
+    each_call: ClassVar[bool] = False
 
     def __init__(self, report: ProgressReport) -> None:
         self._report = report
         self._due = time.monotonic() + PROGRESS_INTERVAL_S
+        self._last = 0, 0
+
+    def after_each(self, items: Iterable[Item]) -> Iterable[Item]:
+        """Return `items` as they are; with `each_call`, the next one tells that a call ended."""
+        return self._told(items) if self.each_call else items
+
+    def _told(self, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            yield item
+            self.tick(*self._last)
 
     def tick(self, bytes_in: int, records_in: int) -> None:
         """Report if it is time."""
         now = time.monotonic()
+        self._last = bytes_in, records_in
         if now >= self._due:
             self._due = now + PROGRESS_INTERVAL_S
             self._report(bytes_in, records_in)

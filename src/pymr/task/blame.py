@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from pymr._native import encode_key, xxh3_128
-from pymr.errors import PymrError, UserCodeError
+from pymr.errors import PymrError, TaskMemoryError, UserCodeError
+from pymr.task.hung import HungError
 from pymr.text_form import show_bytes
 
 FRAMES_MAX = 50  # a RecursionError has a thousand
@@ -24,6 +25,8 @@ def user_error(
 ) -> PymrError:
     """Return `error`, raised while `function` ran, as a UserCodeError with the user's frames.
 
+    A MemoryError is a TaskMemoryError: with more memory the same code may do.
+
     An error of PyMR itself that went through user code (no space left while `emit` spilled)
     is returned as it is. What was wrong with the return value of `callee` has no frame of the
     user's: its definition stands in. `where` are fields of the record or key.
@@ -32,7 +35,8 @@ def user_error(
         return error
     name = type(error).__name__
     text = message_of(error)
-    return UserCodeError(
+    error_class = TaskMemoryError if isinstance(error, MemoryError) else UserCodeError
+    return error_class(
         f"{function} raised {name}: {text}" if text else f"{function} raised {name}",
         hint=_hint(error, text),
         function=function,
@@ -45,16 +49,16 @@ def user_error(
 
 def key_fields(key: Any) -> dict[str, str]:
     """Return the fields of an error that name a key: its text, cut, and what tells it apart."""
+    from pymr.shuffle.values import short_repr  # With its codecs: of no use before an error.
+
     return {
-        "key": f"{key!r:.80}",
+        "key": short_repr(key),
         "key_digest": xxh3_128(encode_key(key)).to_bytes(16, "big").hex(),
     }
 
 
 def user_frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
     """Return the frames in the user's own files, outermost first."""
-    import linecache
-
     frames = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
@@ -65,7 +69,7 @@ def user_frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
                     "file": code.co_filename,
                     "line": line,
                     "function": code.co_name,
-                    "source": linecache.getline(code.co_filename, line).rstrip(),
+                    "source": _source(code.co_filename, line),
                 }
             )
         traceback = traceback.tb_next
@@ -73,14 +77,21 @@ def user_frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
 
 
 def _definition(callee: object) -> list[dict[str, Any]]:
-    import linecache
-
     code = getattr(callee, "__code__", None)
     if code is None or not is_user_file(code.co_filename):
         return []
     file, line = code.co_filename, code.co_firstlineno
-    source = linecache.getline(file, line).rstrip()
+    source = _source(file, line)
     return [{"file": file, "line": line, "function": code.co_name, "source": source}]
+
+
+def _source(file: str, line: int) -> str:
+    import linecache
+
+    try:
+        return linecache.getline(file, line).rstrip()
+    except Exception:  # noqa: BLE001 - it calls what user code may have patched
+        return ""
 
 
 def is_user_file(path: str) -> bool:
@@ -110,6 +121,8 @@ def message_of(error: BaseException) -> str:
 def _hint(error: BaseException, text: str) -> str | None:
     if isinstance(error, TypeError) and "+: 'int' and 'str'" in text:
         return "the values are str: emit numbers, for instance ctx.emit(key, 1)"
+    if isinstance(error, TypeError) and "GroupValues'" in text:
+        return "values is an iterator: values = list(values) first, or sum(1 for _ in values)"
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         return f"raise an ordinary exception instead of {type(error).__name__}"
     hint = getattr(error, "hint", None)
@@ -123,8 +136,11 @@ def find_bad_record(
 ) -> tuple[int, str | bytes] | None:
     """Return the first of `records` on which `call` raises the same type of error.
 
-    `call` must not emit. None: no record alone raises it (the error needs several of them).
+    `call` must not emit. None: no record alone raises it (the error needs several of them), or
+    it would not end.
     """
+    if isinstance(error, HungError):
+        return None
     for offset, record in records:
         try:
             call(record)

@@ -11,6 +11,7 @@ from pymr.api import IDENTITY, Builtin, Job, Reducer
 from pymr.core.spec import JobSpec
 from pymr.shuffle.builtin import combine_for, reduce_for
 from pymr.shuffle.combine import Combine, Emit, FunctionCombine, UserCombiner
+from pymr.shuffle.values import short_repr
 from pymr.task import forked
 from pymr.task.blame import key_fields, user_error
 from pymr.task.context import CombinerContext
@@ -24,15 +25,16 @@ def emit_all(emit: Callable[[Any, Any], None], pairs: object, function: str) -> 
     """
     if isinstance(pairs, (tuple, str, bytes)) or not isinstance(pairs, Iterable):
         raise TypeError(
-            f"{function} returned {type(pairs).__name__} {pairs!r:.80}, expected None or"
+            f"{function} returned {type(pairs).__name__} {short_repr(pairs)}, expected None or"
             f" an iterable of pairs: write `yield key, value` or `return [(key, value)]`"
         )
     try:
         for pair in pairs:
             if type(pair) is not tuple or len(pair) != 2:  # noqa: PLR2004 - a pair
+                line = "return pairs.items()" if isinstance(pairs, dict) else "yield key, value"
                 raise TypeError(  # noqa: TRY301 - a call for each pair would cost more
-                    f"{function} yielded {type(pair).__name__} {pair!r:.80}, expected a pair:"
-                    f" write `yield key, value`"
+                    f"{function} yielded {type(pair).__name__} {short_repr(pair)}, expected a pair:"
+                    f" write `{line}`"
                 )
             emit(pair[0], pair[1])
     except BaseException as error:

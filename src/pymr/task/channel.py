@@ -48,10 +48,14 @@ class Sample(Message, frozen=True):
 
 
 class Begin(Message, frozen=True):
-    """All attempts that follow belong to this run, with its output in folder `root`."""
+    """All attempts that follow belong to this run, with its output in folder `root`.
+
+    `is_watched`: each call of user code that ends is progress, which is to be told of.
+    """
 
     spec: JobSpec
     root: str
+    is_watched: bool = False
 
 
 class Run(Message, frozen=True):
@@ -99,10 +103,18 @@ class Progressed(Message, frozen=True):
     records_in: int
 
 
+class Left(msgspec.Struct, frozen=True):
+    """What an attempt has left behind in its process."""
+
+    strays: int = 0  # processes, which were ended
+    private_bytes: int | None = None  # of memory that the process still has; None: not known
+
+
 class Finished(Message, frozen=True):
     """The attempt's object is complete."""
 
     receipt: Receipt
+    left: Left = Left()
 
 
 class Failed(Message, frozen=True):
@@ -112,6 +124,7 @@ class Failed(Message, frozen=True):
     error: dict[str, Any]
     retryable: bool
     signature: str
+    left: Left = Left()
 
 
 class Tried(Message, frozen=True):

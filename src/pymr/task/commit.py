@@ -1,6 +1,6 @@
 """From attempts to the output: verify, commit, publish, and check again at any time.
 
-    verify_attempt   an attempt's object is what its receipt says          (before it counts)
+    verify_attempt   an attempt's objects are what its receipt says        (before it counts)
     publish          MANIFEST.json appears: the commit point
                      parts are shown, stale ones go, `_SUCCESS` comes last (for other tools)
                      objects the manifest does not name are removed
@@ -25,7 +25,7 @@ from typing import Final
 import msgspec
 
 from pymr import failpoint
-from pymr.core.spec import EdgeSum, MapFooter, Receipt, SplitReceipt
+from pymr.core.spec import BadObject, EdgeSum, MapFooter, Receipt, SplitReceipt
 from pymr.errors import (
     CorruptDataError,
     ObjectExistsError,
@@ -36,12 +36,16 @@ from pymr.errors import (
     RunNotFoundError,
 )
 from pymr.names import (
+    BAD,
     MANIFEST,
     SUCCESS,
     cancelled_key,
     events_key,
+    is_bad_name,
+    is_map_output,
     is_part_name,
     journal_key,
+    logs_prefix,
     run_prefix,
 )
 from pymr.store.base import ObjectStore
@@ -57,7 +61,7 @@ _CHUNK_BYTES: Final = 1 << 20  # one read of a part
 
 
 def verify_attempt(store: ObjectStore, receipt: Receipt) -> MapFooter:
-    """Return what the books need of an attempt, whose object is as its receipt says.
+    """Return what the books need of an attempt, whose objects are as its receipt says.
 
     Of a map output the footer is read, and bound by the receipt's digest. A part is known by
     its size here; its SHA-256 stands in the manifest, for `verify_output`.
@@ -66,6 +70,8 @@ def verify_attempt(store: ObjectStore, receipt: Receipt) -> MapFooter:
         CorruptDataError: the object is missing, or is not what the receipt says.
     """
     _check_size(store, receipt.key, receipt.size)
+    if receipt.bad_object is not None:
+        _check_bad_object(store, receipt.bad_object, receipt.bad_records)
     if receipt.footer_digest is None:
         return MapFooter((), receipt.splits)
     from pymr._native import footer_sums
@@ -105,9 +111,10 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
     """Commit `manifest`, show its parts, and return the manifest that is visible now.
 
     May be repeated, and then goes on where it was: if the run has a visible manifest, that
-    one stands. With `manifest.replaces`, the output of that run is replaced: readers of the
-    manifest see the old or the new, other tools see no `_SUCCESS` in between. `keep` leaves
-    intermediate data in place. On a disk it costs 3 fsyncs.
+    one stands, but that of a later epoch replaces it. With `manifest.replaces`, the output of that
+    run is replaced: readers of the manifest see the old or the new, other tools see no `_SUCCESS`
+    in between. `keep` leaves intermediate data in place. On a disk it costs 3 fsyncs, and one
+    more for `_bad/`.
 
     Raises:
         OutputError: something that is not ours has a name that we need; it is left as it is.
@@ -116,10 +123,10 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
         PymrError: with the field `is_committed`: the manifest is visible, its parts are not.
     """
     visible = _visible_manifest(store)
-    is_committed = visible is not None and visible.run == manifest.run
+    is_committed = visible is not None and _is_of(visible, manifest)
     if visible is not None and is_committed:
         manifest = visible
-    for part in manifest.parts:
+    for part in manifest.shown:
         _check_size(store, part.key, part.bytes)
     if manifest.replaces is None:
         _refuse_foreign(store, manifest)
@@ -136,7 +143,7 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
     if not keep:
         with suppress(PymrError):  # The result is there; what is left over takes space only.
             remove_attempts(store, manifest.run)
-            if manifest.replaces is not None:
+            if manifest.replaces not in (None, manifest.run):
                 store.delete_folder(run_prefix(manifest.replaces))
     return manifest
 
@@ -152,6 +159,10 @@ def is_shown(store: ObjectStore) -> bool:
     return store.get(MANIFEST) == _get(store, SUCCESS)
 
 
+def _is_of(visible: Manifest, manifest: Manifest) -> bool:
+    return visible.run == manifest.run and visible.epoch >= manifest.epoch
+
+
 def _visible_manifest(store: ObjectStore) -> Manifest | None:
     try:
         return read_manifest(store)
@@ -161,7 +172,7 @@ def _visible_manifest(store: ObjectStore) -> Manifest | None:
 
 def _refuse_foreign(store: ObjectStore, manifest: Manifest) -> None:
     """Raise if a name that will be written holds anything but what will be written."""
-    for part in manifest.parts:
+    for part in manifest.shown:
         found = _differences(store, part.name, part)
         if found and not found[0].is_missing:
             raise _foreign(store, part.name)
@@ -186,14 +197,18 @@ def _commit(store: ObjectStore, manifest: Manifest, visible: Manifest | None) ->
 
 
 def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
-    names = {part.name for part in manifest.parts}
-    stale = _shown_parts(store) - names if manifest.replaces is not None else ()
+    names = {part.name for part in manifest.shown}
+    stale = _shown_names(store) - names if manifest.replaces is not None else set()
     try:
-        for part in manifest.parts:
+        for part in manifest.shown:
             failpoint.hit("publish.part")
             store.copy(part.key, part.name)
         for name in stale:
             store.delete(name)
+        if manifest.bad_records is not None:
+            store.sync(BAD)
+        elif any(map(is_bad_name, stale)):  # Nothing is left in the folder, but a user's files.
+            store.delete_folder(BAD, but={entry.key for entry in store.list(BAD)})
         failpoint.hit("publish.success")
         store.copy(MANIFEST, SUCCESS)
         store.sync("")
@@ -204,9 +219,10 @@ def _show_parts(store: ObjectStore, manifest: Manifest) -> None:
 
 
 def remove_attempts(store: ObjectStore, run: str, *, but: Collection[str] = ()) -> None:
-    """Remove what a run wrote and no manifest names; its journal and history stay.
+    """Remove what a run wrote and no manifest names; its records stay: journal, history, prints.
 
-    `but` are committed attempts of a run that has no manifest yet, which a resume needs.
+    `but` are committed attempts of a run that has no manifest yet, which a resume needs, or whose
+    manifest has bad records: a replay needs them. Then no map output is removed without `but`.
 
     What is named is read from the store, never taken from memory: whoever fails while it
     publishes cannot know whether its manifest is visible.
@@ -215,10 +231,16 @@ def remove_attempts(store: ObjectStore, run: str, *, but: Collection[str] = ()) 
         CorruptDataError: the manifest cannot be read; nothing was removed.
     """
     visible = _visible_manifest(store)
-    named = set(but) if visible is None or visible.run != run else set()
+    named = set(but)
     if visible is not None:
-        named.update(part.key for part in visible.parts)
+        is_over = visible.run == run
+        if is_over and visible.bad_records is None:
+            named.clear()
+        elif is_over and not named:
+            named.update(e.key for e in store.list(run_prefix(run)) if is_map_output(e.key))
+        named.update(part.key for part in visible.shown)
     records = {journal_key(run), events_key(run), cancelled_key(run)}
+    records.update(entry.key for entry in store.list(logs_prefix(run)))
     store.delete_folder(run_prefix(run), but=records | named)
 
 
@@ -265,10 +287,10 @@ def verify_output(store: ObjectStore) -> list[Difference]:
     except CorruptDataError as error:
         return [Difference(MANIFEST, "digest", "what was written", error.message)]
     differences = []
-    for part in manifest.parts:
+    for part in manifest.shown:
         differences += _differences(store, part.key, part)
         differences += _differences(store, part.name, part)
-    for name in sorted(_shown_parts(store) - {part.name for part in manifest.parts}):
+    for name in sorted(_shown_names(store) - {part.name for part in manifest.shown}):
         differences.append(Difference(name, "object", "none", "extra"))
     success = _get(store, SUCCESS)
     if success is None:
@@ -296,8 +318,9 @@ def _differences(store: ObjectStore, key: str, part: ManifestPart) -> list[Diffe
     return [Difference(key, what, want, found) for what, want, found in pairs if want != found]
 
 
-def _shown_parts(store: ObjectStore) -> set[str]:
-    return {entry.key for entry in store.list("") if is_part_name(entry.key)}
+def _shown_names(store: ObjectStore) -> set[str]:
+    keys = [entry.key for entry in store.list("")]
+    return {key for key in keys if is_part_name(key) or is_bad_name(key)}
 
 
 def _chunks(store: ObjectStore, key: str) -> Iterator[bytes]:
@@ -322,6 +345,19 @@ def _check_size(store: ObjectStore, key: str, expected: int) -> None:
     if size != expected:
         raise CorruptDataError(
             f"object `{key}` is corrupt: it has {size} bytes, expected {expected}", key=key
+        )
+
+
+def _check_bad_object(store: ObjectStore, expected: BadObject, records: int) -> None:
+    """Read the bad records of an attempt, and refuse other ones, or another number of them."""
+    _check_size(store, expected.key, expected.size)
+    body = store.get(expected.key)
+    digest, found = hashlib.sha256(body).hexdigest(), body.count(b"\n")
+    if (digest, found) != (expected.sha256, records):
+        raise CorruptDataError(
+            f"bad records `{expected.key}` are corrupt: {found} with SHA-256 `{digest}`,"
+            f" expected {records} with `{expected.sha256}`",
+            key=expected.key,
         )
 
 

@@ -70,6 +70,7 @@ class ManifestInput(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     digest: str | None = None  # hex; Σ over grid cells of xxh3_128, see contracts of the ledger
     records: int
+    bad_records: int = 0  # of `records`, left out since the mapper raises for them
 
 
 class ManifestPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +81,13 @@ class ManifestPart(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     bytes: int
     sha256: str
+
+
+class ManifestBadRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """The records that were left out since the mapper raises for them, in files of `_bad/`."""
+
+    count: int
+    files: tuple[ManifestPart, ...]
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,15 +120,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     v: int = VERSION
     run: str
     name: str
+    epoch: int = 1  # the process of the run that committed this: a later one is of a replay
     created: float
     finished: float
-    replaces: str | None = None  # the run whose output `--overwrite` replaces
+    replaces: str | None = None  # the run whose output this replaces; itself after a replay
     versions: Versions
     worker: ManifestWorker
     params: dict[str, str] = {}
     settings: Settings
     inputs: tuple[ManifestInput, ...]
     parts: tuple[ManifestPart, ...]
+    bad_records: ManifestBadRecords | None = None
     columns: Columns = Columns()
     counters: dict[str, int] = {}
     ledger: dict[str, Any] = {}
@@ -135,6 +145,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return self.settings.output_format
 
     @property
+    def shown(self) -> tuple[ManifestPart, ...]:
+        """All that has a name for other tools: the parts, and the files of `_bad/`."""
+        return self.parts + (self.bad_records.files if self.bad_records is not None else ())
+
+    @property
     def records(self) -> int:
         """The rows of all parts."""
         return sum(part.records for part in self.parts)
@@ -145,11 +160,20 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(part.bytes for part in self.parts)
 
 
-def manifest_input(path: bytes, *, size: int, digest: str | None, records: int) -> ManifestInput:
+def manifest_input(
+    path: bytes, *, size: int, digest: str | None, records: int, bad_records: int = 0
+) -> ManifestInput:
     """Return the entry of the input `path`, whatever bytes its name has."""
     text = show_path(path)
     exact = None if text.encode() == path else b64encode(path).decode()
-    return ManifestInput(path=text, path_base64=exact, size=size, digest=digest, records=records)
+    return ManifestInput(
+        path=text,
+        path_base64=exact,
+        size=size,
+        digest=digest,
+        records=records,
+        bad_records=bad_records,
+    )
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

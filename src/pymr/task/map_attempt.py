@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -12,7 +13,7 @@ from pymr.api import Job
 from pymr.core.spec import InputFile, JobSpec, Limits, MapWork, Receipt, Split, SplitReceipt
 from pymr.errors import PymrError
 from pymr.records.part import PartWriter
-from pymr.records.split_reader import Call, line_number, lines_in, open_split
+from pymr.records.split_reader import Call, SplitReader, line_number, lines_in, open_split
 from pymr.shuffle.buffer import MapBuffer
 from pymr.shuffle.engine import map_buffer
 from pymr.task import forked
@@ -33,6 +34,9 @@ class Sink(Protocol):
         """Take one pair."""
 
 
+NewMapping = Callable[[Sink], "Mapping"]  # from where pairs go
+
+
 class Calls(Protocol):
     """What a mapper is called with, and how much of the input that was so far."""
 
@@ -50,12 +54,32 @@ class Calls(Protocol):
 
 def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     """Run a map attempt; see `run_attempt`."""
+    if work.bad_key is not None:
+        return _run_scan(context, work, work.bad_key)
+    mapping = partial(Mapping, context.job, context.spec, progress=context.progress)
+    return _run(context, work, mapping)
+
+
+def _run_scan(context: AttemptContext, work: MapWork, key: str) -> Receipt:
+    """Run a map attempt that leaves bad records out; they are written to the object `key`."""
+    from pymr.task.scan import leave_out_bad_records
+
+    with context.store.create(key) as writer:
+        out, new_mapping = leave_out_bad_records(context, work, writer)
+        receipt = _run(context, work, new_mapping)
+        if not out.count:  # What had failed was not the record's fault.
+            return receipt
+        assert receipt.bad_records == out.count, "both passes read the same"
+        return msgspec.structs.replace(receipt, bad_object=out.finish(key))
+
+
+def _run(context: AttemptContext, work: MapWork, new_mapping: NewMapping) -> Receipt:
     if context.spec.shape.reducer is None:
-        return _run_map_only(context, work)
+        return _run_map_only(context, work, new_mapping)
     buffer = new_buffer(context.job, context.spec, context.spec.limits, context.attempt.tmp)
     try:
         with context.store.create(context.attempt.key) as writer:
-            mapping = _Attempt(context, work, buffer)
+            mapping = _Attempt(context, work, new_mapping(buffer))
             splits = mapping.run()
             try:
                 totals = buffer.finish(writer, extra=msgspec.json.encode(splits))
@@ -76,13 +100,15 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     )
 
 
-def new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str | None) -> MapBuffer:
+def new_buffer(
+    job: Job, spec: JobSpec, limits: Limits, spill_folder: str | None, *, combines: bool = True
+) -> MapBuffer:
     """Return the buffer of a map attempt; without a folder it forgets what it would spill."""
     return map_buffer(
         partitions=spec.reducers,
         limits=limits,
         spill_folder=spill_folder,
-        combine=combine_of(job, spec),
+        combine=combine_of(job, spec) if combines else None,
         partitioner=job.partitioner,
         partition_seed=spec.partition_seed,
         boundaries=spec.boundaries,
@@ -91,20 +117,20 @@ def new_buffer(job: Job, spec: JobSpec, limits: Limits, spill_folder: str | None
     )
 
 
-def checking_sink(job: Job, spec: JobSpec) -> Sink:
+def checking_sink(job: Job, spec: JobSpec, *, combines: bool = True) -> Sink:
     """Return a sink that refuses what that of the attempt refuses, and writes nowhere."""
     if spec.shape.reducer is None:
         return PartWriter(lambda _: None, spec.output_format)
     # The attempt's own buffer is still there.
     limits = msgspec.structs.replace(spec.limits, spill_bytes_max=CHECKED_BYTES_MAX)
-    return new_buffer(job, spec, limits, None)
+    return new_buffer(job, spec, limits, None, combines=combines)
 
 
-def _run_map_only(context: AttemptContext, work: MapWork) -> Receipt:
+def _run_map_only(context: AttemptContext, work: MapWork, new_mapping: NewMapping) -> Receipt:
     """Run a map attempt whose pairs are the output: its object is a part."""
     with context.store.create(context.attempt.key) as writer:
         part = PartWriter(writer.write, context.spec.output_format)
-        mapping = _Attempt(context, work, part)
+        mapping = _Attempt(context, work, new_mapping(part))
         splits = mapping.run()
         totals = part.finish()
         writer.commit()
@@ -156,11 +182,15 @@ class Mapping:
             rules=spec.text,
             limits=spec.limits,
         ) as reader:
-            self.call_mapper(reader, file)
+            self.call_mapper(self._calls_of(reader, file), file)
             receipt = reader.receipt()
         self._bytes_done += receipt.bytes
         self._records_done += receipt.records
         return receipt
+
+    def _calls_of(self, reader: SplitReader, _file: InputFile) -> Calls:
+        """Return what the mapper is called with, of what is read."""
+        return reader
 
     def call_mapper(self, reader: Calls, file: InputFile) -> None:
         """Call the mapper with what `reader` gives of `file`.
@@ -170,7 +200,8 @@ class Mapping:
         """
         mapper, ctx, name = self._job.mapper, self._ctx, show_path(file.path)
         emit = ctx.emit
-        tick_calls = 1 if self._spec.shape.input_format == "text" else TICK_CALLS
+        is_large = self._spec.shape.input_format == "text"
+        tick_calls = 1 if is_large or self._ticker.each_call else TICK_CALLS
         calls = 0
         for offset, data in failpoint.each("map.record", reader):
             ctx.at(name, offset)
@@ -178,9 +209,9 @@ class Mapping:
                 pairs = mapper(ctx, data)
                 if pairs is not None:
                     emit_all(emit, pairs, "mapper")
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - user code may raise anything
                 forked.leave()
-                raise self._blame(error, file, offset, data) from error
+                self._refuse(error, file, offset, data)
             if forked.is_child:
                 forked.leave()
             calls += 1
@@ -189,6 +220,12 @@ class Mapping:
                     self._bytes_done + reader.bytes_done, self._records_done + reader.records_done
                 )
         self.calls += calls
+
+    def _refuse(
+        self, error: BaseException, file: InputFile, offset: int, data: str | bytes
+    ) -> None:
+        """Raise what a call has raised, as an error that names its record."""
+        raise self._blame(error, file, offset, data) from error
 
     def _blame(
         self, error: BaseException, file: InputFile, offset: int, data: str | bytes
@@ -227,10 +264,10 @@ class Mapping:
 class _Attempt:
     """The mapping of one attempt, all of its work."""
 
-    def __init__(self, context: AttemptContext, work: MapWork, sink: Sink) -> None:
+    def __init__(self, context: AttemptContext, work: MapWork, mapping: Mapping) -> None:
         self._context = context
         self._work = work
-        self._mapping = Mapping(context.job, context.spec, sink, context.progress)
+        self._mapping = mapping
 
     def run(self) -> list[SplitReceipt]:
         """Call the mapper on everything and return what was read of each split."""
@@ -253,6 +290,7 @@ class _Attempt:
             carriage_returns=sum(split.carriage_returns for split in splits),
             replaced=sum(split.replaced for split in splits),
             skipped=sum(split.skipped for split in splits),
+            bad_records=sum(split.bad_records for split in splits),
             damaged_inputs=tuple(_damaged(splits)),
             counters=self._mapping.counters,
             **totals,

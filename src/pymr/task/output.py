@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from pymr.errors import (
     CorruptDataError,
     IncompleteError,
+    ObjectMissingError,
     OutputError,
     RunNotFoundError,
     StoreError,
 )
 from pymr.names import MANIFEST, STATE, run_prefix
-from pymr.store.claim import ClaimRecord, LocalClaim
+from pymr.store.claim import ClaimRecord, LocalClaim, claimed_error, read_claim
 from pymr.store.local import LocalStore, is_temporary_name
 from pymr.task.commit import is_shown, publish
 from pymr.task.manifest import Manifest, read_manifest
@@ -46,6 +48,26 @@ class ClaimedOutput(NamedTuple):
         traceback: TracebackType | None,
     ) -> None:
         self.claim.release()
+
+
+def refuse_taken(root: str, *, overwrite: bool = False) -> None:
+    """Refuse an output that is in use or complete, before any work; `prepare_output` decides.
+
+    Raises:
+        OutputError: as `prepare_output` would, if nothing changes until then.
+    """
+    with suppress(OSError):
+        owner, is_held = read_claim(root)
+        if is_held:
+            raise claimed_error(root, owner)
+    if overwrite:
+        return
+    store = LocalStore(root)
+    with suppress(
+        ObjectMissingError, RunNotFoundError, CorruptDataError, IncompleteError, StoreError
+    ):
+        if is_shown(store):  # Else there is something to be done first.
+            raise _complete(store, read_manifest(store))
 
 
 def prepare_output(root: str, *, run: str, name: str, overwrite: bool = False) -> ClaimedOutput:
@@ -155,9 +177,15 @@ def _previous(store: LocalStore, *, overwrite: bool) -> Manifest | None:
     is_finished_now = _finish(store, manifest, overwrite=overwrite)
     if overwrite:
         return manifest
+    raise _complete(store, manifest, is_finished_now=is_finished_now)
+
+
+def _complete(
+    store: LocalStore, manifest: Manifest, *, is_finished_now: bool = False
+) -> OutputError:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.finished))
-    raise OutputError(
-        f"output `{place}` exists: run {manifest.name} of {when},"
+    return OutputError(
+        f"output `{show_path(store.root)}` exists: run {manifest.name} of {when},"
         f" parts: {len(manifest.parts):,}, rows: {manifest.records:,}"
         + ("; it was committed without showing its parts, they are shown now" * is_finished_now),
         hint="replace it with --overwrite, or choose another --output",

@@ -1,20 +1,28 @@
 """The task process: a child that loads the user's code once and runs attempts, one by one.
 
 It is started by `subprocess` (never forked), talks over two inherited pipes, has /dev/null
-as standard input, and dies with its parent. Ending without a report is how it fails.
+as standard input and a pipe as standard output and error, and dies with its parent. Ending
+without a report is how it fails.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pymr import errors, failpoint
-from pymr.core.spec import Attempt, AttemptSpec, JobSpec, Receipt, SampleWork
-from pymr.errors import PymrError
+from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, Receipt, SampleWork
+from pymr.errors import PymrError, UserCodeError
 from pymr.memory_use import pages_of
 from pymr.task import channel, forked
+from pymr.task.descriptors import EXIT_CLOSED, StandardDescriptors, is_closed, move_up
+from pymr.task.hung import Interruption
+from pymr.task.surroundings import PrivateModules, Surroundings
 
 if TYPE_CHECKING:
     from pymr.api import Job
@@ -22,58 +30,88 @@ if TYPE_CHECKING:
     from pymr.store.base import ObjectStore
     from pymr.task.trial import Trial
 
+_OF_ATTEMPTS = ("pymr.store.local", "pymr.task.map_attempt", "pymr.task.reduce_attempt")
+
 
 def main(requests_fd: int, replies_fd: int, parent: int) -> None:
     """Serve one runner, the process `parent`, until its end of the pipe is closed."""
-    from pymr._native import die_with_parent, keep_little_memory
+    from pymr._native import adopt_orphans, die_with_parent, keep_little_memory
 
     die_with_parent()
     if os.getppid() != parent:
         return  # It has ended already, and no signal will come.
+    adopt_orphans()  # What user code starts is ended with the attempt, whoever started that.
     keep_little_memory()
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack
-    process = _TaskProcess(replies_fd)
+    requests_fd, replies_fd = move_up(requests_fd), move_up(replies_fd)
+    standard, interruption = StandardDescriptors(), Interruption()
+    interruption.listen(standard.prints)
+    process = _TaskProcess(replies_fd, standard, interruption)
     os.register_at_fork(after_in_child=forked.mark)
     try:
         for request in channel.read_requests(requests_fd):
             process.handle(request)
     except BrokenPipeError:
         return  # The runner is gone; nobody is left to tell.
+    except OSError as error:
+        if is_closed(error):
+            os._exit(EXIT_CLOSED)
+        raise
 
 
 class _TaskProcess:
     """The state of a task process: the job it loaded, the run it works for."""
 
-    def __init__(self, replies_fd: int) -> None:
+    def __init__(
+        self, replies_fd: int, standard: StandardDescriptors, interruption: Interruption
+    ) -> None:
         self._replies_fd = replies_fd
+        self._standard = standard
+        self._interruption = interruption
+        self._modules = PrivateModules()
+        self._surroundings: Surroundings | None = None  # as they were when the code was loaded
         self._job: Job | None = None
         self._spec: JobSpec | None = None
         self._store: ObjectStore | None = None
         self._trial: Trial | None = None
 
     def handle(self, request: channel.ToProcess) -> None:
+        self._standard.restore()
+        if self._surroundings is not None:
+            self._surroundings.restore()
         match request:
             case channel.Load(code):
-                from pymr.task.user_code import load_job
-
-                failpoint.hit("task.load")
-                try:
-                    self._job, shape = load_job(code)
-                except PymrError as error:
-                    self._reply(channel.LoadFailed(errors.to_dict(error)))
-                else:
-                    self._reply(channel.Loaded(shape, pages_of()))
+                self._load(code)
             case channel.Sample(spec, work):
                 self._sample(spec, work)
-            case channel.Begin(spec, root):
+            case channel.Begin(spec, root, is_watched):
                 from pymr.store.local import LocalStore
+                from pymr.task.attempt import Ticker
 
+                Ticker.each_call = is_watched
                 self._spec = spec
                 self._store = LocalStore(root)
             case channel.Run(attempt):
                 self._run(attempt)
             case channel.Try(work):
                 self._try(work)
+
+    def _load(self, code: Code) -> None:
+        from pymr.task.user_code import load_job
+
+        failpoint.hit("task.load")
+        _keep_folder()
+        self._modules.give()
+        try:
+            self._job, shape = load_job(code)
+        except PymrError as error:
+            self._reply(channel.LoadFailed(errors.to_dict(error)))
+            return
+        self._surroundings = Surroundings()
+        self._reply(channel.Loaded(shape, pages_of()))
+        for name in _OF_ATTEMPTS:  # While the runner makes its plan.
+            import_module(name)
+        self._modules.give()
 
     def _sample(self, spec: JobSpec, work: SampleWork) -> None:
         from pymr.task.sample import sample_keys
@@ -96,19 +134,37 @@ class _TaskProcess:
         assert store is not None, "Begin comes before Run"
 
         def progress(bytes_in: int, records_in: int) -> None:
-            self._reply(channel.Progressed(attempt.attempt, bytes_in, records_in))
+            self._send(channel.Progressed(attempt.attempt, bytes_in, records_in))
 
         try:
-            receipt: Receipt = run_attempt(job, spec, attempt, store, progress)
+            receipt: Receipt = self._interruptible(
+                partial(run_attempt, job, spec, attempt, store, progress)
+            )
         except BrokenPipeError:
             raise
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
-            self._reply(_failed(attempt.attempt, _typed(error)))
+            left = channel.Left(self._end_strays())
+            self._reply(_failed(attempt.attempt, _typed(error), left))
+            trim_memory()
         else:
             failpoint.hit("attempt.manifest")
-            self._reply(channel.Finished(receipt))
+            trim_memory()  # Others may need it more than the next attempt here.
+            pages = pages_of()
+            left = channel.Left(self._end_strays(), pages.private if pages else None)
+            self._reply(channel.Finished(receipt, left))
             failpoint.hit("attempt.reported")
-        trim_memory()  # Others may need it more than the next attempt here.
+
+    def _end_strays(self) -> int:
+        assert self._surroundings is not None, "Load comes before Run"
+        return self._surroundings.end_strays()
+
+    def _interruptible(self, run: Callable[[], Receipt]) -> Receipt:
+        """Do what may be interrupted; what is written to the runner afterwards may not."""
+        self._interruption.is_allowed = True
+        try:
+            return run()
+        finally:
+            self._interruption.is_allowed = False
 
     def _try(self, work: MapTrialWork | ReduceTrialWork) -> None:
         from pymr.task.trial import Trial
@@ -125,23 +181,46 @@ class _TaskProcess:
             self._reply(channel.Tried(trial))
 
     def _reply(self, message: channel.Message) -> None:
+        self._standard.flush()
+        self._send(message)
+
+    def _send(self, message: channel.Message) -> None:
         channel.write_all(self._replies_fd, channel.frame(message))
+
+
+def _keep_folder() -> None:
+    """Have inputs looked up in the folder as it is now, wherever user code goes."""
+    from pymr.records import source
+
+    with suppress(OSError):  # It was removed: then nothing is found there anyway.
+        source.folder = move_up(os.open(".", os.O_RDONLY | os.O_DIRECTORY))
 
 
 def _typed(error: BaseException) -> PymrError:
     """Return `error` as one of ours; what is not yet ours is a bug or the machine's limit."""
+    if isinstance(error, UserCodeError):
+        return error
+    if is_closed(error):
+        return UserCodeError(
+            "a descriptor of the task was closed under its hands",
+            hint="close only what your code has opened: no os.closerange",
+        )
     if isinstance(error, PymrError):
         return error
+    if not isinstance(error, Exception):  # Raised in our own frames: by a thread of user code.
+        return UserCodeError(f"user code has ended its task by {type(error).__name__}")
     if isinstance(error, MemoryError):
-        return errors.ResourceError("a task ran out of memory", hint="lower --workers")
+        return errors.TaskMemoryError("it ran out of memory")
     import traceback
 
-    text = "".join(traceback.format_exception(error))
+    text = ""
+    with suppress(Exception):  # It calls what user code may have patched.
+        text = "".join(traceback.format_exception(error))
     return errors.InternalError(f"{type(error).__name__}: {error}", traceback=text)
 
 
-def _failed(attempt: Attempt, error: PymrError) -> channel.Failed:
+def _failed(attempt: Attempt, error: PymrError, left: channel.Left) -> channel.Failed:
     fields = error.fields
     place = (fields.get("input"), fields.get("offset"), fields.get("key"))
     signature = f"{type(error).__name__} {error.message} {place}"
-    return channel.Failed(attempt, errors.to_dict(error), error.retryable, signature)
+    return channel.Failed(attempt, errors.to_dict(error), error.retryable, signature, left)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 from pymr import failpoint
 from pymr.api import Builtin, Reducer
@@ -24,6 +24,7 @@ from pymr.task.context import TaskContext
 def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     """Run a reduce attempt; see `run_attempt`."""
     attempt = context.attempt
+    ticker = Ticker(context.progress)
     merge: Merge = reduce_merge(
         [open_source(context.store, source) for source in work.sources],
         work.partition,
@@ -31,14 +32,15 @@ def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
         spill_folder=attempt.tmp,
         combine=combine_of(context.job, context.spec),
         paths=_local_paths(context.store, work.sources),
-        on_tick=Ticker(context.progress).tick,
+        on_tick=ticker.tick,
+        blame=partial(_blame, context.job.reducer),
     )
     try:
         with context.store.create(attempt.key) as writer:
             part = PartWriter(writer.write, context.spec.output_format)
             ctx = TaskContext(part.emit, context.spec.params)
             call_hook(context.job, "setup", ctx)
-            _reduce_groups(context, merge, part, ctx)
+            _reduce_groups(context, _Groups(merge, part, ticker), ctx)
             call_hook(context.job, "teardown", ctx)
             totals = part.finish()
             writer.commit()
@@ -59,42 +61,53 @@ def _local_paths(store: ObjectStore, sources: Sequence[MapSource]) -> list[str] 
     return None if path_of is None else [path_of(source.key) for source in sources]
 
 
-def _reduce_groups(
-    context: AttemptContext, merge: Merge, part: PartWriter, ctx: TaskContext
-) -> None:
+class _Groups(NamedTuple):
+    """Where groups come from and go to, and who is told of each."""
+
+    merge: Merge
+    part: PartWriter
+    ticker: Ticker
+
+
+def _reduce_groups(context: AttemptContext, groups: _Groups, ctx: TaskContext) -> None:
     """Reduce every group, in key order."""
-    reducer = context.job.reducer
+    reducer, merge = context.job.reducer, groups.merge
     assert reducer is not None, "a map-only job has no reduce tasks"
     if not isinstance(reducer, Builtin):
-        _call_reducer(reducer, merge, ctx)
+        _call_reducer(reducer, groups, ctx)
         return
     call = reduce_of(context.job)
 
     def reduce(key: Any, values: Any) -> None:
         try:
             call(ctx, key, values)
-        except BaseException as error:
-            raise user_error(error, "reducer", reducer, **key_fields(key)) from error
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            _blame(reducer, error, key)
 
     if isinstance(merge, NativeReduceMerge):
-        merge.reduce_into(part.rows, reducer.value, reduce)
+        merge.reduce_into(groups.part.rows, reducer.value, reduce)
     else:
         for key, values in merge:
             reduce(key, values)
 
 
-def _call_reducer(reducer: Reducer, merge: Merge, ctx: TaskContext) -> None:
+def _call_reducer(reducer: Reducer, groups: _Groups, ctx: TaskContext) -> None:
     """Call the user's function on every group."""
-    for key, values in failpoint.each("reduce.group", merge):
+    for key, values in groups.ticker.after_each(failpoint.each("reduce.group", groups.merge)):
         try:
             pairs = reducer(ctx, key, values)
             if pairs is not None:
                 emit_all(ctx.emit, pairs, "reducer")
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
             forked.leave()
-            raise user_error(error, "reducer", reducer, **key_fields(key)) from error
+            _blame(reducer, error, key)
         if forked.is_child:
             forked.leave()
+
+
+def _blame(reducer: object, error: BaseException, key: Any) -> NoReturn:
+    """Raise what the reducer raised for `key`, or what a value raised when it was read."""
+    raise user_error(error, "reducer", reducer, **key_fields(key)) from error
 
 
 def _receipt(

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from pymr._native import encode_key, xxh3_64
 from pymr.api import Job
-from pymr.core.sample import WEIGHT_OF_RECORD
+from pymr.core.sample import SAMPLE_KEY_BYTES_MAX, WEIGHT_OF_RECORD
 from pymr.core.spec import InputFile, JobSpec, KeySample, SampleSplit, SampleWork, Split
+from pymr.errors import PymrError
 from pymr.records.compression import DecodedStream
 from pymr.records.source import FileSource
 from pymr.records.split_reader import Call, SplitReader, open_split
@@ -22,7 +23,6 @@ from pymr.shuffle.distinct_keys import DistinctKeys
 from pymr.shuffle.normal_form import normalized
 from pymr.task.map_attempt import Mapping
 
-SAMPLE_KEY_BYTES_MAX = 256  # of an encoded key; longer ones are told apart by these alone
 # What is decoded of a stream, which can be read from its front only: to learn how long it is, and
 # again to map some of its cells.
 STREAM_PLACE_BYTES_MAX = 8 << 20  # for each place that was chosen in it …
@@ -43,7 +43,7 @@ def sample_keys(job: Job, spec: JobSpec, work: SampleWork) -> KeySample:
     kept = DistinctKeys(work.keys_max)
     is_combined = work.keys_max is not None
     taken = (_KeysOfGroups if is_combined else _KeysOfRecords)(kept, spec.text.normalize)
-    mapping = Mapping(job, spec, taken)
+    mapping = (_BearingMapping if spec.skip.records_max else Mapping)(job, spec, taken)
     mapping.call_hook("setup")
     for sampled in work.splits:
         file = work.inputs[sampled.split.input]
@@ -58,6 +58,16 @@ def sample_keys(job: Job, spec: JobSpec, work: SampleWork) -> KeySample:
         taken.end()
     mapping.call_hook("teardown")
     return KeySample(tuple(kept.weights.items()), kept.halvings, taken.emitted)
+
+
+class _BearingMapping(Mapping):
+    """Goes on where the mapper raises for a record that the run may leave out."""
+
+    def _refuse(
+        self, error: BaseException, _file: InputFile, _offset: int, _data: str | bytes
+    ) -> None:
+        if isinstance(error, PymrError):
+            raise error
 
 
 def _weight(stands_for: int, mapped: int) -> int:

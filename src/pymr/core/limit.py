@@ -1,0 +1,19 @@
+"""How often and how long the tasks of a phase may be tried."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How often and how long things may be tried."""
+
+    attempts_max: int = 4  # failures of a task; the last one ends the run
+    losses_max: int = 4  # lost attempts of a task; so often it is the task, not the machine
+    unready_losses_max: int = 8  # of a run: workers lost before they asked for a lease
+    lease_s: float = 15.0  # without a sign of life
+    backup_after: float = 2.0  # times the median duration: back the attempt up; inf: never
+    backup_ready: float = 0.75  # fraction of tasks committed before any backup
+    backup_floor_s: float = 2.0  # nothing shorter is worth a backup
+    attempt_first: int = 1  # number of a task's first attempt; after a resume, a fresh one
+    may_scan: bool = False  # bad records may be left out

@@ -1,0 +1,76 @@
+"""Finds what the processes of a run have printed, in the files beside its journal."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pymr import names
+from pymr.core.spec import Attempt
+from pymr.errors import ConfigError
+from pymr.runner.find import FoundRun
+
+_OF_ATTEMPT = re.compile(r"(map|reduce)-(\d{5,})-(\d+)\.log", re.ASCII)
+_OF_PROCESS = re.compile(r"(worker-(\d+))-(\d+)\.log", re.ASCII)
+_TASK = re.compile(r"(map|reduce)[- ]?0*([0-9]{1,9})", re.ASCII)
+
+
+class LogFile(NamedTuple):
+    """What one attempt has printed, or a task process between attempts."""
+
+    path: str
+    attempt: Attempt | None
+    worker: str | None  # of a process, with the number of the life it worked in
+    life: int
+
+    @property
+    def title(self) -> str:
+        """What it is of, in words."""
+        if self.attempt is not None:
+            return f"{self.attempt} attempt {self.attempt.number}"
+        where = f" of process {self.life}" if self.life > 1 else ""
+        return f"{self.worker}{where}, outside of attempts"
+
+
+def logs_of(found: FoundRun, task: str | None = None, number: int | None = None) -> list[LogFile]:
+    """Return the files of a run: processes first, then attempts of map and reduce tasks.
+
+    `task` names one of the latter, such as map-0017; `number` one attempt of it.
+
+    Raises:
+        ConfigError: that is no name of a task.
+    """
+    wanted = None
+    if task is not None:
+        match = _TASK.fullmatch(task)
+        if match is None:
+            raise ConfigError(
+                f"no task `{task}`, expected such as map-0017", hint=f"pymr logs {found.name}"
+            )
+        wanted = match[1], int(match[2])
+    return [
+        log
+        for log in sorted(_all(found), key=_order)
+        if wanted is None or (log.attempt and (log.attempt.phase, log.attempt.task) == wanted)
+        if number is None or (log.attempt and log.attempt.number == number)
+    ]
+
+
+def _all(found: FoundRun) -> Iterator[LogFile]:
+    folder = f"{found.output}/{names.logs_prefix(found.run)}"
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path = f"{folder}/{name}"
+        if match := _OF_ATTEMPT.fullmatch(name):
+            phase, task, number = match.groups()
+            attempt = Attempt("map" if phase == "map" else "reduce", int(task), int(number))
+            yield LogFile(path, attempt, None, 1)
+        elif match := _OF_PROCESS.fullmatch(name):
+            yield LogFile(path, None, match[1], int(match[3]))
+
+
+def _order(log: LogFile) -> tuple[object, ...]:
+    if log.attempt is not None:
+        return 1, log.attempt.phase, log.attempt.task, log.attempt.number
+    return 0, log.life, len(log.worker or ""), log.worker

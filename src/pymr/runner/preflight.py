@@ -1,0 +1,86 @@
+"""What must be there before a run begins: said before any work is done.
+
+What is certain to fail is refused; what may do is a warning. An output that cannot be written is
+refused when it is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pymr.config import Settings, this_machine
+from pymr.config.machine import FILES_MIN
+from pymr.core.sample import is_combined
+from pymr.errors import ResourceError
+from pymr.observe.quantity import show_size
+from pymr.runner.plan import Plan
+from pymr.store.disk import free_bytes
+from pymr.store.probe import existing_folder, probe_folder
+from pymr.text_form import show_path
+
+
+def refuse_few_files() -> None:
+    """Refuse to begin where not even one worker can be talked to.
+
+    Raises:
+        ResourceError: `ulimit -n` is too low.
+    """
+    allowed = this_machine().files_max
+    if allowed is not None and allowed < FILES_MIN:
+        raise ResourceError(
+            f"{allowed} open files are allowed here (ulimit -n), expected at least {FILES_MIN}",
+            hint="ulimit -n 1024",
+        )
+
+
+def looked_over(plan: Plan, settings: Settings) -> Plan:
+    """Return the plan with warnings of what may be missing.
+
+    Raises:
+        ResourceError: spills cannot be written where `--tmp-dir` says.
+    """
+    if settings.tmp_dir is not None:
+        _refuse_unwritable(settings.tmp_dir)
+    alerts = tuple(_room(plan, settings))
+    warnings = tuple(dict.fromkeys((*plan.warnings, *alerts)))
+    return msgspec.structs.replace(plan, warnings=warnings, alerts=alerts)
+
+
+def _refuse_unwritable(path: str) -> None:
+    try:
+        failed = probe_folder(existing_folder(path), ("write",))
+    except NotADirectoryError as error:
+        raise _unusable(path, f"`{show_path(error.filename)}` is no folder") from error
+    if failed:
+        raise _unusable(path, failed["write"].message)
+
+
+def _unusable(path: str, why: str) -> ResourceError:
+    return ResourceError(
+        f"--tmp-dir `{show_path(path)}` cannot be used: {why}", hint="choose another --tmp-dir"
+    )
+
+
+def _room(plan: Plan, settings: Settings) -> Iterator[str]:
+    """Yield disks on which there may be too little room.
+
+    Where nothing is combined, about as much as the input goes to the disk of the output; and to
+    that of spills, if it does not fit in the buffers of the map tasks.
+    """
+    shape = plan.spec.shape
+    if shape.reducer is not None and is_combined(shape):
+        return
+    needed = plan.input_bytes
+    places = {"--output": plan.output}
+    buffers = len(plan.tasks) * plan.spec.limits.spill_bytes_max
+    if settings.tmp_dir is not None and shape.reducer is not None and needed > buffers:
+        places["--tmp-dir"] = settings.tmp_dir
+    for flag, path in places.items():
+        free = free_bytes(path)
+        if free is not None and free < needed:
+            yield (
+                f"{flag} `{show_path(path)}` is on a disk with {show_size(free)} free, less than"
+                f" the {show_size(needed)} of the input: it may fill up"
+            )

@@ -31,7 +31,7 @@ from pymr.runner.process import TaskProcess
 from pymr.shuffle.distinct_keys import DistinctKeys
 from pymr.task import channel
 
-SAMPLE_TRIES_MAX = 2  # an error of user code stays; a worker may be lost by chance
+SAMPLE_TRIES_MAX = 2  # an error of user code stays
 PIECES_PER_WORKER = 4  # so that the last one to end is a small piece of the whole
 
 
@@ -150,8 +150,12 @@ class Sampler:
         self._pool.start()
 
     def _try_again(self, piece: _Piece, error: PymrError) -> None:
-        """Let another process map `piece`, unless it has been tried often enough."""
-        if piece.tries >= SAMPLE_TRIES_MAX:
+        """Let another process map `piece`, unless it has been tried often enough.
+
+        A process may be lost by chance, as often as that of a map task.
+        """
+        is_lost = isinstance(error, TaskLostError)
+        if piece.tries >= (PhaseLimits().losses_max if is_lost else SAMPLE_TRIES_MAX):
             raise error
         self._waiting.append(piece)
         self._warn(f"sampling keys failed: {error.message}; tried again")

@@ -157,3 +157,20 @@ def test_f72_a_sample_for_sort_that_hangs_ends_the_run_too(cli: CommandLine) -> 
     [events] = (cli.folder / "out/_pymr").glob("*/events.jsonl")
     assert "sampling keys failed: mapper made no progress within 1 s" in events.read_text()
     assert processes_of(cli) == []
+
+
+def test_f72_a_record_that_hangs_is_no_bad_record(cli: CommandLine) -> None:
+    """It is not left out: nobody knows whether it hangs for itself, or for what came before."""
+    cli.write("in.txt", "a\nx\nb\nc\n")
+    worker = job().replace(
+        'if line == "b"', "int(line, 32) if line == 'x' else 0\n    if line == 'b'"
+    )
+
+    outcome = cli.start(
+        *("--input=in.txt", "--skip-bad-records=9", "--task-timeout=1", "--set=how=wait"),
+        worker=worker,
+    )
+
+    assert outcome.code == 1, outcome.stderr
+    assert "failed: mapper made no progress within 1 s" in outcome.stderr
+    assert 'record  in.txt  line 3 (byte 4):  "b"' in outcome.stderr

@@ -238,7 +238,10 @@ class TaskProcess:
         """Return, as fields of an error, where its code is, and what was printed last."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, STACKS_SIGNAL)
-        select.select([self.prints_fd], [], [], STACKS_WAIT_S)
+        until, pause_s = time.monotonic() + STACKS_WAIT_S, STACKS_WAIT_S
+        while select.select([self.prints_fd], [], [], pause_s)[0] and time.monotonic() < until:
+            self.drain()
+            pause_s = STACKS_WAIT_S / 10  # It is written word by word.
         frames, lines = self._last_prints()
         return {**frames, **lines}
 

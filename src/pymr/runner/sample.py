@@ -147,7 +147,7 @@ class Sampler:
         )
         if process.name in self._held:
             self._try_again(process, error)
-        elif not process.was_killed:
+        elif not (process.is_loaded and process.was_killed):  # That was ours, after a hang.
             self._unready_losses += 1
             if self._unready_losses >= PhaseLimits().unready_losses_max:
                 raise error

@@ -21,6 +21,7 @@ from pymr.records.source import FileSource
 from pymr.records.split_reader import Call, SplitReader, open_split
 from pymr.shuffle.distinct_keys import DistinctKeys
 from pymr.shuffle.normal_form import normalized
+from pymr.task.hung import HungError
 from pymr.task.map_attempt import Mapping
 
 # What is decoded of a stream, which can be read from its front only: to learn how long it is, and
@@ -64,10 +65,12 @@ class _BearingMapping(Mapping):
     """Goes on where the mapper raises for a record that the run may leave out."""
 
     def _refuse(
-        self, error: BaseException, _file: InputFile, _offset: int, _data: str | bytes
+        self, error: BaseException, file: InputFile, offset: int, data: str | bytes
     ) -> None:
         if isinstance(error, PymrError):
             raise error
+        if isinstance(error, HungError):
+            super()._refuse(error, file, offset, data)
 
 
 def _weight(stands_for: int, mapped: int) -> int:

@@ -23,6 +23,7 @@ from pymr.store.base import ObjectWriter
 from pymr.task import forked
 from pymr.task.attempt import AttemptContext
 from pymr.task.bad_record import BadRecordWriter, Place, bad_record
+from pymr.task.hung import HungError
 from pymr.task.map_attempt import Calls, Mapping, NewMapping, Sink, checking_sink
 
 EXAMPLES_MAX = 20  # of bad records in the error that ends a run: it stands in the history
@@ -96,6 +97,8 @@ class _Scan(Mapping):
             raise error
         if isinstance(error, MemoryError):  # Another machine would have had it.
             super()._refuse(error, file, offset, data)
+        if isinstance(error, HungError):
+            super()._refuse(error, file, offset, data)
         if self._spec.shape.input_format != "text":
             self._note(file, offset, data, error)
             self._found[offset] = {offset}
@@ -109,7 +112,7 @@ class _Scan(Mapping):
     def _is_bad(self, file: InputFile, offset: int, line: str | bytes) -> bool:
         try:
             self.call_with(self._ctx, line)
-        except (PymrError, MemoryError):
+        except (PymrError, MemoryError, HungError):
             raise
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             forked.leave()

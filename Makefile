@@ -19,7 +19,7 @@ dist := dist
 MINUTES := 10
 rust_sources := $(wildcard .cargo/* rust/Cargo.toml rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test docs mutants fuzz wheel bench bench-quick clean
+.PHONY: help setup demo check test chaos docs mutants fuzz wheel bench bench-quick clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -74,6 +74,9 @@ test: setup ## All tests, of Rust and of Python
 	# These two folders cover the core, the shuffle and the commit by themselves (pyproject.toml).
 	$(bin)/pytest -n 2 tests/unit tests/property --cov
 	$(bin)/pytest -n 2 --ignore=tests/unit --ignore=tests/property
+
+chaos: setup ## Kill and resume runs for MINUTES=10, and compare bytes; SEED=… draws the same lots
+	@$(bin)/python tests/chaos.py --minutes '$(MINUTES)' $${SEED:+--seed "$$SEED"}
 
 docs: setup ## Make the pages anew that are made of the code and its tests
 	@$(bin)/python tests/unit/test_states.py

@@ -86,6 +86,7 @@ def page() -> str:
         told += [f"not here: it is {reasons[row]}"] if row in reasons else []
         told += [f"by hand: {by_hand[row]}"] if row in by_hand else []
         lines.append(f"| {row} | {fault} | {expected} | {'<br>'.join(told or ['no test yet'])} |")
+    lines += ["", "## Longer than a test", "", *rows["longer"].values()]
     return "\n".join(lines) + "\n"
 
 

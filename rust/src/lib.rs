@@ -42,7 +42,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     use super::{
-        bounded, cursor, emitter, fingerprint, keys, lines, object, process, value_decode,
+        bounded, cursor, emitter, fingerprint, keys, lines, object, process, trouble, value_decode,
         value_encode,
     };
     use pyo3::prelude::*;
@@ -70,6 +70,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        trouble::tell_panics();
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         emitter::install(&module.py().get_type::<Emitter>())
     }

@@ -111,3 +111,14 @@ fn spill(py: Python<'_>, action: &str, folder: &str, error: &io::Error) -> PyRes
     raised.set_cause(py, Some(cause));
     Ok(raised)
 }
+
+/// Have panics told in a line, without the frames that RUST_BACKTRACE asks for.
+///
+/// Where memory has run out, looking for their names runs out of it too, and waits for ever for a
+/// lock that it holds itself.
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        use io::Write;
+        let _ = writeln!(io::stderr(), "pymr._native: {panic}"); // Not buffered: no memory.
+    }));
+}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -189,3 +192,31 @@ def test_a_value_for_which_no_memory_is_left_is_a_memory_error(kind: str) -> Non
     left = 112 if kind == "dict" else 16
     with memory_left(left * MIB), pytest.raises(MemoryError):
         _native.decode_value(data)
+
+
+STARVED = """
+import resource
+from pathlib import Path
+
+from pymr import _native
+
+data = _native.encode_value(dict.fromkeys(range(1 << 22)))
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (96 << 20),) * 2)
+_native.decode_value(data)
+"""
+
+
+def test_a_process_without_memory_for_the_smallest_thing_ends() -> None:
+    """Also where the frames of a panic are asked for, which need memory themselves."""
+    ended = subprocess.run(
+        [sys.executable, "-c", STARVED],
+        env={**os.environ, "RUST_BACKTRACE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert ended.returncode
+    assert "Memory" in ended.stderr or "pymr._native: panicked at" in ended.stderr

@@ -69,6 +69,21 @@ def test_a_merge_that_has_not_begun_has_read_nothing(tmp_path: Path) -> None:
     assert (merge.read.records, merge.groups, merge.reduced) == (1, 1, 1)
 
 
+def test_values_of_one_key_come_in_the_order_of_map_tasks(tmp_path: Path) -> None:
+    """Of two and of many: equal keys are never compared by what arrived first."""
+    for tasks in (2, 3, 7):
+        sources = []
+        for task in range(tasks):
+            records = buffer(tmp_path)
+            records.emit("a", task)
+            sources.append(reader_of(written(records)))
+        merge = NativeReduceMerge(
+            sources, 0, limits=Limits(), spill_folder=str(tmp_path), combine=None
+        )
+
+        assert [list(values) for _, values in merge] == [list(range(tasks))]
+
+
 def test_emit_takes_names_and_refuses_what_is_no_pair(tmp_path: Path) -> None:
     """As the plain method does; help() and inspect know its arguments."""
     records = buffer(tmp_path)

@@ -32,7 +32,7 @@ from pymr.runner.process import TaskProcess
 from pymr.shuffle.distinct_keys import DistinctKeys
 from pymr.task import channel
 
-SAMPLE_TRIES_MAX = 2  # an error of user code stays; a worker may be lost by chance
+SAMPLE_TRIES_MAX = 2  # an error of user code stays
 PIECES_PER_WORKER = 4  # so that the last one to end is a small piece of the whole
 
 
@@ -159,7 +159,8 @@ class Sampler:
         if self._hangs.ended(process):
             hung = self._hangs.error("the sample for --sort", errors.to_dict(error))
             error = errors.from_dict(hung)
-        if piece.tries >= SAMPLE_TRIES_MAX:
+        is_lost = isinstance(error, TaskLostError)  # may be chance, as with a map task
+        if piece.tries >= (PhaseLimits().losses_max if is_lost else SAMPLE_TRIES_MAX):
             raise error
         self._waiting.append(piece)
         self._warn(f"sampling keys failed: {error.message}; tried again")

@@ -145,8 +145,10 @@ class Round:
         """Return how often each thing was done; raises AssertionError if a promise is broken."""
         done: Counter[str] = Counter()
         command = start_of(self._job)
-        for _ in range(LIVES_MAX):
-            code, said, signals = self._live(command)
+        for life in range(LIVES_MAX):
+            # Ever longer: on a machine that became busy a life must still get somewhere.
+            pause_s = self._expected.duration_s / 2 * (1 + life / 5)
+            code, said, signals = self._live(command, pause_s)
             done += signals
             done["lives"] += 1
             if code == 0:
@@ -162,8 +164,11 @@ class Round:
         self._check()
         return done
 
-    def _live(self, command: tuple[str, ...]) -> tuple[int, str, Counter[str]]:
-        """Run a command and disturb it until it ends; return code, stderr, what was done."""
+    def _live(self, command: tuple[str, ...], pause_s: float) -> tuple[int, str, Counter[str]]:
+        """Run a command and disturb it until it ends, after `pause_s` at most, again and again.
+
+        Return code, stderr, what was done.
+        """
         done: Counter[str] = Counter()
         said = self._cli.folder.parent / "stderr"
         with said.open("wb") as stderr:
@@ -179,7 +184,7 @@ class Round:
             deadline = time.monotonic() + DEADLINE_S
             try:
                 while time.monotonic() < deadline:
-                    pause = self._lots.uniform(0, self._expected.duration_s / 2)
+                    pause = self._lots.uniform(0, pause_s)
                     with suppress(subprocess.TimeoutExpired):
                         popen.wait(pause)
                         break

@@ -26,6 +26,7 @@ from pymr.task.descriptors import EXIT_CLOSED
 from pymr.task.hung import INTERRUPT_SIGNAL, STACKS_SIGNAL
 
 READ_BYTES = 1 << 16
+END_WAIT_S = 1.0  # from the end of its pipes to its own
 STACKS_WAIT_S = 1.0  # for the stacks of a process that is asked for them
 RECENT_LINES_MAX = 40  # of prints, with a failure
 PRINTS_PIPE_BYTES = 1 << 20  # what fits while this process does something else
@@ -207,6 +208,12 @@ class TaskProcess:
                 return messages, False
             messages += map(self._with_prints, self._replies.feed(data))
 
+    def _ends_soon(self) -> bool:
+        """Say whether a process whose pipe is closed has ended, or does so at once."""
+        if self.end_fd < 0:
+            return True
+        return bool(select.select([self.end_fd], [], [], END_WAIT_S)[0])
+
     def _has_ended(self) -> bool:
         """Say whether the process has ended; it stays there until it is reaped."""
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -259,8 +266,11 @@ class TaskProcess:
 
     def reap(self) -> errors.TaskLostError:
         """Wait for the end of a process that was killed or has closed its pipe; say how."""
+        has_closed = not (self.was_killed or self._ends_soon())
         self.kill()  # What it left behind goes with it.
         code = self._popen.wait()
+        if has_closed:  # It lived on, and nobody could talk to it.
+            code = EXIT_CLOSED
         _groups.discard(self.pid)
         _adopted.end()
         frames, lines = self._last_prints()

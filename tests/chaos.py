@@ -157,7 +157,9 @@ class Round:
             is_unbegun = code == 4 and (
                 "it ended before it began" in said or "no run `out`" in said
             )
-            assert code in ENDED or is_unbegun, f"exit {code}\n{said}"
+            # SIGINT before Python has come to a line of ours.
+            is_python = "Fatal Python error: init" in said and "KeyboardInterrupt" in said
+            assert code in ENDED or is_unbegun or is_python, f"exit {code}\n{said}"
             command = start_of(self._job) if is_unbegun else ("resume", "out")
         else:
             raise AssertionError(f"not done after {LIVES_MAX} lives")

@@ -6,6 +6,7 @@ The sampler is the benchmark's: it asks the kernel for the whole sum of PSS, ten
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -176,7 +177,8 @@ def test_workers_that_do_not_fit_are_cut_and_the_bytes_are_the_same(cli: Command
     large = watched(cli, DISTINCT, *job, "--workers=2", "--memory=4G", output="large")
 
     small.kept_within(256 * MIB)
-    assert "warning: workers is 16, going on with 8: each takes " in small.stderr
+    # How many depends on what the interpreter takes, some 8 MiB in each.
+    assert re.search("warning: workers is 16, going on with [678]: each takes ", small.stderr)
     assert small.parts == large.parts
 
 

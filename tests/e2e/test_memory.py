@@ -91,8 +91,11 @@ class Watched(NamedTuple):
         """The bytes of the parts, in order."""
         return b"".join(path.read_bytes() for path in sorted(self.folder.glob("part-*")))
 
-    def kept_within(self, limit_bytes: int, *, agreement: float = 0.1) -> None:
-        """Assert the promise, and that the run knows what it used, by samples of its own."""
+    def kept_within(self, limit_bytes: int, *, agreement: float = 0.25) -> None:
+        """Assert the promise, and that the run knows what it used, by samples of its own.
+
+        Between two samples it may change by tens of MB.
+        """
         assert self.peak_bytes <= limit_bytes, f"{self.peak_bytes / MIB:.1f} MiB"
         assert self.reported_bytes == pytest.approx(self.peak_bytes, rel=agreement)
         shown = f"memory peak {-(-self.reported_bytes // MIB)}M of {limit_bytes // MIB}M"
@@ -230,7 +233,7 @@ def test_large_records_stay_within_512_mib(cli: CommandLine) -> None:
         "--memory=512M",
     )
 
-    run.kept_within(512 * MIB, agreement=0.25)  # it changes by tens of MB between two samples
+    run.kept_within(512 * MIB)
     assert run.parts.count(b"\n") == 10
 
 

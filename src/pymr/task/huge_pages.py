@@ -21,7 +21,7 @@ def asked_for(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def hide(environ: MutableMapping[str, str]) -> None:
-    """Take out of `environ` what `asked_for` put there; user code and its children see none of it."""
+    """Take out of `environ` what `asked_for` put there: user code sees none of it."""
     given = environ.pop(TUNABLES, "").removesuffix(_HUGE).removesuffix(":")
     if given:
         environ[TUNABLES] = given

@@ -95,9 +95,7 @@ class _Scan(Mapping):
         """Take note of the bad records of a call that has raised `error`."""
         if isinstance(error, PymrError):  # No space, or the like: not the record's fault.
             raise error
-        if isinstance(error, MemoryError):  # Another machine would have had it.
-            super()._refuse(error, file, offset, data)
-        if isinstance(error, HungError):
+        if isinstance(error, (MemoryError, HungError)):  # Another machine might bear it.
             super()._refuse(error, file, offset, data)
         if self._spec.shape.input_format != "text":
             self._note(file, offset, data, error)
@@ -162,8 +160,8 @@ class CleanMapping(Mapping):
 
     def _stretches(self, lines: Iterable[Call], bad: set[int]) -> Iterator[Call]:
         """Yield the longest stretches of good lines."""
-        begin, good = 0, [""]
-        good.clear()
+        begin = 0
+        good: list[str] = []
         for offset, line in lines:
             if offset in bad:
                 self._left_out += 1

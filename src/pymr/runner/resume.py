@@ -25,7 +25,7 @@ from pymr.errors import ConfigError, InputError, OutputError, PymrError, RunNotF
 from pymr.names import cancelled_key, run_prefix
 from pymr.observe.quantity import show_many
 from pymr.records.source import compare
-from pymr.runner.find import FoundRun
+from pymr.runner.find import FoundRun, state_of
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request, skip_rules
@@ -179,6 +179,7 @@ def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest
         PymrError: as `run_request`.
     """
     stored = read_stored(found.output, found.run).plan
+    _refuse_restart(found)
     for file in stored.inputs:
         if file.spool is not None and not os.path.exists(file.spool):
             name = show_path(file.path)
@@ -198,6 +199,20 @@ def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest
         spool_folder=stored.spool_folder,
     )
     return run_request(again, observer, over=found.run)
+
+
+def _refuse_restart(found: FoundRun) -> None:
+    """Refuse to do again what still runs, or has a result: another command is meant."""
+    state = state_of(found)
+    if state == "running":
+        raise OutputError(f"run {found.name} still runs", hint=f"pymr attach {found.name}")
+    if state == "done":
+        raise OutputError(
+            f"run {found.name} is done: its result is in `{show_path(found.output)}`, expected"
+            " one that has stopped",
+            hint="pymr start --overwrite   with its arguments does it anew",
+            run=found.run,
+        )
 
 
 def folder_of(stored: StoredPlan) -> str:

@@ -21,7 +21,7 @@ from pymr.core.trial import MapTrialWork, ReduceTrialWork
 from pymr.offspring import children_of, offspring_of
 from pymr.runner.prints import Logs, Prints
 from pymr.runner.stacks import read_stacks
-from pymr.task import channel
+from pymr.task import channel, huge_pages
 from pymr.task.descriptors import EXIT_CLOSED
 from pymr.task.hung import INTERRUPT_SIGNAL, STACKS_SIGNAL
 
@@ -362,4 +362,4 @@ def _how(code: int) -> str:
 
 def _environment() -> dict[str, str]:
     """Return the environment of a task process: the same hashes in each of them."""
-    return {**os.environ, "PYTHONHASHSEED": "0"}
+    return {**huge_pages.asked_for(os.environ), "PYTHONHASHSEED": "0"}

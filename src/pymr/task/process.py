@@ -19,7 +19,7 @@ from pymr import errors, failpoint
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, Receipt, SampleWork
 from pymr.errors import PymrError, UserCodeError
 from pymr.memory_use import pages_of
-from pymr.task import channel, forked
+from pymr.task import channel, forked, huge_pages
 from pymr.task.descriptors import EXIT_CLOSED, StandardDescriptors, is_closed, move_up
 from pymr.task.hung import Interruption
 from pymr.task.surroundings import PrivateModules, Surroundings
@@ -42,6 +42,7 @@ def main(requests_fd: int, replies_fd: int, parent: int) -> None:
     die_with_parent()
     if os.getppid() != parent:
         return  # It has ended already, and no signal will come.
+    huge_pages.hide(os.environ)
     adopt_orphans()  # What user code starts is ended with the attempt, whoever started that.
     keep_little_memory()
     sys.set_int_max_str_digits(0)  # an int of 5,000 digits is data, not an attack

@@ -209,6 +209,16 @@ def test_a_run_that_is_done_is_not_restarted(cli: CommandLine) -> None:
     assert cli.run("verify", "words").code == 0
 
 
+def test_a_worker_file_that_is_gone_is_to_be_put_back(cli: CommandLine) -> None:
+    """`pymr init` would write another job."""
+    stopped(cli, "line17")
+    (cli.folder / "worker.py").unlink()
+
+    said = cli.run("resume", "words").refused(2, "the worker file `worker.py` of run words is gone")
+
+    assert "hint: put it back, then   pymr resume words" in said
+
+
 def test_code_that_does_another_job_is_refused(cli: CommandLine) -> None:
     """What is kept was made for a reducer; without one it means nothing."""
     stopped(cli, "line17")

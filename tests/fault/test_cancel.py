@@ -255,6 +255,8 @@ def test_what_a_killed_run_left_is_found_and_removed_when_it_is_asked_for(
     for what in ("half of an object", "attempt that does not count", "spills"):
         assert what in listed.stdout
     assert (folder / "map-00002-1-abc").exists()
+    named = cli.run("gc", "words", "--drop-replay").stderr
+    assert named.endswith("next: pymr gc words --drop-replay --yes\n"), "of this run only"
 
     removed = cli.run("gc", "--yes", "--json")
 

@@ -174,3 +174,16 @@ def test_f72_a_record_that_hangs_is_no_bad_record(cli: CommandLine) -> None:
     assert outcome.code == 1, outcome.stderr
     assert "failed: mapper made no progress within 1 s" in outcome.stderr
     assert 'record  in.txt  line 3 (byte 4):  "b"' in outcome.stderr
+
+
+def test_f72_a_hang_is_not_told_as_a_record_that_is_left_out(cli: CommandLine) -> None:
+    """Leave for bad records changes nothing: the second hang of the task ends the run."""
+    outcome = cli.start(
+        *("--input=in.txt", "--skip-bad-records=9", "--task-timeout=1", "--set=how=loop"),
+        worker=job(),
+    )
+
+    assert outcome.code == 1, outcome.stderr
+    assert "map-0000 failed: mapper made no progress within 1 s" in outcome.stderr
+    assert "left out" not in outcome.stderr
+    assert outcome.stderr.count("made no progress") == 2

@@ -121,6 +121,21 @@ def test_f44_a_block_that_is_damaged_costs_a_run_of_that_map_task(
     assert len(tasks) == 4 + 2 + 1
 
 
+def test_f44_damage_to_every_map_output_costs_a_run_of_each(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    """A reduce task that meets them one after the other has not failed by that."""
+    stopped(cli, "line31")
+    kept = sorted(run_folder(cli).glob("map-*"))
+    assert len(kept) == 3
+    for path in kept:
+        flip(path, 14)
+
+    outcome = cli.run("resume", "words")
+
+    assert outcome.succeeded("map-0002 is run again: sorted run") == undisturbed(tmp_path)
+
+
 @pytest.mark.parametrize("fault", ["os.unlink(path)", "flip(path)"])
 def test_f46_a_map_output_that_is_lost_under_a_run_is_written_again_at_once(
     cli: CommandLine, tmp_path: Path, fault: str

@@ -227,7 +227,7 @@ def test_f70_a_replay_that_is_cancelled_leaves_the_result(cli: CommandLine, quie
             assert replaying.wait(timeout=30) == 143
         finally:
             replaying.kill()
-    assert cancelled.succeeded() == rows
+    assert cancelled.succeeded("✓ users is stopped; its result is as it was before") == rows
     cli.run("verify", "out").succeeded()
     cli.write("worker.py", FIXED)
     assert cli.run("replay", "users").succeeded() == quiet.rows

@@ -196,6 +196,29 @@ def test_restart_does_all_tasks_again(cli: CommandLine, tmp_path: Path) -> None:
     assert manifest(cli)["name"] == "words"
 
 
+def test_a_run_that_is_done_is_not_restarted(cli: CommandLine) -> None:
+    """`resume` has no --overwrite and no --output, so it names neither."""
+    stopped(cli, "line17")
+    assert cli.run("resume", "words").code == 0
+
+    said = cli.run("resume", "words", "--restart")
+
+    assert said.code == 4
+    assert "run words is done: its result is in `out`" in said.stderr
+    assert "hint: pymr start --overwrite   with its arguments does it anew" in said.stderr
+    assert cli.run("verify", "words").code == 0
+
+
+def test_a_worker_file_that_is_gone_is_to_be_put_back(cli: CommandLine) -> None:
+    """`pymr init` would write another job."""
+    stopped(cli, "line17")
+    (cli.folder / "worker.py").unlink()
+
+    said = cli.run("resume", "words").refused(2, "the worker file `worker.py` of run words is gone")
+
+    assert "hint: put it back, then   pymr resume words" in said
+
+
 def test_code_that_does_another_job_is_refused(cli: CommandLine) -> None:
     """What is kept was made for a reducer; without one it means nothing."""
     stopped(cli, "line17")

@@ -35,7 +35,9 @@ from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import BadObject, JobSpec, SkipRules
 from pymr.errors import BadRecordsError, IntegrityError, PymrError, UserCodeError, from_dict
 
-AT_RECORD = UserCodeError("mapper raised KeyError: 'ts'", function="mapper", offset=7, input="a")
+AT_RECORD = UserCodeError(
+    "mapper raised KeyError: 'ts'", function="mapper", offset=7, input="a", error_type="KeyError"
+)
 
 
 def skipping(records_max: int = 5, ratio_max: float = 0.01) -> JobSpec:
@@ -180,10 +182,11 @@ def test_a_backup_that_fails_at_the_same_record_is_no_failure_either() -> None:
     [
         UserCodeError("setup raised KeyError", function="setup"),
         UserCodeError("combiner raised KeyError", function="combiner", key="a"),
-        UserCodeError("mapper raised KeyError", function="mapper"),
+        UserCodeError("mapper raised KeyError", function="mapper", error_type="KeyError"),
         PymrError("no such file", function="mapper", offset=7),
+        UserCodeError("mapper made no progress within 2 s", function="mapper", offset=7),
     ],
-    ids=["setup", "combiner", "nowhere", "not_of_user_code"],
+    ids=["setup", "combiner", "nowhere", "not_of_user_code", "a_hang"],
 )
 def test_what_is_not_raised_for_a_record_is_a_failure(error: PymrError) -> None:
     """A record that is left out would not help."""

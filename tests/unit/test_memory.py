@@ -50,3 +50,22 @@ def test_with_more_workers_those_that_fit_go_on() -> None:
     assert share_again(settings(64, "64G"), limits, SIZE, PROCESS) == (8, ())
     assert share_again(settings(64, "2G"), limits, SIZE, PROCESS)[0] < 8
     assert share_again(settings(8, "256M"), limits, SIZE, PROCESS)[0] == 1
+
+
+def test_a_limit_of_a_task_that_does_not_hold_is_told() -> None:
+    """A worker may use its part of `memory`; what would help is said, and does."""
+
+    def asking(task_memory: str, memory: str = "2G") -> Settings:
+        given = {"workers": 4, "memory": memory, "task_memory": task_memory}
+        return resolve(given, {}, "/no", "/no").settings
+
+    share = share_out(asking("128M"), SIZE, PROCESS)
+    told = (
+        "task_memory is 128M, going on with 512M, a worker's part of --memory 2G:"
+        " a smaller --memory makes it less"
+    )
+
+    assert share.notices == (told,)
+    assert share_again(asking("128M"), share.limits, SIZE, PROCESS) == (4, (told,))
+    assert share_out(asking("128M", "512M"), SIZE, PROCESS).notices == ()
+    assert share_out(asking("512M"), SIZE, PROCESS).notices == ()

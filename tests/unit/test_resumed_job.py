@@ -264,13 +264,37 @@ def test_a_map_output_that_is_misread_is_read_again_before_it_is_given_up() -> N
     assert granted(j.handle(asked("w1"))) == attempt(0, 2)
 
 
-def test_a_map_output_that_ends_the_run_is_given_up_for_the_next_process() -> None:
-    """The last try of the reduce task: the journal knows, so that a resume comes further."""
+@pytest.mark.parametrize("error", ["DAMAGED", "MISSING"])
+def test_bad_map_outputs_are_no_failures_of_their_reader(error: str) -> None:
+    """However many there are: each is written again, and the reduce task has all its tries."""
     j = reducing(attempts_max=1)
+    reader = 1
+    for task in range(len(TASKS)):
+        kind = CorruptDataError if error == "DAMAGED" else ObjectMissingError
+        bad = kind("it is bad", **{"path" if error == "DAMAGED" else "key": f"map-{task:04}-1"})
+        while j.map.done:
+            commands = meets_damage(j, 0, bad, reader)
+            assert not j.failed, commands
+            if j.map.done:
+                reader += 1
+                assert granted(j.handle(asked("w0"))) == attempt(0, reader, "reduce")
+        assert granted(j.handle(asked("w0"))) == attempt(task, 2)
+        deliver(j, a_map(task, 2))
+        reader += 1
+        assert granted(j.handle(asked("w0"))) == attempt(0, reader, "reduce")
 
-    commands = meets_damage(j, 0, DAMAGED)
 
-    assert commands[0] == Journal(TaskInvalidated(a_map(0).receipt, DAMAGED.message))
+def test_a_map_output_that_ends_the_run_is_given_up_for_the_next_process() -> None:
+    """It was written again and is damaged again: the journal knows, so a resume comes further."""
+    j = reducing(attempts_max=1)
+    meets_damage(j, 0, MISSING)
+    assert granted(j.handle(asked("w0"))) == attempt(0, 2)
+    deliver(j, a_map(0, 2))
+    assert granted(j.handle(asked("w0"))) == attempt(0, 2, "reduce")
+
+    commands = meets_damage(j, 0, CorruptDataError("again", path="map-0000-2"), 2)
+
+    assert commands[0] == Journal(TaskInvalidated(a_map(0, 2).receipt, "again"))
     assert isinstance(refusal(commands), CorruptDataError)
 
 

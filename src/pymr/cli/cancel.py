@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pymr.runner.cancel import cancel_run
-from pymr.runner.find import find_run
+from pymr.runner.find import find_run, state_of
 
 
 @click.command("cancel")
@@ -24,4 +24,6 @@ def command(run: str, as_json: bool) -> None:
         click.echo(json.dumps({"run": found.run, "name": found.name, "was_running": was_running}))
     else:
         what = "is stopped" if was_running else "is cancelled"
-        click.echo(f"✓ {found.name} {what}; nothing of it is kept", err=True)
+        is_replay = state_of(found) == "done"
+        kept = "its result is as it was before" if is_replay else "nothing of it is kept"
+        click.echo(f"✓ {found.name} {what}; {kept}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,7 +45,8 @@ def command(runs: tuple[str, ...], yes: bool, drop_replay: bool, as_json: bool) 
         for leftover in found:
             _show(output, leftover, is_removed=yes, as_json=as_json)
     if not as_json:
-        _show_sum(total, is_removed=yes, option=" --drop-replay" * drop_replay)
+        arguments = [*runs, *(["--drop-replay"] if drop_replay else []), "--yes"]
+        _show_sum(total, is_removed=yes, removal=f"pymr gc {shlex.join(arguments)}")
 
 
 def _outputs(runs: tuple[str, ...]) -> Iterator[str]:
@@ -73,7 +75,8 @@ def _show(output: str, leftover: Leftover, *, is_removed: bool, as_json: bool) -
     click.echo(f"{size:>9}  {leftover.what:<27}  {show_path(leftover.path)}")
 
 
-def _show_sum(total: list[Leftover], *, is_removed: bool, option: str) -> None:
+def _show_sum(total: list[Leftover], *, is_removed: bool, removal: str) -> None:
+    """Say how much it is; `removal` is the command that removes the same, and no more."""
     if not total:
         click.echo("nothing to remove", err=True)
         return
@@ -82,4 +85,4 @@ def _show_sum(total: list[Leftover], *, is_removed: bool, option: str) -> None:
     if is_removed:
         click.echo(f"removed {files}, {size}", err=True)
     else:
-        click.echo(f"would remove {files}, {size};   next: pymr gc{option} --yes", err=True)
+        click.echo(f"would remove {files}, {size};   next: {show_text(removal)}", err=True)

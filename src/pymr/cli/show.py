@@ -13,7 +13,7 @@ from pymr.core.events import AttemptFailed, AttemptLost, Entry, RunFinished
 from pymr.core.spec import Attempt
 from pymr.errors import PymrError
 from pymr.observe.bad_records import Kind, first_of_kinds, group, render_bad_records
-from pymr.observe.failure import render_failure, render_prints
+from pymr.observe.failure import next_step, render_failure, render_prints
 from pymr.observe.feed import encode_entry
 from pymr.observe.quantity import show_duration, show_kept, show_many, show_memory, show_size
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
@@ -114,10 +114,14 @@ def _error_of(entry: Entry) -> PymrError | None:
 def _failures(found: FoundRun, entries: list[Entry]) -> Iterator[str]:
     """Yield the text of each failure; one that is the same as the last is not repeated."""
     last = None
+    snapshot = _snapshot(history_of(found))
+    has_stopped = state_of(found) in ("failed", "interrupted", "died")
     for entry in entries:
         error = _error_of(entry)
         assert error is not None, "only failures are shown"
         yield f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {_what(entry)}"
+        if has_stopped:
+            error.hint = error.hint or next_step(error, snapshot)
         if (type(error), error.message) == last:
             yield "  with the same error"
         else:
@@ -137,10 +141,15 @@ def _name(attempt: Attempt) -> str:
     return f"{attempt} attempt {attempt.number}"
 
 
-def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
+def _snapshot(history: list[Entry]) -> Snapshot:
     snapshot = Snapshot()
     for entry in history:
         fold(snapshot, entry)
+    return snapshot
+
+
+def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
+    snapshot = _snapshot(history)
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.started))
     yield f"run     {found.name}   {state_of(found)}   started {started}"
     yield f"id      {found.run}"

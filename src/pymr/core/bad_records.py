@@ -22,10 +22,13 @@ RATIO_FREE_MAX = 10  # of 100 lines 5 bad ones are 5 %, and nobody would call th
 
 
 def is_at_record(error: dict[str, Any]) -> bool:
-    """Say whether an error (errors.to_dict) is what the mapper raised for a record."""
+    """Say whether an error (errors.to_dict) is what the mapper raised for a record.
+
+    A mapper that hangs has a record, too, but has raised nothing: it would hang again.
+    """
     fields = error.get("fields", {})
     is_mapper = error["type"] == UserCodeError.__name__ and fields.get("function") == "mapper"
-    return is_mapper and "offset" in fields
+    return is_mapper and "offset" in fields and "error_type" in fields
 
 
 def refuse_number(spec: JobSpec, bad: int, records: int, error: str, *examples: object) -> None:

@@ -70,7 +70,8 @@ class Verified(Event, frozen=True):
 class Failed(Event, frozen=True):
     """An attempt reported an error, or its object was refused. `error`: errors.to_dict.
 
-    `signature` is equal for the same error on the same record.
+    `signature` is equal for the same error on the same record. `counts`: it is one of the
+    failures that a task may have, not that of another.
     """
 
     attempt: Attempt
@@ -78,6 +79,7 @@ class Failed(Event, frozen=True):
     retryable: bool
     signature: str
     now: float
+    counts: bool = True
 
 
 class MemoryExceeded(Event, frozen=True):

@@ -92,7 +92,7 @@ class Job:
         self._sources: tuple[MapSource, ...] | None = None
         self._invalidated: dict[int, Receipt] = {}  # map outputs to be written again
         self._misread: Counter[str] = Counter()  # attempts that found a map output damaged
-        self._given_up: set[str] = set()  # keys of map outputs that nobody shall read
+        self._given_up: dict[str, int] = {}  # keys of map outputs nobody shall read: their tasks
         self._early: list[Recovered] = []  # reduce tasks that are kept, while a map task is not
 
     def handle(self, event: JobEvent) -> list[Command]:
@@ -250,23 +250,29 @@ class Job:
     # -- map outputs that are lost or damaged ------------------------------------------------
 
     def _fail_reduce(self, event: Failed) -> list[Command]:
-        """Let a reduce task try again that met a bad map output, and have that written anew."""
+        """Let a reduce task try again that met a bad map output, and have that written anew.
+
+        Such a failure is not its own, however many outputs are bad: it counts only where what
+        was written again is bad, too, so that there is an end.
+        """
         fields = event.error.get("fields", {})
         key = fields.get("path", fields.get("key"))
         if event.error["type"] not in _DAMAGE or key is None:
             return self.reduce.handle(event)
+        borne = msgspec.structs.replace(event, retryable=True, counts=False)
         if key in self._given_up:
-            return self.reduce.handle(msgspec.structs.replace(event, retryable=True))
+            return self.reduce.handle(borne)
         receipts = self.map.committed.values()
         bad = next((receipt for receipt in receipts if receipt.key == key), None)
         if bad is None:
             return self.reduce.handle(event)
         self._misread[key] += 1
-        commands = self.reduce.handle(msgspec.structs.replace(event, retryable=True))
+        was_rewritten = bad.attempt.task in self._given_up.values()
+        commands = self.reduce.handle(msgspec.structs.replace(borne, counts=was_rewritten))
         is_there = event.error["type"] == CorruptDataError.__name__
         if is_there and self._misread[key] < MISREADS_MAX and not self.reduce.failed:
             return commands  # What one read got wrong, the next may get right.
-        self._given_up.add(key)
+        self._given_up[key] = bad.attempt.task
         return [Journal(TaskInvalidated(bad, event.error["message"])), *commands]
 
     def _give_up(self, event: TaskInvalidated) -> list[Command]:

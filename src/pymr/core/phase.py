@@ -12,7 +12,7 @@ rule about who may run, retry or win a task lives in this file.
 
     attempts_max failures, losses_max losses, or an error that no retry can cure: Abort.
     What took too much memory is tried once more, last and alone; over it again: Abort.
-    A mapper that fails at a record may get an attempt that scans for bad records: not a failure.
+    A failure at a record that a scan may leave out does not count, nor one of a bad map output.
 
 The edge must tick at least every half lease, must answer each Verify with Verified or Failed,
 and must hand each journalled decision back. An ask that gets no Grant is forgotten: ask again
@@ -293,9 +293,9 @@ class Phase:
         may_scan = self._limits.may_scan and event.attempt not in (task.scans or ())
         will_scan = may_scan and is_at_record(event.error)
         task.scans = task.scans or set() if will_scan else task.scans
-        task.failures += not will_scan
-        spent = not will_scan and (hopeless or task.failures >= self._limits.attempts_max)
-        fatal = spent and not task.decided
+        task.failures += (counts := event.counts and not will_scan)
+        spent = hopeless or task.failures >= self._limits.attempts_max
+        fatal = counts and spent and not task.decided
         will_retry = self._give_back(event.attempt, fatal=fatal)
         note = Note(AttemptFailed(event.attempt, event.error, will_retry, will_scan))
         return [note, *([_abort(event.attempt, event.error)] if fatal else [])]

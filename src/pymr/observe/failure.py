@@ -51,7 +51,7 @@ def render_failure(
         *_place(error),
         *_progress(error, snapshot),
     ]
-    hint = error.hint or _default_hint(error, snapshot)
+    hint = error.hint or next_step(error, snapshot)
     last = [f"  hint: {_clean(hint)}"] if hint else []
     return "\n".join([*lines[: LINES_MAX - len(last)], *last])
 
@@ -179,8 +179,8 @@ def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
     yield f"  {kept}{'' if is_told else f'; to go on:   pymr {_verb(snapshot)} {name}'}"
 
 
-def _default_hint(error: PymrError, snapshot: Snapshot | None) -> str | None:
-    """Return what to do about an error that does not say it itself."""
+def next_step(error: PymrError, snapshot: Snapshot | None) -> str | None:
+    """Return what to do about an error that does not say it itself, if that is known."""
     frames = error.fields.get("frames")
     place = ""
     if isinstance(error, UserCodeError) and frames:

@@ -86,11 +86,13 @@ def share_again(
         if budget.workers == workers and budget.spill_bytes_max >= limits.spill_bytes_max:
             break
         workers -= 1
+    lifted = tuple(_lifted(settings, workers))
     if workers == wished:
-        return workers, ()
+        return workers, lifted
     memory = f"of --memory {spell_size(settings.memory_bytes)}"
     buffers = f"buffers are of {spell_size(limits.spill_bytes_max)}, as the run was planned"
-    return workers, (f"workers is {wished}, going on with {workers} {memory}: {buffers}",)
+    fewer = f"workers is {wished}, going on with {workers} {memory}: {buffers}"
+    return workers, (fewer, *lifted)
 
 
 def task_memory_of(settings: Settings, workers: int) -> TaskMemory:
@@ -130,6 +132,17 @@ def _notices(settings: Settings, wished: int, budget: Budget, limits: Limits) ->
     if settings.spill_bytes and settings.spill_bytes > limits.spill_bytes_max:
         most = spell_size(limits.spill_bytes_max)
         yield f"spill is {spell_size(settings.spill_bytes)}, going on with {most} {memory}"
+    yield from _lifted(settings, budget.workers)
+
+
+def _lifted(settings: Settings, workers: int) -> Iterator[str]:
+    """Tell of a limit of a task that is less than what the run may use of itself."""
+    asked, had = settings.task_memory_bytes, task_memory_of(settings, workers).beside_bytes
+    if asked is not None and asked < had:
+        yield (
+            f"task_memory is {spell_size(asked)}, going on with {_spelled(had)}, a worker's part"
+            f" of --memory {spell_size(settings.memory_bytes)}: a smaller --memory makes it less"
+        )
 
 
 def _spelled(size: int) -> str:

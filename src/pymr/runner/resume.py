@@ -21,11 +21,18 @@ from pymr.config import Settings
 from pymr.core.budget import ProcessSize
 from pymr.core.replay import outdated
 from pymr.core.spec import Code, Receipt, Shape
-from pymr.errors import ConfigError, InputError, OutputError, PymrError, RunNotFoundError
+from pymr.errors import (
+    ConfigError,
+    InputError,
+    OutputError,
+    PymrError,
+    RunNotFoundError,
+    WorkerFileError,
+)
 from pymr.names import cancelled_key, run_prefix
 from pymr.observe.quantity import show_many
 from pymr.records.source import compare
-from pymr.runner.find import FoundRun
+from pymr.runner.find import FoundRun, state_of
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request, skip_rules
@@ -150,7 +157,7 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline, folder_of(stored.plan))
     try:
-        pool.start(code or stored.plan.code)
+        pool.start(code or _code_of(held))
         _refuse_changed_inputs(held)
         shape = pool.wait_shape()
         plan = looked_over(_plan(held, settings, shape, pool.process_size), settings)
@@ -179,6 +186,7 @@ def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest
         PymrError: as `run_request`.
     """
     stored = read_stored(found.output, found.run).plan
+    _refuse_restart(found)
     for file in stored.inputs:
         if file.spool is not None and not os.path.exists(file.spool):
             name = show_path(file.path)
@@ -198,6 +206,20 @@ def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest
         spool_folder=stored.spool_folder,
     )
     return run_request(again, observer, over=found.run)
+
+
+def _refuse_restart(found: FoundRun) -> None:
+    """Refuse to do again what still runs, or has a result: another command is meant."""
+    state = state_of(found)
+    if state == "running":
+        raise OutputError(f"run {found.name} still runs", hint=f"pymr attach {found.name}")
+    if state == "done":
+        raise OutputError(
+            f"run {found.name} is done: its result is in `{show_path(found.output)}`, expected"
+            " one that has stopped",
+            hint="pymr start --overwrite   with its arguments does it anew",
+            run=found.run,
+        )
 
 
 def folder_of(stored: StoredPlan) -> str:
@@ -245,6 +267,18 @@ def _changes(stored: StoredPlan) -> Iterator[tuple[str, str]]:
         difference = compare(seen, file)
         if difference is not None:
             yield show_path(file.path), f"{difference[0]}, expected {difference[1]}"
+
+
+def _code_of(held: Held) -> Code:
+    """Return where the code of the run stands; `pymr init` is no help if it is gone."""
+    code = held.stored.plan.code
+    if code.path is not None and not os.path.exists(code.path):
+        name, verb = held.found.name, "replay" if held.is_replay else "resume"
+        raise WorkerFileError(
+            f"the worker file `{show_path(code.path)}` of run {name} is gone",
+            hint=f"put it back, then   pymr {verb} {name}",
+        )
+    return code
 
 
 def _plan(held: Held, settings: Settings, shape: Shape, process: ProcessSize) -> Plan:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from functools import partial
 from typing import Any
 
 import click
 
-from pymr.cli.settings import resolved_settings, setting_options
-from pymr.cli.view import View
-from pymr.config import Settings, change
-from pymr.errors import PymrError
-from pymr.observe.feed import JsonLines, refused
-from pymr.runner.find import find_run
+from pymr.cli.going_on import going_on
+from pymr.cli.settings import setting_options
 from pymr.runner.resume import restart_run, resume_run
 from pymr.task.manifest import Manifest
 from pymr.text_form import show_path
@@ -30,29 +24,19 @@ def command(run: str, restart: bool, **flags: Any) -> int:
     Settings are those it was started with, unless a flag says otherwise; what the result
     depends on cannot change. The worker file may have been fixed.
     """
-    try:
-        found = find_run(run)
-        now = resolved_settings(flags).settings
-    except PymrError as error:
-        if flags["json"]:
-            JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))
-        raise
-    view = View(now)
-
-    def changed(before: Settings) -> Settings:
-        return change(before, flags, now)
+    going = going_on(run, flags)
 
     def work() -> Manifest | None:
         if restart:
-            return restart_run(found, changed, view)
-        resumed = resume_run(found, changed, view)
+            return restart_run(going.found, going.changed, going.view)
+        resumed = resume_run(going.found, going.changed, going.view)
         if not resumed.was_done:
             return resumed.manifest
-        if not now.quiet:
-            where = show_path(found.output)
+        if not going.now.quiet:
+            where = show_path(going.found.output)
             bad = resumed.manifest.bad_records
-            again = f"; pymr replay {found.name}   tries its bad records again" if bad else ""
-            click.echo(f"✓ {found.name} is done: its result is in {where}{again}", err=True)
+            again = f"; pymr replay {going.found.name}   tries its bad records again" if bad else ""
+            click.echo(f"✓ {going.found.name} is done: its result is in {where}{again}", err=True)
         return None
 
-    return view.show(work)
+    return going.view.show(work)

@@ -1,0 +1,43 @@
+"""What the commands share that take a known run on: which one, with which settings, shown how."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, NamedTuple
+
+from pymr.cli.settings import resolved_settings
+from pymr.cli.view import View
+from pymr.config import Settings, change
+from pymr.errors import PymrError
+from pymr.observe.feed import JsonLines, refused
+from pymr.runner.find import FoundRun, find_run
+
+
+class GoingOn(NamedTuple):
+    """A run that a command takes on; `now` are the settings of this process."""
+
+    found: FoundRun
+    now: Settings
+    view: View
+    flags: dict[str, Any]
+
+    def changed(self, before: Settings) -> Settings:
+        """Return the settings that it goes on with, of those it had `before`."""
+        return change(before, self.flags, self.now)
+
+
+def going_on(run: str, flags: dict[str, Any]) -> GoingOn:
+    """Find the run; what is wrong is told under `--json`, too.
+
+    Raises:
+        PymrError: no such run, or a flag that cannot be.
+    """
+    try:
+        found = find_run(run)
+        now = resolved_settings(flags).settings
+    except PymrError as error:
+        if flags["json"]:
+            JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))
+        raise
+    return GoingOn(found, now, View(now), flags)

@@ -52,6 +52,28 @@ class Calls(Protocol):
         """Return the calls that are left."""
 
 
+class OtherCalls:
+    """`calls` in place of those of a reader, which knows how far they are."""
+
+    def __init__(self, reader: SplitReader, calls: Iterator[Call]) -> None:
+        self._reader = reader
+        self._calls = calls
+
+    @property
+    def bytes_done(self) -> int:
+        """The bytes that were read."""
+        return self._reader.bytes_done
+
+    @property
+    def records_done(self) -> int:
+        """The records in them."""
+        return self._reader.records_done
+
+    def __iter__(self) -> Iterator[Call]:
+        """Return the calls that are left."""
+        return self._calls
+
+
 def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     """Run a map attempt; see `run_attempt`."""
     if work.bad_key is not None:

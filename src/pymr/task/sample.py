@@ -22,7 +22,7 @@ from pymr.records.split_reader import Call, SplitReader, open_split
 from pymr.shuffle.distinct_keys import DistinctKeys
 from pymr.shuffle.normal_form import normalized
 from pymr.task.hung import HungError
-from pymr.task.map_attempt import Mapping
+from pymr.task.map_attempt import Mapping, OtherCalls
 
 # What is decoded of a stream, which can be read from its front only: to learn how long it is, and
 # again to map some of its cells.
@@ -192,30 +192,16 @@ def _map_cells(mapping: Mapping, spec: JobSpec, file: InputFile, cells: _Cells) 
         rules=spec.text,
         limits=spec.limits,
     ) as reader:
-        mapping.call_mapper(_SomeCalls(reader, cells.numbers, file.step), file)
+        calls = OtherCalls(reader, _some(reader, cells.numbers, file.step))
+        mapping.call_mapper(calls, file)
 
 
-class _SomeCalls:
-    """The calls of a stream that begin in some of its grid cells, up to the last of them."""
-
-    def __init__(self, reader: SplitReader, cells: set[int], step: int) -> None:
-        self._reader = reader
-        self._cells = cells
-        self._step = step
-
-    @property
-    def bytes_done(self) -> int:
-        return self._reader.bytes_done
-
-    @property
-    def records_done(self) -> int:
-        return self._reader.records_done
-
-    def __iter__(self) -> Iterator[Call]:
-        last = max(self._cells)
-        for offset, data in self._reader:
-            cell = offset // self._step
-            if cell in self._cells:
-                yield offset, data
-            elif cell > last:
-                return
+def _some(reader: SplitReader, cells: set[int], step: int) -> Iterator[Call]:
+    """Yield the calls of a stream that begin in some of its grid cells, up to the last of them."""
+    last = max(cells)
+    for offset, data in reader:
+        cell = offset // step
+        if cell in cells:
+            yield offset, data
+        elif cell > last:
+            return

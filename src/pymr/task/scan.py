@@ -24,7 +24,7 @@ from pymr.task import forked
 from pymr.task.attempt import AttemptContext
 from pymr.task.bad_record import BadRecordWriter, Place, bad_record
 from pymr.task.hung import HungError
-from pymr.task.map_attempt import Calls, Mapping, NewMapping, Sink, checking_sink
+from pymr.task.map_attempt import Calls, Mapping, NewMapping, OtherCalls, Sink, checking_sink
 
 EXAMPLES_MAX = 20  # of bad records in the error that ends a run: it stands in the history
 # Beyond the limit, only to tell how many fail: a run that fails need not fail at its end.
@@ -81,7 +81,7 @@ class _Scan(Mapping):
             refuse_number(self._spec, out.count, self._seen, out.error, *examples)
 
     def _calls_of(self, reader: SplitReader, file: InputFile) -> Calls:
-        return _Wrapped(reader, self._counted(reader))
+        return OtherCalls(reader, self._counted(reader))
 
     def _counted(self, calls: Iterable[Call]) -> Iterator[Call]:
         is_text = self._spec.shape.input_format == "text"
@@ -145,7 +145,7 @@ class CleanMapping(Mapping):
         return msgspec.structs.replace(receipt, bad_records=self._left_out)
 
     def _calls_of(self, reader: SplitReader, file: InputFile) -> Calls:
-        return _Wrapped(reader, self._good(reader, file)) if self._bad else reader
+        return OtherCalls(reader, self._good(reader, file)) if self._bad else reader
 
     def _good(self, calls: Iterable[Call], file: InputFile) -> Iterator[Call]:
         is_text = self._spec.shape.input_format == "text"
@@ -174,25 +174,6 @@ class CleanMapping(Mapping):
             good.append(line)
         if good:
             yield begin, "".join(good)
-
-
-class _Wrapped:
-    """Other calls of a reader."""
-
-    def __init__(self, reader: SplitReader, calls: Iterator[Call]) -> None:
-        self._reader = reader
-        self._calls = calls
-
-    @property
-    def bytes_done(self) -> int:
-        return self._reader.bytes_done
-
-    @property
-    def records_done(self) -> int:
-        return self._reader.records_done
-
-    def __iter__(self) -> Iterator[Call]:
-        return self._calls
 
 
 def _lines(chunk: str) -> int:

@@ -20,6 +20,7 @@
     │   └── CorruptDataError           7    yes  a checksum differs: read or make it again
     ├── TimeoutReachedError            9         `--timeout`
     ├── IncompleteError               10         stopped before the end
+    │   └── DeposedError              10         … since another process has taken the run on
     ├── TaskLostError                  1    yes  a task process ended without a report
     ├── InterruptedRunError          130         a signal stopped the run (143: SIGTERM)
     └── InternalError                 70         a bug of ours
@@ -168,6 +169,10 @@ class IncompleteError(PymrError):
     """The run stopped before its end."""
 
     exit_code = 10
+
+
+class DeposedError(IncompleteError):
+    """Another process has taken the run on: nothing of this one counts. Field: `epoch`."""
 
 
 class TaskLostError(PymrError):

@@ -137,6 +137,7 @@ class RunPlanned(Event, frozen=True):
     input_files: int
     input_bytes: int
     journal: int = JOURNAL_VERSION
+    epoch: int = 1  # of the process that planned it; 0: it leaves the work to a master
 
 
 class RunResumed(Event, frozen=True):

@@ -63,7 +63,7 @@ def outdated(run: Replay, *, digest: str, epoch: int | None) -> list[Receipt]:
 
 def replay(planned: RunPlanned, decisions: Iterable[Decision]) -> Replay:
     """Return what `planned`, the first record of a journal, and the other `decisions` say."""
-    run = Replay(planned.spec, planned.map_tasks)
+    run = Replay(planned.spec, planned.map_tasks, planned.epoch)
     for decision in decisions:
         match decision:
             case TaskCommitted(receipt):

@@ -36,6 +36,7 @@ class InputFile(msgspec.Struct, frozen=True):
     mtime_ns: int = 0
     inode: int = 0
     spool: bytes | None = None  # where the bytes really are, if not at `path`
+    etag: str | None = None  # of an object, whose address `path` is: an opaque version
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -93,10 +94,13 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task process finds the user's functions.
 
     Either `path` of a worker file, or `pickle`: a cloudpickled Job, used only if its
-    SHA-256 is `digest`.
+    SHA-256 is `digest`. For other machines `path` is that of the file in a bundle, the object
+    `bundle` of the run's store, used only if its SHA-256 is `bundle_digest`.
     """
 
     path: str | None = None
+    bundle: str | None = None
+    bundle_digest: str | None = None
     pickle: bytes | None = None
     digest: str | None = None  # of the file and its neighbours, or of the pickle
     sys_path: tuple[str, ...] = ()  # the caller's, for modules that travel by name

@@ -18,10 +18,32 @@ from pymr.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from pymr.store.access import Access, Address
 from pymr.store.base import ObjectEntry, check_key
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
+
+
+def open_objects(address: Address, access: Access) -> ObstoreStore:
+    """Return the objects at an address."""
+    from obstore.store import from_url
+
+    given = {
+        "aws_endpoint": access.endpoint,
+        "aws_region": access.region,
+        "aws_access_key_id": access.access_key_id,
+        "aws_secret_access_key": access.secret_access_key,
+        "aws_session_token": access.session_token,
+    }
+    config = {key: value for key, value in given.items() if value is not None}
+    client = from_url(
+        f"{address.scheme}://{address.bucket}/{address.prefix}",
+        config=config,  # type: ignore[call-overload]
+        client_options={"allow_http": True},
+        retry_config={"max_retries": 0},
+    )
+    return ObstoreStore(client)
 
 
 class ObstoreStore:

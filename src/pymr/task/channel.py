@@ -28,6 +28,7 @@ from pymr.core.spec import (
 )
 from pymr.core.trial import MapTrial, MapTrialWork, ReduceTrial, ReduceTrialWork
 from pymr.memory_use import Pages
+from pymr.store.access import Access
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="message", tag=True):
@@ -48,14 +49,16 @@ class Sample(Message, frozen=True):
 
 
 class Begin(Message, frozen=True):
-    """All attempts that follow belong to this run, with its output in folder `root`.
+    """All attempts that follow belong to this run, with its output at `root`.
 
+    That is a folder, or the address of a store that `access` opens, as it does inputs.
     `is_watched`: each call of user code that ends is progress, which is to be told of.
     """
 
     spec: JobSpec
     root: str
     is_watched: bool = False
+    access: Access = Access()
 
 
 class Run(Message, frozen=True):

@@ -88,13 +88,13 @@ class _TaskProcess:
                 self._load(code)
             case channel.Sample(spec, work):
                 self._sample(spec, work)
-            case channel.Begin(spec, root, is_watched):
-                from pymr.store.local import LocalStore
+            case channel.Begin(spec, root, is_watched, access):
+                from pymr.store.access import open_store
                 from pymr.task.attempt import Ticker
 
                 Ticker.each_call = is_watched
                 self._spec = spec
-                self._store = LocalStore(root)
+                self._store = open_store(root, access)
             case channel.Run(attempt):
                 self._run(attempt)
             case channel.Try(work):

@@ -1,0 +1,76 @@
+"""How this process reaches object stores: endpoint, region, credentials.
+
+A place is a folder, or an address such as `s3://bucket/prefix`. What is needed besides the address
+is one `Access`, the same for inputs, outputs and everything between. It travels to task processes
+over their pipe, and to workers over the encrypted channel; it stands in no file, object, event or
+message, and its `repr` shows no secret.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from pymr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pymr.store.base import ObjectStore
+
+_SCHEMES: Final = ("s3", "gs", "az", "memory")
+_ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)(?:/(.*))?", re.DOTALL)
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a client of a store is told besides its address; None: as the library finds it."""
+
+    endpoint: str | None = None  # http://127.0.0.1:9000; None: the provider's own
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Access(endpoint={self.endpoint!r}, region={self.region!r}, …)"
+
+
+class Address(NamedTuple):
+    """The parts of `s3://bucket/prefix`; the prefix is literal, and may be empty."""
+
+    scheme: str
+    bucket: str
+    prefix: str
+
+
+def is_address(place: str) -> bool:
+    """Say whether `place` is the address of a store, not a folder."""
+    match = _ADDRESS.fullmatch(place)
+    return match is not None and match[1] in _SCHEMES
+
+
+def parse_address(text: str) -> Address:
+    """Return the parts of an address.
+
+    Raises:
+        ConfigError: it has no bucket, or a scheme that no store has.
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None or match[1] not in _SCHEMES or not match[2]:
+        raise ConfigError(f"`{text}` is no address of a store", hint="s3://bucket/prefix")
+    return Address(match[1], match[2], match[3] or "")
+
+
+def open_store(place: str, access: Access) -> ObjectStore:
+    """Return the objects of a folder, or of an address.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    if not is_address(place):
+        from pymr.store.local import LocalStore
+
+        return LocalStore(place)
+    from pymr.store.object_store import open_objects
+
+    return open_objects(parse_address(place), access)

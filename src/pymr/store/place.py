@@ -1,0 +1,132 @@
+"""The seam to where an output lives: its objects, who owns it, and what its runs have recorded.
+
+A folder keeps a journal and a history as files that grow, and its claim as a lock of the kernel.
+An object store has neither, so there they are numbered objects, each created once:
+
+                     a folder                        an object store
+    claim            flock on CLAIM                  CLAIM, replaced if it is as it was read
+    journal          one file, fsynced               journal/00000000 …, put if absent
+    history          one file, appended              events/00000000 …, one each second or so
+    prints           one file for each attempt       one object for each attempt
+
+The rest of the program sees a `Place`, and `open_place` is the only one who knows which it is.
+The contract is tested once, on both (`tests/contract/test_place.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Protocol, Self
+
+from pymr.store.base import ObjectStore
+from pymr.store.claim import ClaimRecord
+
+
+class Claim(Protocol):
+    """The right to an output, until it is released."""
+
+    def release(self) -> None:
+        """Give the output up. May be called twice."""
+
+
+class Journal(Protocol):
+    """A journal that is open for writing. One thread at a time.
+
+    After an error it takes nothing more: what it then holds is unknown.
+    """
+
+    def append(self, line: bytes) -> None:
+        r"""Take one record, which has no `\n`; it is not durable before `sync`.
+
+        Raises:
+            ResourceError, StoreError: it cannot be written.
+        """
+
+    def sync(self) -> None:
+        """Make all that was appended durable; free if nothing was.
+
+        Raises:
+            ResourceError, StoreError: it may not be durable.
+            DeposedError: another process has taken the run on: nothing of this one counts now.
+        """
+
+    def close(self) -> None:
+        """Close it, without a sync. May be called twice."""
+
+
+class History(Protocol):
+    """The events of a run, appended as lines of JSON; best effort."""
+
+    def append(self, line: bytes) -> None:
+        """Take one line, with its newline. It never raises: a warning is told once."""
+
+    def __enter__(self) -> Self:
+        """Return the history."""
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Write what is not written yet."""
+
+
+class Place(Protocol):
+    """An output, wherever it is. `str(place)` is the folder or the address."""
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The objects of the output; keys are those of `pymr.names`."""
+
+    def claim(self, record: ClaimRecord) -> Claim:
+        """Claim the output for `record`.
+
+        Of any number of processes one gets it. The run of `record` may take over what an earlier
+        process of its own has held.
+
+        Raises:
+            OutputError: another run holds it; the message and fields name that.
+            ResourceError, StoreError: the place refuses.
+        """
+
+    def owner(self) -> tuple[ClaimRecord | None, bool]:
+        """Return who holds the output, or died holding it, and whether it shows signs of life."""
+
+    def create_journal(self, run: str) -> Journal:
+        """Return the journal of a new run.
+
+        Raises:
+            ObjectExistsError: there is one; a run begins its journal once.
+        """
+
+    def reopen_journal(self, run: str) -> Journal:
+        """Return the journal of a run, to go on behind its last whole record.
+
+        Raises:
+            ObjectMissingError, CorruptDataError: as `read_journal`.
+        """
+
+    def read_journal(self, run: str) -> Iterator[bytes]:
+        """Yield the records of a journal in their order.
+
+        Raises:
+            ObjectMissingError: no such journal.
+            CorruptDataError: it is damaged; fields `path`, `offset`.
+        """
+
+    def history(self, run: str) -> History:
+        """Return the history of a run, to append to it."""
+
+    def read_history(self, run: str) -> Iterator[bytes]:
+        """Yield the lines of a history; none if there is no history."""
+
+    def follow_history(self, run: str, wait: Callable[[], bool]) -> Iterator[bytes]:
+        """Yield the lines of a history, and those that come.
+
+        `wait` is called before each look; it returns whether more may come after it.
+        """
+
+    def runs(self) -> list[str]:
+        """Return the ids of the runs that have something in the output, oldest first."""

@@ -62,7 +62,7 @@ def observe(
     second = pool.start()
     trials = _Trials(plan, pool, tmp, deadline)
     for process in (first, second):
-        process.begin(plan.spec, plan.output)
+        process.begin(plan.spec, plan.output, plan.access)
     found = trials.map_first(first, splits)
     numbers = sorted(found)
     map_differences = trials.map_again(first, second, splits, found)
@@ -207,7 +207,7 @@ class _Trials:
 
 
 def _place(file: InputFile, split: Split) -> str:
-    return f"`{show_path(file.path)}` [{split.start}:{split.end}]"
+    return f"`{show_path(file.name)}` [{split.start}:{split.end}]"
 
 
 def sampled_bytes(observation: Observation) -> int:

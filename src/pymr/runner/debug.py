@@ -34,6 +34,7 @@ from pymr.runner.find import FoundRun, history_of
 from pymr.runner.resume import folder_of
 from pymr.runner.stored import StoredRun, read_stored
 from pymr.shuffle.values import short_repr
+from pymr.store.access import AMBIENT, Access
 from pymr.store.local import LocalStore
 from pymr.task.blame import key_fields, show_record
 from pymr.task.single import Emitted, Single
@@ -72,6 +73,7 @@ class Debugged(NamedTuple):
     failure: Failure | None
     job: Job
     is_changed: bool  # the code is not that of the run
+    access: Access  # opens the stores of inputs
 
     @property
     def name(self) -> str:
@@ -86,7 +88,7 @@ class Debugged(NamedTuple):
             InputError: the input is not as it was.
             OutputError: map outputs are gone.
         """
-        single = Single(self.job, self.stored.replay.spec, emitted)
+        single = Single(self.job, self.stored.replay.spec, emitted, self.access)
         fields = self.failure.error.fields if self.failure else {}
         if whole or (self.failure is not None and not _names_call(self.task, self.failure.error)):
             return self._whole(single, tmp)
@@ -99,13 +101,13 @@ class Debugged(NamedTuple):
         if fields:
             file = _file_of(work, fields)
             read = read_line if fields.get("unit") == "line" else read_call
-            call = read(file, fields["offset"], spec)
+            call = read(file, fields["offset"], spec, self.access)
         else:
-            found = first_call(work.inputs, work.splits, spec)
+            found = first_call(work.inputs, work.splits, spec, self.access)
             if found is None:
                 raise InputError(f"{self.name} has no record to call the mapper with")
             file, call = found
-        where = {"input": show_path(file.path), "offset": call[0]}
+        where = {"input": show_path(file.name), "offset": call[0]}
         if spec.shape.input_format != "whole":
             where |= {"record": show_record(call[1]), "line": fields.get("line")}
         return Target(
@@ -186,7 +188,7 @@ def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
     os.chdir(folder_of(stored.plan))
     job, shape = load_job(stored.plan.code)
     is_changed = shape.digest != stored.replay.spec.shape.digest
-    return Debugged(found, stored, task, failure, job, is_changed)
+    return Debugged(found, stored, task, failure, job, is_changed, AMBIENT)
 
 
 def failure_in(
@@ -239,7 +241,7 @@ def _file_of(work: MapWork, fields: dict[str, Any]) -> InputFile:
     for split in work.splits:
         file = work.inputs[split.input]
         is_within = file.stream or split.start <= fields["offset"] < split.end
-        if show_path(file.path) == fields["input"] and is_within:
+        if show_path(file.name) == fields["input"] and is_within:
             return file
     raise InputError(f"no split of the task has byte {fields['offset']} of `{fields['input']}`")
 

@@ -151,7 +151,8 @@ class LocalRunner:
         self._feed.append(events.WorkersConnected(connected, self._plan.workers))
 
     def _begin(self, process: TaskProcess) -> None:
-        process.begin(self._plan.spec, self._plan.output, is_watched=self._hangs.is_on)
+        plan = self._plan
+        process.begin(plan.spec, plan.output, plan.access, is_watched=self._hangs.is_on)
 
     def _loaded(self) -> int:
         return sum(process.is_loaded for process in self._pool.processes.values())
@@ -217,7 +218,7 @@ class LocalRunner:
         if attempt.phase == "reduce":
             return f"partition {attempt.task} of all map outputs"
         splits = self._plan.tasks[attempt.task].splits
-        paths = [show_path(self._plan.inputs[split.input].path) for split in splits]
+        paths = [show_path(self._plan.inputs[split.input].name) for split in splits]
         shown = [
             f"{path} [{split.start}:{split.end}]"
             for path, split in zip(paths[:SPLITS_SHOWN], splits, strict=False)

@@ -37,6 +37,7 @@ from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
 from pymr.runner.memory import Share, run_size, share_out
 from pymr.runner.pool import Pool
+from pymr.store.access import AMBIENT, Access
 from pymr.text_form import show_path, show_paths
 
 OUTPUT_FOLDER = "pymr-out"
@@ -64,6 +65,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tasks: list[MapTask]
     workers: int  # task processes that fit, at most one for each task of the larger phase
     memory_bytes: int  # what all processes may use together
+    access: Access = AMBIENT  # opens the stores of inputs and output; it is written nowhere
     sample: Sample | None = None  # with --sort: what is mapped first, to know where parts begin
     spool_folder: str | None  # where inputs were copied; remove it afterwards
     warnings: tuple[str, ...] = ()
@@ -203,7 +205,7 @@ def _notes(
         yield f"{wished}, the input can be cut into {len(tasks):,}"
     large = [file for file in found.files if file.stream and file.size > TASK_BYTES_MAX]
     if large:
-        shown = show_paths([file.path for file in large])
+        shown = show_paths([file.name for file in large])
         yield f"{shown} can be read from the front only, so one map task reads it"
 
 

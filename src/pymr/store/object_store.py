@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 def open_objects(address: Address, access: Access) -> ObstoreStore:
     """Return the objects at an address."""
+    return ObstoreStore(open_client(address, access))
+
+
+def open_client(address: Address, access: Access) -> Client:
+    """Return what speaks to the store of an address; its keys are those below the prefix."""
     from obstore.store import from_url
 
     given = {
@@ -37,13 +42,13 @@ def open_objects(address: Address, access: Access) -> ObstoreStore:
         "aws_session_token": access.session_token,
     }
     config = {key: value for key, value in given.items() if value is not None}
-    client = from_url(
+    client: Client = from_url(
         f"{address.scheme}://{address.bucket}/{address.prefix}",
         config=config,  # type: ignore[call-overload]
         client_options={"allow_http": True},
         retry_config={"max_retries": 0},
     )
-    return ObstoreStore(client)
+    return client
 
 
 class ObstoreStore:
@@ -61,7 +66,7 @@ class ObstoreStore:
 
         check_key(key)
         try:
-            with _translated(key):
+            with translated(key):
                 obstore.put(self._client, key, body, mode="create", use_multipart=False)
         except (ObjectExistsError, StoreUnavailableError) as error:
             if not self._holds(key, body, error):
@@ -82,7 +87,7 @@ class ObstoreStore:
         import obstore
 
         check_key(key)
-        with _translated(key):
+        with translated(key):
             obstore.put(self._client, key, body, mode="overwrite", use_multipart=False)
 
     def create(self, key: str) -> BufferedWriter:
@@ -95,7 +100,7 @@ class ObstoreStore:
         import obstore
 
         check_key(key)
-        with _translated(key):
+        with translated(key):
             return obstore.get(self._client, key).bytes().to_bytes()
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
@@ -105,7 +110,7 @@ class ObstoreStore:
         length = min(length, self.size(key) - start)
         if length <= 0:
             return b""  # Stores refuse an empty range, and one that starts past the end.
-        with _translated(key):
+        with translated(key):
             return obstore.get_range(self._client, key, start=start, length=length).to_bytes()
 
     def size(self, key: str) -> int:
@@ -113,14 +118,14 @@ class ObstoreStore:
         import obstore
 
         check_key(key)
-        with _translated(key):
+        with translated(key):
             return obstore.head(self._client, key)["size"]
 
     def list(self, prefix: str) -> Iterator[ObjectEntry]:
         """Yield the objects under the folder `prefix`, in key order."""
         import obstore
 
-        with _translated(prefix):
+        with translated(prefix):
             pages = obstore.list(self._client, prefix.rstrip("/") or None, chunk_size=1000)
             entries = [ObjectEntry(row["path"], row["size"]) for page in pages for row in page]
         yield from sorted(set(entries))  # Not every store lists in order, or once.
@@ -131,7 +136,7 @@ class ObstoreStore:
 
         check_key(source)
         check_key(target)
-        with _translated(source):
+        with translated(source):
             obstore.copy(self._client, source, target)
 
     def delete(self, key: str) -> None:
@@ -140,7 +145,7 @@ class ObstoreStore:
 
         check_key(key)
         try:
-            with _translated(key):
+            with translated(key):
                 obstore.delete(self._client, key)
         except ObjectMissingError:
             return
@@ -185,7 +190,8 @@ class BufferedWriter:
 
 
 @contextmanager
-def _translated(key: str) -> Iterator[None]:
+def translated(key: str) -> Iterator[None]:
+    """Turn what the library raises into errors of ours."""
     from obstore import exceptions
 
     try:

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from pymr.core.spec import InputFile
-from pymr.errors import InputError, ObjectChangedError, ObjectMissingError
+from pymr.errors import ObjectChangedError, ObjectMissingError
 from pymr.records.source import changed
 from pymr.store.access import Access, parse_address
-from pymr.store.object_reader import ObjectReader, open_reader
+from pymr.store.object_reader import ObjectReader, Version, open_reader
 from pymr.text_form import show_path
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class ObjectSource:
         except ObjectMissingError as error:
             raise changed(self.name, "it is gone", "the object that was planned") from error
         except ObjectChangedError as error:
-            raise replaced(self.file, error.fields["etag"]) from error
+            raise changed(self.name, *_replaced(self.file, error.fields["etag"])) from error
         if len(data) != length:  # Without an ETag nobody else would notice.
             end = offset + len(data)
             raise changed(self.name, f"it ends at byte {end}", f"{self.file.size} bytes")
@@ -144,7 +144,14 @@ def locate(path: bytes, access: Access) -> tuple[ObjectReader, bytes]:
     return open_reader(address, access), os.fsencode(address.prefix)
 
 
-def replaced(file: InputFile, etag: str) -> InputError:
-    """Return the error of an object that has another version than the one that was planned."""
-    seen = f"it was replaced (ETag {etag})"
-    return changed(show_path(file.name), seen, f"ETag {file.etag} as when it was planned")
+def compare_version(seen: Version, planned: InputFile) -> tuple[str, str] | None:
+    """Return what is seen of an object and what was expected; None for the one that was planned."""
+    if planned.etag and seen.etag != planned.etag:
+        return _replaced(planned, seen.etag)
+    if seen.size != planned.size:
+        return f"it has {seen.size} bytes", f"{planned.size} as when it was planned"
+    return None
+
+
+def _replaced(planned: InputFile, etag: str) -> tuple[str, str]:
+    return f"it was replaced (ETag {etag})", f"ETag {planned.etag} as when it was planned"

@@ -30,11 +30,12 @@ from pymr.errors import (
 from pymr.observe.quantity import show_many
 from pymr.records.one_call import first_call, read_call, read_line
 from pymr.records.split_reader import Call
+from pymr.runner.access import access_to
 from pymr.runner.find import FoundRun, history_of
 from pymr.runner.resume import folder_of
 from pymr.runner.stored import StoredRun, read_stored
 from pymr.shuffle.values import short_repr
-from pymr.store.access import AMBIENT, Access
+from pymr.store.access import Access
 from pymr.store.local import LocalStore
 from pymr.task.blame import key_fields, show_record
 from pymr.task.single import Emitted, Single
@@ -187,8 +188,9 @@ def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
     task = wanted or (failure.attempt.phase, failure.attempt.task)  # type: ignore[union-attr]
     os.chdir(folder_of(stored.plan))
     job, shape = load_job(stored.plan.code)
+    access = access_to(stored.plan.settings, stored.plan.inputs, found.output)
     is_changed = shape.digest != stored.replay.spec.shape.digest
-    return Debugged(found, stored, task, failure, job, is_changed, AMBIENT)
+    return Debugged(found, stored, task, failure, job, is_changed, access)
 
 
 def failure_in(

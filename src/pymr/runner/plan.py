@@ -35,6 +35,7 @@ from pymr.core.spec import (
 )
 from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
+from pymr.runner.access import access_for
 from pymr.runner.memory import Share, run_size, share_out
 from pymr.runner.pool import Pool
 from pymr.store.access import AMBIENT, Access
@@ -128,7 +129,8 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     name = settings.name or f"{_stem(request.worker)}-{run[-4:]}"
     shown_output = settings.output or f"./{OUTPUT_FOLDER}/{name}"
     output = os.path.abspath(shown_output)
-    found, shape = _look(request.inputs, _rules(settings, spool_folder, output), pool)
+    access = access_for(settings, (*request.inputs, output))
+    found, shape = _look(request.inputs, _rules(settings, spool_folder, output, access), pool)
     if settings.sort:
         _refuse_to_sort(shape)
     reducers = _reducers(settings, shape, found)
@@ -145,6 +147,7 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
         tasks=tasks,
         workers=share.workers,
         memory_bytes=settings.memory_bytes,
+        access=access,
         sample=sample,
         spool_folder=spool_folder if os.path.isdir(spool_folder) else None,
         warnings=(
@@ -248,7 +251,7 @@ def temporary_folder(settings: Settings) -> str:
     return settings.tmp_dir or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - private in it
 
 
-def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:
+def _rules(settings: Settings, spool_folder: str, output: str, access: Access) -> DiscoverRules:
     return DiscoverRules(
         recursive=settings.recursive,
         allow_empty=settings.allow_empty,
@@ -256,6 +259,7 @@ def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:
         encoding=settings.encoding,
         spool_folder=spool_folder,
         output=output,
+        access=access,
     )
 
 

@@ -13,7 +13,7 @@
     ├── StoreError                     5         the store said no
     │   ├── ObjectExistsError          5         put-if-absent found the object there
     │   ├── ObjectMissingError         5         no object under that key
-    │   ├── ObjectChangedError         5         the object is no longer the one that was seen
+    │   ├── ObjectChangedError         5         the object is not as it was read
     │   └── StoreUnavailableError      5    yes  the store did not answer
     ├── ResourceError                  6    yes  out of disk, memory or quota
     │   └── TaskMemoryError            6    yes  … a task: it is tried once more, alone
@@ -133,7 +133,7 @@ class ObjectMissingError(StoreError):
 
 
 class ObjectChangedError(StoreError):
-    """The object has another version than the one that was asked for. Field: `etag`, of now."""
+    """The object is gone, or not as it was read; it was left as it is."""
 
 
 class StoreUnavailableError(StoreError):

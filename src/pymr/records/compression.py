@@ -230,7 +230,8 @@ def piped(file: InputFile, tool: str) -> str:
     import shlex
 
     name = shlex.quote(show_path(file.name))
-    return f"{tool} {name}" if file.etag is None else f"aws s3 cp {name} - | {tool}"
+    is_file = file.etag is None or file.shown is not None
+    return f"{tool} {name}" if is_file else f"aws s3 cp {name} - | {tool}"
 
 
 def _without_module(file: InputFile, compression: str) -> str:

@@ -27,7 +27,7 @@ from pymr.records.expand import (
 )
 from pymr.records.object_source import locate
 from pymr.store.access import Access
-from pymr.store.object_reader import Listed, ObjectReader
+from pymr.store.object_reader import Listed, ObjectReader, Version
 
 _WILDCARD: Final = re.compile(rb"\*|\[[^]/]+\]")
 _NAME: Final = rb"(?!\.)[^/]+"  # as in a shell, a wildcard stands for no leading dot
@@ -76,8 +76,10 @@ class Lister:
     def _within(self, where: _Where) -> Iterator[Listed]:
         """Yield what is in a folder; with `recursive`, also in those in it."""
         folder = where.key if where.key.endswith(b"/") or not where.key else where.key + b"/"
-        for each in where.objects.list(folder):
-            if self._is_taken(where, folder, each.key):
+        for each in where.objects.list(folder, is_deep=self._recursive):
+            if each.version is None:
+                self._leave_folder(where, folder, each.key[:-1])
+            elif self._is_taken(where, folder, each.key, each.version.size):
                 yield each
 
     def _matching(self, where: _Where) -> Iterator[Listed]:
@@ -89,16 +91,17 @@ class Lister:
             if match is None:
                 continue
             rest: bytes | None = match["rest"]
+            size = each.version.size if each.version is not None else 0
             matched = each.key if rest is None else each.key[: match.start("rest") - 1]
             if not is_explicit and _is_note(matched, is_folder=rest is not None):
                 self._leave_out(where, matched, is_folder=rest is not None)
-            elif rest is None or self._is_taken(where, matched + b"/", each.key):
+            elif rest is None or self._is_taken(where, matched + b"/", each.key, size):
                 yield each
 
-    def _is_taken(self, where: _Where, folder: bytes, key: bytes) -> bool:
+    def _is_taken(self, where: _Where, folder: bytes, key: bytes, size: int) -> bool:
         """Say whether an object in a folder is an input; take note of what is left out."""
         names = key[len(folder) :].split(b"/")
-        if not names[-1]:
+        if not names[-1] and not size:
             return False  # It stands for a folder.
         end = len(folder)
         for index, name in enumerate(names):
@@ -108,7 +111,7 @@ class Lister:
                 self._leave_out(where, key[:end], is_folder=is_folder)
                 return False
             if is_folder and not self._recursive:
-                self._skip_folder(where.begin + key[:end])
+                self._leave_folder(where, folder, key[:end])
                 return False
         return True
 
@@ -120,7 +123,12 @@ class Lister:
             self._left_out.add(path)
         self.hidden_skipped += 1
 
-    def _skip_folder(self, path: bytes) -> None:
+    def _leave_folder(self, where: _Where, above: bytes, folder: bytes) -> None:
+        """Take note of a folder in a folder, which is not read."""
+        if is_hidden(folder[len(above) :]):
+            self._leave_out(where, folder, is_folder=True)
+            return
+        path = where.begin + folder
         if path not in self._left_out:
             self._left_out.add(path)
             self.folders_skipped.append(path)
@@ -136,13 +144,14 @@ class _Where(NamedTuple):
     def object(self) -> InputFile | None:
         """Return the object of exactly that key, if there is one."""
         try:
-            return self._file(Listed(self.key, self.objects.look(self.key)))
+            return self._file(self.key, self.objects.look(self.key))
         except ObjectMissingError:
             return None
 
     def files(self, found: Iterable[Listed]) -> list[InputFile]:
         """Return objects of a listing in their order, each once: a store may not keep to that."""
-        files = sorted(map(self._file, found), key=_path)
+        files = [self._file(key, version) for key, version in found if version is not None]
+        files.sort(key=_path)
         empty = {file.path for file in files if not file.size}
         if empty:
             # The library takes the slash off what stands for a folder.
@@ -159,7 +168,7 @@ class _Where(NamedTuple):
         """Return the addresses beside that of the key which are most like it."""
         folder, slash, wanted = self.key.rpartition(b"/")
         folder += slash
-        keys = (each.key for each in self.objects.list(folder))
+        keys = (each.key for each in self.objects.list(folder, is_deep=False))
         beside = (key[len(folder) :].partition(b"/")[0] for key in keys)
         names = dict.fromkeys(islice(beside, NAMES_COMPARED_MAX))
         return [self.begin + folder + name for name in most_like(wanted, names, likeness)]
@@ -170,9 +179,9 @@ class _Where(NamedTuple):
         match = _WILDCARD.search(self.key)
         return self.key[: match.start()] if match else self.key
 
-    def _file(self, found: Listed) -> InputFile:
-        size, etag = found.version
-        return InputFile(path=self.begin + found.key, size=size, step=grid_step(size), etag=etag)
+    def _file(self, key: bytes, version: Version) -> InputFile:
+        size, etag = version
+        return InputFile(path=self.begin + key, size=size, step=grid_step(size), etag=etag)
 
 
 def _path(file: InputFile) -> bytes:

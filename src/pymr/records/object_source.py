@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from pymr.core.spec import InputFile
 from pymr.errors import ObjectChangedError, ObjectMissingError
@@ -20,9 +20,6 @@ from pymr.records.source import changed
 from pymr.store.access import Access, parse_address
 from pymr.store.object_reader import ObjectReader, Version, open_reader
 from pymr.text_form import show_path
-
-if TYPE_CHECKING:
-    from obstore import Bytes
 
 PIECE_BYTES: Final = 4 << 20  # of one request where a range is expected
 PIECES_MAX: Final = 2  # in memory: one that is read, one that is fetched
@@ -102,7 +99,7 @@ class ObjectSource:
 
     def _fetch(self, offset: int, length: int) -> memoryview:
         try:
-            data: Bytes = self._objects.read(self._key, offset, length, self._etag)
+            data = self._objects.read(self._key, offset, length, self._etag)
         except ObjectMissingError as error:
             raise changed(self.name, "it is gone", "the object that was planned") from error
         except ObjectChangedError as error:

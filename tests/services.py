@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,8 +27,8 @@ from urllib.request import urlopen
 
 import msgspec
 
-from pymr.store.access import Access, open_store
-from pymr.store.base import ObjectStore
+from pymr.store.access import Access, Address
+from pymr.store.object_store import ObstoreStore, open_objects
 from s3_request import Server, send
 
 MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
@@ -101,9 +102,10 @@ def new_bucket(server: Server) -> str:
     return name
 
 
-def open_bucket(server: Server, **access: object) -> ObjectStore:
+def open_bucket(server: Server, **access: object) -> ObstoreStore:
     """Return the objects under a prefix of a new bucket."""
-    return open_store(f"s3://{new_bucket(server)}/a/prefix", access_to(server, **access))
+    address = Address("s3", new_bucket(server), "a/prefix")
+    return open_objects(address, access_to(server, **access))
 
 
 def access_to(server: Server, **changes: object) -> Access:
@@ -147,13 +149,13 @@ def _free_port() -> int:
 
 
 def _wait(url: str, log: Path, process: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + _START_S
+    deadline, pause = time.monotonic() + _START_S, threading.Event()
     while time.monotonic() < deadline and (process is None or process.poll() is None):
         try:
             with urlopen(url, timeout=5):
                 return
         except OSError:
-            time.sleep(0.05)
+            pause.wait(0.05)
     raise RuntimeError(f"{url} does not answer:\n{log.read_text(errors='replace')}")
 
 

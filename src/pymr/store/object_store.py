@@ -12,7 +12,7 @@ obstore's local store does not fsync and is not used here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -64,6 +64,7 @@ class ObstoreStore:
         self._client, self._uploads = both
         self._place = place_of(address, access)
         may_renew = access.credentials_file is not None or access.access_key_id is None
+        self._is_quoted = True  # as an If-Match has it, until the store wants it otherwise
         self._requests = Requests(self._place, access.storage_wait_s, may_renew=may_renew)
 
     def __str__(self) -> str:
@@ -157,9 +158,10 @@ class ObstoreStore:
         import obstore
 
         check_key(key)
-        mode: Any = {"e_tag": version}
 
         def put() -> None:
+            is_quoted = self._is_quoted
+            mode: Any = {"e_tag": version if is_quoted else version.strip('"')}
             try:
                 obstore.put(self._client, key, body, mode=mode, use_multipart=False)
             except Exception as error:
@@ -169,8 +171,13 @@ class ObstoreStore:
                 found = obstore.get(self._client, key)
                 if found.bytes() == body:
                     return
-                if found.meta["e_tag"] == version and told.retryable:
-                    raise
+                if found.meta["e_tag"] == version:
+                    if told.retryable:
+                        raise
+                    if is_quoted:  # Ceph compares with what stands between the quotes.
+                        self._is_quoted = False
+                        put()
+                        return
                 raise ObjectExistsError(
                     f"object `{key}` was replaced since it was read", key=key
                 ) from error
@@ -341,7 +348,7 @@ class ObstoreStore:
         check_key(key)
         self._delete([key])
 
-    def delete_folder(self, prefix: str, *, but: Collection[str] = ()) -> None:
+    def delete_folder(self, prefix: str, *, but: Container[str] = ()) -> None:
         """Remove what is under the folder `prefix`, but the objects named in `but`."""
         check_key(prefix)
         doomed = (entry.key for entry in self.list(prefix) if entry.key not in but)

@@ -30,6 +30,8 @@ osd pool default pg num = 8
 osd pool default pg autoscale mode = off
 mon allow pool size one = true
 osd crush chooseleaf type = 0
+osd crush update on start = false
+osd class update on start = false
 osd objectstore = memstore
 memstore device bytes = 2147483648
 log file = $folder/\$name.log
@@ -46,10 +48,16 @@ CONF
 monmaptool --create --clobber --fsid "$cluster" --addv a "[v1:127.0.0.1:$monitor]" "$folder/monmap"
 ceph-mon --mkfs -i a --monmap "$folder/monmap" --mon-data "$folder/mon.a"
 ceph-mon -i a --mon-data "$folder/mon.a"
-timeout 60 ceph osd new "$disk"
+again() { # the monitor may refuse what comes in its first moments
+    for _ in {1..20}; do
+        timeout 20 "$@" && return || sleep 0.5
+    done
+    return 1
+}
+again ceph osd new "$disk"
 ceph-osd -i 0 --mkfs --osd-data "$folder/osd.0" --osd-uuid "$disk"
 ceph-mgr -i x --mgr-data "$folder/mgr.x"
-timeout 60 ceph osd crush add osd.0 1.0 host=localhost root=default
+again ceph osd crush add osd.0 1.0 host=localhost root=default
 ceph-osd -i 0 --osd-data "$folder/osd.0"
 radosgw -n client.rgw.0
 timeout 90 radosgw-admin -n client.rgw.0 user create --uid=test --display-name=test \

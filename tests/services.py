@@ -18,16 +18,17 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPException
 from pathlib import Path
-from urllib.request import urlopen
 
 import msgspec
 
-from pymr.store.access import Access, open_store
-from pymr.store.base import ObjectStore
+from pymr.store.access import Access, Address
+from pymr.store.object_store import ObstoreStore, open_objects
 from s3_request import Server, send
 
 MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
@@ -51,13 +52,15 @@ def minio() -> Iterator[Server]:
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         }
-        server = [str(CACHE / "minio"), "server", "--quiet", "--address", address, f"{folder}/data"]
-        command = ["/usr/bin/setpriv", "--pdeathsig", "KILL", *server]  # ends if we are killed
+        command = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]  # it ends if we are killed
+        command += [str(CACHE / "minio"), "server", "--quiet", "--address", address]
+        command += [f"{folder}/data"]
         with Path(folder, "log").open("wb") as log:
             process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         try:
-            _wait(f"http://{address}/minio/health/ready", Path(folder, "log"), process)
-            yield Server(f"http://{address}", *keys)
+            server = Server(f"http://{address}", *keys)
+            _wait(lambda: new_bucket(server), Path(folder, "log"), process)
+            yield server
         finally:
             process.kill()
             process.wait()
@@ -70,15 +73,15 @@ def ceph() -> Iterator[Server]:
     script = str(Path(__file__).with_name("ceph.sh"))
     with tempfile.TemporaryDirectory(prefix="pymr-ceph-") as folder:
         log = Path(folder, "up.log")
-        port = _free_port()
-        ports = str(_free_port()), str(port)
+        ports = str(_free_port()), str(_free_port())
+        server = Server(f"http://127.0.0.1:{ports[1]}", *keys)
         try:
             with log.open("wb") as out:
                 subprocess.run(
                     [script, "up", folder, *ports, *keys], stdout=out, stderr=out, check=True
                 )
-            _wait(f"http://127.0.0.1:{port}/", log)
-            yield Server(f"http://127.0.0.1:{port}", *keys)
+            _wait(lambda: new_bucket(server), log)
+            yield server
         except subprocess.CalledProcessError as error:
             raise RuntimeError(f"Ceph does not start:\n{log.read_text()}") from error
         finally:
@@ -101,9 +104,10 @@ def new_bucket(server: Server) -> str:
     return name
 
 
-def open_bucket(server: Server, **access: object) -> ObjectStore:
+def open_bucket(server: Server, **access: object) -> ObstoreStore:
     """Return the objects under a prefix of a new bucket."""
-    return open_store(f"s3://{new_bucket(server)}/a/prefix", access_to(server, **access))
+    address = Address("s3", new_bucket(server), "a/prefix")
+    return open_objects(address, access_to(server, **access))
 
 
 def access_to(server: Server, **changes: object) -> Access:
@@ -146,15 +150,19 @@ def _free_port() -> int:
         return port
 
 
-def _wait(url: str, log: Path, process: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + _START_S
+def _wait(
+    ask: Callable[[], object], log: Path, process: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Return as soon as the service does what it is asked for."""
+    deadline, pause = time.monotonic() + _START_S, threading.Event()
     while time.monotonic() < deadline and (process is None or process.poll() is None):
         try:
-            with urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"{url} does not answer:\n{log.read_text(errors='replace')}")
+            ask()
+        except (OSError, HTTPException, AssertionError):
+            pause.wait(0.05)
+        else:
+            return
+    raise RuntimeError(f"the service does not start:\n{log.read_text(errors='replace')}")
 
 
 if __name__ == "__main__":

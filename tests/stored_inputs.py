@@ -46,19 +46,19 @@ class ManyObjects(BaseHTTPRequestHandler):
     """Answers as a store with a million empty objects does, to listings of them."""
 
     protocol_version = "HTTP/1.1"
-    count = 1_000_000
+    pages = 1000
+    rows = "".join(
+        f"<Contents><Key>logs/2026-11-26/PAGE{number:03d}.txt</Key><Size>0</Size>"
+        f"<ETag>&quot;{number:032x}&quot;</ETag></Contents>"
+        for number in range(1000)
+    )
 
     def do_GET(self) -> None:
         """Answer with the next page."""
-        query = parse_qs(urlsplit(self.path).query)
-        start = int(query.get("continuation-token", ["0"])[0])
-        end = min(start + 1000, self.count)
-        rows = "".join(
-            f"<Contents><Key>logs/2026-11-26/{number:07d}.txt</Key><Size>0</Size>"
-            f"<ETag>&quot;{number:032x}&quot;</ETag></Contents>"
-            for number in range(start, end)
-        )
-        more = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < self.count else ""
+        page = int(parse_qs(urlsplit(self.path).query).get("continuation-token", ["0"])[0])
+        token = f"<NextContinuationToken>{page + 1}</NextContinuationToken>"
+        more = token if page + 1 < self.pages else ""
+        rows = self.rows.replace("PAGE", f"{page:04d}")
         body = (
             f"<ListBucketResult><EncodingType>url</EncodingType>{rows}{more}</ListBucketResult>"
         ).encode()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from obstore.store import S3Store
 
 from cli import COPY_LINES, COUNT_WORDS
 from s3_request import Server
-from stored_inputs import StoredInputs, refusing, serving
+from stored_inputs import ManyObjects, StoredInputs, refusing, serving
 
 pytestmark = pytest.mark.services
 
@@ -151,6 +153,31 @@ def test_b2_b31_globs_and_duplicates(cli: StoredInputs) -> None:
     assert cli.read("logs/*.zip", "--output=4").stderr.count(f"`{cli.url}/logs/") == 4
     twice = cli.read("logs/c.txt", f"--input={cli.url}/logs/*.txt")
     assert f"input `{cli.url}/logs/c.txt` is given twice" in twice.stderr
+
+
+LIST_ALL = """
+import resource, sys
+from pymr.records.discover import DiscoverRules, discover
+from pymr.store.access import Access
+
+access = Access(endpoint=sys.argv[1], access_key_id="k", secret_access_key="s")
+found = discover(["s3://many/logs/"], DiscoverRules(access=access, recursive=True))
+assert found.files[123_456].path == b"s3://many/logs/2026-11-26/0123456.txt"
+print(len(found.files), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
+"""
+
+
+@pytest.mark.timeout(600)
+def test_b88_a_million_objects_under_a_prefix() -> None:
+    """Listed page by page, in less than 200 MB."""
+    with serving(ManyObjects) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", LIST_ALL, url], capture_output=True, text=True, check=True
+        )
+
+    count, used_bytes = map(int, done.stdout.split())
+    assert count == 1_000_000
+    assert used_bytes < 200_000_000
 
 
 @pytest.fixture

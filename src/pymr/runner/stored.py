@@ -76,7 +76,7 @@ def head_of(request: Request, plan: Plan, started: float) -> list[bytes]:
         settings=absolute(request.settings),
         shown_output=plan.shown_output,
         started=started,
-        inputs=plan.inputs,
+        inputs=tuple(plan.inputs),
         tasks=plan.tasks,
         spool_folder=plan.spool_folder,
         warnings=plan.warnings,

@@ -82,6 +82,11 @@ class ObjectReader:
         self._requests = requests
         self._exact = exact  # for keys that `client` does not take as they are
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether a listing has the keys as they are."""
+        return self._exact is not None
+
     def look(self, key: bytes) -> Version:
         """Return the version that an object has now.
 

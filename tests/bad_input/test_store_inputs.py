@@ -13,6 +13,8 @@ import pytest
 from obstore.store import S3Store
 
 from cli import COPY_LINES, COUNT_WORDS
+from pymr.records.discover import DiscoverRules, discover
+from pymr.store.access import Access
 from s3_request import Server
 from stored_inputs import ManyObjects, StoredInputs, refusing, serving
 
@@ -178,6 +180,24 @@ def test_b88_a_million_objects_under_a_prefix() -> None:
     count, used_bytes = map(int, done.stdout.split())
     assert count == 1_000_000
     assert used_bytes < 200_000_000
+
+
+def test_f47_a_listing_that_is_unordered_and_says_things_twice() -> None:
+    """It is put in order, and each key counts once."""
+
+    class Untidy(ManyObjects):
+        pages = 3
+        rows = "".join(
+            f"<Contents><Key>logs/{key}</Key><Size>0</Size><ETag>&quot;e&quot;</ETag></Contents>"
+            for key in ("b", "PAGE", "a", "b", "c%2Bd+e")
+        )
+
+    with serving(Untidy) as url:
+        access = Access(endpoint=url, access_key_id="k", secret_access_key="s")
+        found = discover(["s3://many/logs/"], DiscoverRules(access=access))
+
+    keys = (b"0000", b"0001", b"0002", b"a", b"b", b"c+d e")
+    assert [file.path for file in found.files] == [b"s3://many/logs/" + key for key in keys]
 
 
 @pytest.fixture

@@ -17,17 +17,18 @@ from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Receipt
 from pymr.errors import InterruptedRunError, PymrError
-from pymr.observe.feed import Feed, HistoryFile, last_seq
+from pymr.observe.feed import Feed, JsonLines, last_seq
 from pymr.runner.hang import HangWatch
 from pymr.runner.local import LocalRunner
 from pymr.runner.memory import task_memory_of
 from pymr.runner.outcome import build_manifest
-from pymr.runner.plan import Plan
+from pymr.runner.plan import Plan, temporary_folder
 from pymr.runner.pool import Pool
 from pymr.runner.prints import Logs
 from pymr.runner.sample import Sampler
 from pymr.runner.stored import committed_keys, planned_of, spill_folder
-from pymr.store.journal import Journal
+from pymr.store.base import is_there
+from pymr.store.place import Journal
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput
@@ -69,6 +70,7 @@ class Life:
         self._plan = plan
         self._settings = settings
         self._output = output
+        self._place = output.place
         self._started = started  # when the run began, Unix seconds
         self._earlier = earlier
         self._epoch = earlier.epoch + 1 if earlier else 1
@@ -90,10 +92,10 @@ class Life:
             PymrError: the run failed. What it has committed is kept.
         """
         run = self._plan.spec.run
-        pool.keep_prints(Logs(self._output.store.root, run, self._epoch))
-        path = self._path(names.events_key(run))
-        with HistoryFile(path) as history:
-            feed = Feed([history, observer.entry], time.time, last_seq(path) + 1)
+        pool.keep_prints(Logs(self._place, run, self._epoch, temporary_folder(self._settings)))
+        seq = last_seq(self._place.read_history(run)) + 1
+        with self._place.history(run) as history:
+            feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
             try:
                 tick = self._tick(observer)
                 if self._plan.sample is not None:  # What is settled by it is journalled.
@@ -128,7 +130,7 @@ class Life:
         return tick
 
     def _is_cancelled(self) -> bool:
-        return os.path.exists(self._path(names.cancelled_key(self._plan.spec.run)))
+        return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
 
     def _settle_boundaries(
         self, pool: Pool, feed: Feed, tick: Callable[[float], None], deadline: float | None
@@ -192,8 +194,10 @@ class Life:
         return outdated(earlier, digest=self._plan.spec.shape.digest, epoch=epoch)
 
     def _open_journal(self) -> Journal:
-        path = self._path(names.journal_key(self._plan.spec.run))
-        return Journal.create(path) if self._earlier is None else Journal.reopen(path)
+        run = self._plan.spec.run
+        if self._earlier is None:
+            return self._place.create_journal(run)
+        return self._place.reopen_journal(run)
 
     def _begun(self) -> events.RunPlanned | RunResumed:
         planned = planned_of(self._plan)
@@ -221,7 +225,7 @@ class Life:
         failpoint.hit("run.tidy")
         store, run = self._output.store, self._plan.spec.run
         with suppress(PymrError):  # It takes space only.
-            kept = [] if self._is_cancelled() else committed_keys(store.root, run)
+            kept = [] if self._is_cancelled() else committed_keys(self._place, run)
             remove_attempts(store, run, but=kept)
         remove_folder(self._tmp())
 
@@ -230,12 +234,9 @@ class Life:
             attempts_max=self._settings.attempts, attempt_first=attempt_first(self._epoch)
         )
 
-    def _path(self, key: str) -> str:
-        return f"{self._output.store.root}/{key}"
-
     def _tmp(self) -> str:
-        """Return the folder of spills: inside the output, unless `--tmp-dir` moves it."""
-        return spill_folder(self._output.store.root, self._plan.spec.run, self._settings)
+        """Return the folder of spills."""
+        return spill_folder(self._place, self._plan.spec.run, self._settings)
 
     def _publish(self, pool: Pool, feed: Feed) -> None:
         assert self._job is not None, "only a job that ran is published"

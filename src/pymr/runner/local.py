@@ -38,7 +38,7 @@ from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
 from pymr.store.base import ObjectStore
-from pymr.store.journal import Journal
+from pymr.store.place import Journal
 from pymr.task import channel
 from pymr.task.commit import verify_attempt, verify_kept
 from pymr.text_form import show_path

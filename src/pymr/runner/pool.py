@@ -14,6 +14,7 @@ from pymr.core.spec import Attempt, Code, Shape
 from pymr.memory_use import MemoryMeter, pages_of
 from pymr.runner.prints import Logs
 from pymr.runner.process import READ_BYTES, TaskProcess
+from pymr.store.access import Access
 from pymr.task import channel
 
 TICK_S = 0.5  # how often the core learns the time when nothing else happens
@@ -25,13 +26,19 @@ LOAD_TRIES_MAX = 3  # a kill may come from outside (memory ran out); thrice is t
 class Pool:
     """Task processes: started, watched, replaced."""
 
-    def __init__(self, deadline: float | None = None, folder: str | None = None) -> None:
+    def __init__(
+        self,
+        deadline: float | None = None,
+        folder: str | None = None,
+        access: Access = Access(),  # noqa: B008 - frozen
+    ) -> None:
         """Start nothing yet; `deadline` is a monotonic time, for the loading of the code.
 
-        Processes work in `folder`; None: in the current one.
+        Processes work in `folder`; None: in the current one. They open stores with `access`.
         """
         self._deadline = deadline
         self._folder = folder
+        self._access = access
         self._code: Code | None = None
         self._selector = selectors.DefaultSelector()
         self._prints = _PrintsSelector(self._selector)
@@ -46,7 +53,8 @@ class Pool:
         self._code = code or self._code
         assert self._code is not None, "the first process is given the code"
         self._started += 1
-        process = TaskProcess(f"worker-{self._started}", self._code, self._folder)
+        name = f"worker-{self._started}"
+        process = TaskProcess(name, self._code, self._folder, self._access)
         self.processes[process.name] = process
         for fd in _watched(process):
             self._selector.register(fd, selectors.EVENT_READ, process)
@@ -138,6 +146,8 @@ class Pool:
             self.remove(process)
         self._prints.close()
         self._selector.close()
+        if self.logs is not None:
+            self.logs.close()
 
     def wait_shape(self) -> Shape:
         """Return the shape of the job that the first process found.

@@ -21,6 +21,7 @@ from pymr.core.trial import MapTrialWork, ReduceTrialWork
 from pymr.offspring import children_of, offspring_of
 from pymr.runner.prints import Logs, Prints
 from pymr.runner.stacks import read_stacks
+from pymr.store.access import Access
 from pymr.task import channel, huge_pages
 from pymr.task.descriptors import EXIT_CLOSED
 from pymr.task.hung import INTERRUPT_SIGNAL, STACKS_SIGNAL
@@ -61,8 +62,15 @@ _groups: set[int] = set()  # of task processes that were not reaped; for the end
 class TaskProcess:
     """One child process; `attempt` is what it was given to run, if anything."""
 
-    def __init__(self, name: str, code: Code, folder: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        code: Code,
+        folder: str | None = None,
+        access: Access = Access(),  # noqa: B008 - frozen
+    ) -> None:
         self.name = name
+        self._access = access
         self.attempt: Attempt | None = None
         self.is_loaded = False
         self.started = time.monotonic()
@@ -135,7 +143,7 @@ class TaskProcess:
 
     def begin(self, spec: JobSpec, root: str, *, is_watched: bool = False) -> None:
         """Name the run that all later attempts belong to, and whether each call is told of."""
-        self._send(channel.Begin(spec, root, is_watched))
+        self._send(channel.Begin(spec, root, is_watched, self._access))
 
     def run(self, attempt: AttemptSpec, memory_bytes_max: int) -> None:
         """Start an attempt; the process must be idle."""
@@ -145,7 +153,7 @@ class TaskProcess:
         self.memory_bytes_max, self.used_bytes = memory_bytes_max, 0
         self.prints = Prints()
         if self._logs is not None:
-            self.prints.keep(self._logs, self._logs.path_of(self.name, self.attempt))
+            self.prints.keep(self._logs, self._logs.key_of(self.name, self.attempt))
         self._send(channel.Run(attempt))
 
     def try_out(self, work: MapTrialWork | ReduceTrialWork) -> None:
@@ -161,7 +169,7 @@ class TaskProcess:
     def keep_prints(self, logs: Logs) -> None:
         """Write what is printed into files, also what was printed so far; the process is idle."""
         self._logs = logs
-        self._own_prints.keep(logs, logs.path_of(self.name, None))
+        self._own_prints.keep(logs, logs.key_of(self.name, None))
 
     def grown_bytes(self, private_bytes: int | None) -> int:
         """Return by how much its memory has grown since its first attempt, of what it has now.

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-from pymr.errors import StoreError
+from pymr.errors import ObjectMissingError, StoreError
 
 
 class ObjectEntry(NamedTuple):
@@ -115,6 +115,15 @@ class ObjectStore(Protocol):
 
     def sync(self, prefix: str) -> None:
         """Make copies and deletions directly in the folder `prefix` durable."""
+
+
+def is_there(store: ObjectStore, key: str) -> bool:
+    """Say whether there is an object `key`."""
+    try:
+        store.size(key)
+    except ObjectMissingError:
+        return False
+    return True
 
 
 def check_key(key: str) -> None:

@@ -9,7 +9,8 @@ An object store has neither, so there they are numbered objects, each created on
     history          one file, appended              events/00000000 …, one each second or so
     prints           one file for each attempt       one object for each attempt
 
-The rest of the program sees a `Place`, and `open_place` is the only one who knows which it is.
+The rest of the program sees a `Place`, and `open_place` is the only one who knows which it is;
+`folder` tells what there is on this machine's disks.
 The contract is tested once, on both (`tests/contract/test_place.py`).
 """
 
@@ -19,7 +20,9 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from pymr.store.base import ObjectStore
+from pymr.errors import ConfigError
+from pymr.store.access import Access, is_address
+from pymr.store.base import ObjectEntry, ObjectStore
 from pymr.store.claim import ClaimRecord
 
 
@@ -77,8 +80,21 @@ class Place(Protocol):
     """An output, wherever it is. `str(place)` is the folder or the address."""
 
     @property
+    def folder(self) -> str | None:
+        """The folder that it is; None: it is in a store, and no file here is of it."""
+
+    @property
     def objects(self) -> ObjectStore:
         """The objects of the output; keys are those of `pymr.names`."""
+
+    def foreign(self) -> list[str]:
+        """Return names at its top that are not ours, sorted; of many some.
+
+        Ours is `_pymr`; the parts of a result are foreign where no manifest is.
+
+        Raises:
+            OutputError: it can be no output: a file, for instance, or it cannot be read.
+        """
 
     def claim(self, record: ClaimRecord) -> Claim:
         """Claim the output for `record`.
@@ -87,12 +103,22 @@ class Place(Protocol):
         process of its own has held.
 
         Raises:
-            OutputError: another run holds it; the message and fields name that.
+            OutputError: another run holds it; the message and fields name that. Or it cannot be
+                written.
             ResourceError, StoreError: the place refuses.
         """
 
     def owner(self) -> tuple[ClaimRecord | None, bool]:
         """Return who holds the output, or died holding it, and whether it shows signs of life."""
+
+    def halves(self, prefix: str) -> list[ObjectEntry]:
+        """Return what interrupted writers left directly in the folder `prefix`, if it can be told.
+
+        No listing of objects has them.
+        """
+
+    def sweep(self, prefix: str) -> None:
+        """Remove what `halves` returns; only the owner of the output may."""
 
     def create_journal(self, run: str) -> Journal:
         """Return the journal of a new run.
@@ -120,13 +146,26 @@ class Place(Protocol):
         """Return the history of a run, to append to it."""
 
     def read_history(self, run: str) -> Iterator[bytes]:
-        """Yield the lines of a history; none if there is no history."""
+        """Yield the lines of a history without their newlines; none if there is no history."""
 
     def follow_history(self, run: str, wait: Callable[[], bool]) -> Iterator[bytes]:
-        """Yield the lines of a history, and those that come.
+        """Yield the lines of a history, as `read_history`, and those that come.
 
         `wait` is called before each look; it returns whether more may come after it.
         """
 
     def runs(self) -> list[str]:
         """Return the ids of the runs that have something in the output, oldest first."""
+
+
+def open_place(text: str, access: Access) -> Place:
+    """Return the output at `text`, a folder or an address; nothing is done there yet.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    if is_address(text):
+        raise ConfigError(f"output `{text}` is the address of a store, expected a folder")
+    from pymr.store.folder_place import FolderPlace
+
+    return FolderPlace(text)

@@ -32,6 +32,7 @@ MANIFEST = f"{STATE}/MANIFEST.json"
 SUCCESS = "_SUCCESS"
 BAD = "_bad"
 _PART_DIGITS = 5
+_RECORDS = frozenset({"journal", "events.jsonl", "events", "cancelled", "alive", "logs", "code"})
 
 
 def new_run_id() -> str:
@@ -62,6 +63,12 @@ def journal_key(run: str) -> str:
 def events_key(run: str) -> str:
     """Return the history of all events of a run."""
     return f"{STATE}/{run}/events.jsonl"
+
+
+def is_record(run: str, key: str) -> bool:
+    """Say whether a key is of what stays of a run: journal, history, prints, code, marks."""
+    name = key.removeprefix(f"{STATE}/{run}/")
+    return name != key and name.partition("/")[0] in _RECORDS
 
 
 def cancelled_key(run: str) -> str:

@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import click
 
-from pymr.cli.settings import access
 from pymr.runner.find import FoundRun, find_run, history_of, state_of
 from pymr.runner.logs import LogFile, logs_of
+from pymr.runner.reach import usual_access
 from pymr.text_form import show_lines
 
 FOLLOW_LOOK_S = 0.2  # between looks for what is new
@@ -31,7 +31,7 @@ def command(run: str, task: str | None, number: int | None, follow: bool, as_jso
     """
     if follow and as_json:
         raise click.UsageError("--json shows what there is, --follow what comes: choose one")
-    found = find_run(run, access)
+    found = find_run(run, usual_access)
     if follow:
         with suppress(KeyboardInterrupt):
             _follow(found, task, number)

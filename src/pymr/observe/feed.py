@@ -17,6 +17,7 @@ from contextlib import suppress
 import msgspec
 
 from pymr.core.events import SCHEMA_VERSION, AnyEvent, Entry, Event, RunFinished
+from pymr.core.spec import Attempt
 from pymr.errors import PymrError, to_dict
 
 Sink = Callable[[Entry], object]
@@ -91,6 +92,20 @@ def _parser() -> Callable[[bytes], Entry | None]:
     return parse
 
 
+def thin(lines: list[bytes]) -> list[bytes]:
+    """Return `lines` of a history, of the progress of each attempt the last one only."""
+    decode = msgspec.json.Decoder(_Progress).decode
+    kept, told = [], set()
+    for line in reversed(lines):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            attempt = decode(line).attempt
+            if attempt in told:
+                continue
+            told.add(attempt)
+        kept.append(line)
+    return kept[::-1]
+
+
 def last_seq(lines: Iterable[bytes]) -> int:
     """Return the number of the last entry of a history; 0 if it has none."""
     decode_head = msgspec.json.Decoder(_Head).decode
@@ -99,6 +114,10 @@ def last_seq(lines: Iterable[bytes]) -> int:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError):
             seq = decode_head(line).seq
     return seq
+
+
+class _Progress(msgspec.Struct, tag_field="kind", tag="AttemptProgressed"):
+    attempt: Attempt
 
 
 class _Head(msgspec.Struct):

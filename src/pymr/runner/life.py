@@ -17,7 +17,7 @@ from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Receipt
 from pymr.errors import InterruptedRunError, PymrError
-from pymr.observe.feed import Feed, JsonLines, last_seq
+from pymr.observe.feed import Feed, JsonLines, last_seq, thin
 from pymr.runner.hang import HangWatch
 from pymr.runner.local import LocalRunner
 from pymr.runner.memory import task_memory_of
@@ -26,9 +26,10 @@ from pymr.runner.plan import Plan, temporary_folder
 from pymr.runner.pool import Pool
 from pymr.runner.prints import Logs
 from pymr.runner.sample import Sampler
-from pymr.runner.stored import committed_keys, planned_of, spill_folder
+from pymr.runner.stored import StoredRun, committed_keys, planned_of, spill_folder
+from pymr.store.access import Access
 from pymr.store.base import is_there
-from pymr.store.place import Journal
+from pymr.store.place import Journal, Place
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput
@@ -39,8 +40,8 @@ CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
 class Observer:
     """Watches a run; the base one sees and says nothing."""
 
-    def planned(self, plan: Plan) -> None:
-        """Take note of what will be done; called once, before anything is written."""
+    def planned(self, plan: Plan, place: Place) -> None:
+        """Take note of what will be done, and where; called once, before anything is written."""
 
     def entry(self, entry: Entry) -> None:
         """Take note of an event."""
@@ -55,16 +56,18 @@ class Life:
     `earlier` is what the journal says of the processes before; None for a run that begins.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a life is made of
         self,
         plan: Plan,
         settings: Settings,
         output: ClaimedOutput,
         started: float,
-        earlier: Replay | None = None,
+        earlier: StoredRun | None = None,
         *,
+        access: Access,
         is_replay: bool = False,
     ) -> None:
+        self._access = access
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
         self._plan = plan
@@ -73,7 +76,7 @@ class Life:
         self._place = output.place
         self._started = started  # when the run began, Unix seconds
         self._earlier = earlier
-        self._epoch = earlier.epoch + 1 if earlier else 1
+        self._epoch = earlier.replay.epoch + 1 if earlier else 1
         self._manifest: Manifest | None = None
         self._job: Job | None = None
 
@@ -94,7 +97,7 @@ class Life:
         run = self._plan.spec.run
         pool.keep_prints(Logs(self._place, run, self._epoch, temporary_folder(self._settings)))
         seq = last_seq(self._place.read_history(run)) + 1
-        with self._place.history(run) as history:
+        with self._place.history(run, thin) as history:
             feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
             try:
                 tick = self._tick(observer)
@@ -175,11 +178,13 @@ class Life:
                 memory=task_memory_of(self._settings, plan.workers),
                 hangs=HangWatch(self._settings.task_timeout_s),
                 on_tick=tick,
+                access=self._access,
             )
             try:
                 if self._earlier is not None:
                     self._tidy()
-                    runner.take_on(self._earlier, self._outdated(self._earlier))
+                    replay = self._earlier.replay
+                    runner.take_on(replay, self._outdated(replay))
                 runner.run()
             except BaseException:
                 with suppress(PymrError):  # What stopped the run is the news.
@@ -196,8 +201,8 @@ class Life:
     def _open_journal(self) -> Journal:
         run = self._plan.spec.run
         if self._earlier is None:
-            return self._place.create_journal(run)
-        return self._place.reopen_journal(run)
+            return self._place.create_journal(run, self._epoch)
+        return self._place.reopen_journal(run, self._epoch, self._earlier.records)
 
     def _begun(self) -> events.RunPlanned | RunResumed:
         planned = planned_of(self._plan)

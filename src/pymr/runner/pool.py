@@ -14,7 +14,6 @@ from pymr.core.spec import Attempt, Code, Shape
 from pymr.memory_use import MemoryMeter, pages_of
 from pymr.runner.prints import Logs
 from pymr.runner.process import READ_BYTES, TaskProcess
-from pymr.store.access import Access
 from pymr.task import channel
 
 TICK_S = 0.5  # how often the core learns the time when nothing else happens
@@ -26,19 +25,13 @@ LOAD_TRIES_MAX = 3  # a kill may come from outside (memory ran out); thrice is t
 class Pool:
     """Task processes: started, watched, replaced."""
 
-    def __init__(
-        self,
-        deadline: float | None = None,
-        folder: str | None = None,
-        access: Access = Access(),  # noqa: B008 - frozen
-    ) -> None:
+    def __init__(self, deadline: float | None = None, folder: str | None = None) -> None:
         """Start nothing yet; `deadline` is a monotonic time, for the loading of the code.
 
-        Processes work in `folder`; None: in the current one. They open stores with `access`.
+        Processes work in `folder`; None: in the current one.
         """
         self._deadline = deadline
         self._folder = folder
-        self._access = access
         self._code: Code | None = None
         self._selector = selectors.DefaultSelector()
         self._prints = _PrintsSelector(self._selector)
@@ -53,8 +46,7 @@ class Pool:
         self._code = code or self._code
         assert self._code is not None, "the first process is given the code"
         self._started += 1
-        name = f"worker-{self._started}"
-        process = TaskProcess(name, self._code, self._folder, self._access)
+        process = TaskProcess(f"worker-{self._started}", self._code, self._folder)
         self.processes[process.name] = process
         for fd in _watched(process):
             self._selector.register(fd, selectors.EVENT_READ, process)

@@ -62,15 +62,8 @@ _groups: set[int] = set()  # of task processes that were not reaped; for the end
 class TaskProcess:
     """One child process; `attempt` is what it was given to run, if anything."""
 
-    def __init__(
-        self,
-        name: str,
-        code: Code,
-        folder: str | None = None,
-        access: Access = Access(),  # noqa: B008 - frozen
-    ) -> None:
+    def __init__(self, name: str, code: Code, folder: str | None = None) -> None:
         self.name = name
-        self._access = access
         self.attempt: Attempt | None = None
         self.is_loaded = False
         self.started = time.monotonic()
@@ -141,9 +134,9 @@ class TaskProcess:
         """Start mapping a part of the input for its keys; the process must be idle."""
         self._send(channel.Sample(spec, work))
 
-    def begin(self, spec: JobSpec, root: str, *, is_watched: bool = False) -> None:
+    def begin(self, spec: JobSpec, root: str, access: Access, *, is_watched: bool = False) -> None:
         """Name the run that all later attempts belong to, and whether each call is told of."""
-        self._send(channel.Begin(spec, root, is_watched, self._access))
+        self._send(channel.Begin(spec, root, is_watched, access))
 
     def run(self, attempt: AttemptSpec, memory_bytes_max: int) -> None:
         """Start an attempt; the process must be idle."""

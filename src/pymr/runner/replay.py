@@ -18,6 +18,7 @@ from pymr.runner.life import Observer
 from pymr.runner.resume import (
     Change,
     Held,
+    Reach,
     Resumed,
     go_on,
     refuse_gone,
@@ -25,7 +26,6 @@ from pymr.runner.resume import (
     settings_of,
 )
 from pymr.runner.stored import read_stored
-from pymr.store.access import Access
 from pymr.task.output import reclaim_output
 from pymr.text_form import show_path
 
@@ -34,7 +34,7 @@ def replay_run(
     found: FoundRun,
     change: Change,
     observer: Observer,
-    access: Access,
+    access: Reach,
     code: Code | None = None,
 ) -> Resumed:
     """Do again what bad records were left out of, and return the manifest of the new result.

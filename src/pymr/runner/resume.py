@@ -46,8 +46,9 @@ from pymr.runner.stored import (
     folders_outside,
     read_stored,
 )
-from pymr.store.access import Access
+from pymr.store.access import Access, is_address
 from pymr.store.base import is_there
+from pymr.store.place import Place
 from pymr.task.commit import remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput, reclaim_output
@@ -57,6 +58,8 @@ INPUTS_SHOWN_MAX = 20  # changed ones, in one message
 
 # From the settings of the plan to those of this process.
 Change = Callable[[Settings], Settings]
+# How stores are reached with given settings; asked for only where there is one.
+Reach = Callable[[Settings], Access]
 
 
 class Held(NamedTuple):
@@ -65,7 +68,7 @@ class Held(NamedTuple):
     found: FoundRun
     stored: StoredRun
     output: ClaimedOutput
-    access: Access
+    access: Reach
     is_replay: bool = False  # it was done, and its bad records are tried again
 
     def kept(self, digest: str) -> list[Receipt]:
@@ -94,7 +97,7 @@ def resume_run(
     found: FoundRun,
     change: Change,
     observer: Observer,
-    access: Access,
+    access: Reach,
     code: Code | None = None,
 ) -> Resumed:
     """Take the run on and return the manifest of its committed output.
@@ -159,21 +162,23 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
     """Do what is left of a run and return its manifest; see `resume_run`."""
     found, stored = held.found, held.stored
     refuse_few_files()
+    access = _reached(stored.plan, found.place, held.access, settings)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
-    pool = Pool(deadline, folder_of(stored.plan), held.access)
+    pool = Pool(deadline, folder_of(stored.plan))
     try:
         pool.start(code or _code_of(held))
         _refuse_changed_inputs(held)
         shape = pool.wait_shape()
         plan = looked_over(_plan(held, settings, shape, pool.process_size), settings)
-        observer.planned(plan)
-        remember(found.run, found.name, found.place, stored.plan.started, held.access)
+        observer.planned(plan, found.place)
+        remember(found.run, found.name, found.place, stored.plan.started, access)
         life = Life(
             plan,
             settings,
             held.output,
             stored.plan.started,
-            stored.replay,
+            stored,
+            access=access,
             is_replay=held.is_replay,
         )
         return life.run(pool, observer, deadline)
@@ -181,9 +186,13 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
         pool.close()
 
 
-def restart_run(
-    found: FoundRun, change: Change, observer: Observer, access: Access
-) -> Manifest:
+def _reached(stored: StoredPlan, place: Place, access: Reach, settings: Settings) -> Access:
+    """Return how stores are reached, if the run has to do with one."""
+    is_in_store = place.folder is None or any(is_address(os.fsdecode(p)) for p in stored.given)
+    return access(settings) if is_in_store else Access()
+
+
+def restart_run(found: FoundRun, change: Change, observer: Observer, access: Reach) -> Manifest:
     """Do all of a run again as it was started, with code and inputs as they are now.
 
     The current folder becomes the one it was started in. The new run has another id, and the
@@ -210,7 +219,7 @@ def restart_run(
         inputs=stored.given,
         settings=msgspec.structs.replace(settings, name=found.name, output=found.output),
         params=stored.params,
-        access=access,
+        access=_reached(stored, found.place, access, settings),
         spool_folder=stored.spool_folder,
     )
     return run_request(again, observer, over=found.run)

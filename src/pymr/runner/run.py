@@ -38,7 +38,7 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
         place = open_place(settings.output, access)
         refuse_taken(place, overwrite=settings.overwrite)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
-    pool = Pool(deadline, access=access)
+    pool = Pool(deadline)
     spool_folder = None  # of a run that nobody can resume
     try:
         plan = plan_run(request, pool)
@@ -55,9 +55,9 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
             for folder in outside:  # The runs are gone, with what was in the output.
                 if folder != request.spool_folder:
                     remove_folder(folder)
-            observer.planned(plan)
+            observer.planned(plan, place)
             remember(spec.run, spec.name, place, started, access)
-            life = Life(plan, settings, output, started)
+            life = Life(plan, settings, output, started, access=access)
             try:
                 return life.run(pool, observer, deadline, lambda p: head_of(request, p, started))
             finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -51,6 +51,7 @@ class StoredRun(NamedTuple):
 
     plan: StoredPlan
     replay: Replay
+    records: int  # of the journal, when it was read
 
     @property
     def committed_keys(self) -> list[str]:
@@ -73,7 +74,7 @@ def head_of(request: Request, plan: Plan, started: float) -> list[bytes]:
         folder=os.getcwd(),
         given=tuple(map(os.fsencode, request.inputs)),
         params=request.params,
-        settings=absolute(request.settings),
+        settings=_settled(request),
         shown_output=plan.shown_output,
         started=started,
         inputs=plan.inputs,
@@ -110,7 +111,8 @@ def read_stored(place: Place, run: str) -> StoredRun:
     try:
         planned = msgspec.json.decode(head[0], type=RunPlanned)
         stored = msgspec.json.decode(head[1], type=StoredPlan)
-        return StoredRun(stored, replay(planned, _decisions(records)))
+        rest = list(records)
+        return StoredRun(stored, replay(planned, _decisions(rest)), len(head) + len(rest))
     except msgspec.MsgspecError as error:
         raise IncompleteError(
             f"journal `{show_path(path)}` holds what this version does not know: {error}",
@@ -149,7 +151,7 @@ def committed_keys(place: Place, run: str) -> list[str]:
     return read_stored(place, run).committed_keys
 
 
-def _decisions(records: Iterator[bytes]) -> Iterator[Decision]:
+def _decisions(records: Iterable[bytes]) -> Iterator[Decision]:
     decode = msgspec.json.Decoder(Decision).decode
     return map(decode, records)
 
@@ -158,6 +160,16 @@ def _nothing(place: Place, run: str) -> RunNotFoundError:
     return RunNotFoundError(
         f"run {run} has no plan in `{show_path(str(place))}`: it ended before it began",
         hint="pymr start   with its arguments begins it anew",
+    )
+
+
+def _settled(request: Request) -> Settings:
+    """Return settings that mean the same in any folder, and lead any process to the same store."""
+    settings, access = absolute(request.settings), request.access
+    return msgspec.structs.replace(
+        settings,
+        endpoint=settings.endpoint or access.endpoint,
+        region=settings.region or access.region,
     )
 
 

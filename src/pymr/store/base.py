@@ -117,6 +117,31 @@ class ObjectStore(Protocol):
         """Make copies and deletions directly in the folder `prefix` durable."""
 
 
+class VersionedStore(ObjectStore, Protocol):
+    """A store that replaces an object only if nobody else has: no folder does that."""
+
+    def get_versioned(self, key: str) -> tuple[bytes, str]:
+        """Return the whole object, and its version for `replace_if`.
+
+        Raises:
+            ObjectMissingError: no such object.
+        """
+
+    def replace_if(self, key: str, body: bytes, version: str) -> None:
+        """Replace the object in one atomic, durable step, if it still is of that version.
+
+        Of concurrent calls with different bodies and one version one wins. As with
+        `put_if_absent` no answer is believed before the object is read back.
+
+        Raises:
+            ObjectExistsError: it is of another version, which is left as it is.
+            ObjectMissingError: it is gone.
+        """
+
+    def list_names(self, prefix: str) -> Iterator[str]:
+        """Yield the names directly in the folder `prefix`, sorted; those of folders end in `/`."""
+
+
 def is_there(store: ObjectStore, key: str) -> bool:
     """Say whether there is an object `key`."""
     try:

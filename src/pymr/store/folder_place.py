@@ -21,6 +21,7 @@ from pymr.store.claim import ClaimRecord, LocalClaim, read_claim
 from pymr.store.disk import make_folder, translated
 from pymr.store.journal import Journal, read_journal
 from pymr.store.local import LocalStore, is_temporary_name
+from pymr.store.place import Thin
 from pymr.text_form import show_path
 
 _READ_BYTES: Final = 1 << 20
@@ -59,7 +60,7 @@ class FolderPlace:
             raise self._unusable(error.strerror) from error
         return sorted(name for name in names if name != STATE and not is_temporary_name(name))
 
-    def claim(self, record: ClaimRecord) -> LocalClaim:
+    def claim(self, record: ClaimRecord, over: str | None = None) -> LocalClaim:
         """Claim the output; its `_pymr` folder is made on demand."""
         try:
             claim = LocalClaim.take(self.folder, record)
@@ -86,11 +87,11 @@ class FolderPlace:
         """Remove what interrupted writers left directly in the folder `prefix`."""
         self.objects.sweep(prefix)
 
-    def create_journal(self, run: str) -> Journal:
+    def create_journal(self, run: str, epoch: int) -> Journal:
         """Return the journal of a new run."""
         return Journal.create(self.path_of(journal_key(run)))
 
-    def reopen_journal(self, run: str) -> Journal:
+    def reopen_journal(self, run: str, epoch: int, known: int) -> Journal:
         """Return the journal of a run, to go on behind its last whole record."""
         return Journal.reopen(self.path_of(journal_key(run)))
 
@@ -98,7 +99,7 @@ class FolderPlace:
         """Yield the records of a journal in their order."""
         return read_journal(self.path_of(journal_key(run)))
 
-    def history(self, run: str) -> FolderHistory:
+    def history(self, run: str, thin: Thin) -> FolderHistory:
         """Return the history of a run, to append to it."""
         return FolderHistory(self.path_of(events_key(run)))
 

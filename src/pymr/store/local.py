@@ -82,6 +82,16 @@ class LocalStore:
                 raise IsADirectoryError(errno.EISDIR, "a folder is no object")
             return os.stat(path).st_size
 
+    def halves(self, prefix: str) -> list[ObjectEntry]:
+        """Return what `sweep` would remove, with the size of each."""
+        folder = self._folder(prefix)
+        with translated("list", folder, key=prefix):
+            names = sorted(filter(is_temporary_name, os.listdir(folder)))
+            return [
+                ObjectEntry(f"{prefix}/{name}".lstrip("/"), _size_of(f"{folder}/{name}"))
+                for name in names
+            ]
+
     def list(self, prefix: str) -> Iterator[ObjectEntry]:
         """Yield the objects under the folder `prefix`, in key order."""
         folder = self._folder(prefix)
@@ -127,13 +137,6 @@ class LocalStore:
             for name in os.listdir(folder):
                 if is_temporary_name(name):
                     _remove_any(f"{folder}/{name}")
-
-    def halves(self, prefix: str) -> list[ObjectEntry]:
-        """Return what `sweep` would remove, with the size of each."""
-        folder = self._folder(prefix)
-        with translated("list", folder, key=prefix):
-            names = sorted(filter(is_temporary_name, os.listdir(folder)))
-            return [ObjectEntry(f"{prefix}/{name}".lstrip("/"), _size_of(f"{folder}/{name}")) for name in names]
 
     def sync(self, prefix: str) -> None:
         """Make copies and deletions directly in the folder `prefix` durable."""

@@ -25,6 +25,9 @@ from pymr.store.access import Access, is_address
 from pymr.store.base import ObjectEntry, ObjectStore
 from pymr.store.claim import ClaimRecord
 
+# Returns those of some lines of a history that are worth keeping, in their order.
+Thin = Callable[[list[bytes]], list[bytes]]
+
 
 class Claim(Protocol):
     """The right to an output, until it is released."""
@@ -96,11 +99,12 @@ class Place(Protocol):
             OutputError: it can be no output: a file, for instance, or it cannot be read.
         """
 
-    def claim(self, record: ClaimRecord) -> Claim:
+    def claim(self, record: ClaimRecord, over: str | None = None) -> Claim:
         """Claim the output for `record`.
 
-        Of any number of processes one gets it. The run of `record` may take over what an earlier
-        process of its own has held.
+        Of any number of runs one gets it. The run of `record` may take over what an earlier
+        process of its own has held, and what the run `over` holds, which the caller knows to be
+        at its end. (A folder's lock is free by then.)
 
         Raises:
             OutputError: another run holds it; the message and fields name that. Or it cannot be
@@ -120,15 +124,15 @@ class Place(Protocol):
     def sweep(self, prefix: str) -> None:
         """Remove what `halves` returns; only the owner of the output may."""
 
-    def create_journal(self, run: str) -> Journal:
-        """Return the journal of a new run.
+    def create_journal(self, run: str, epoch: int) -> Journal:
+        """Return the journal of a new run; `epoch` is of this process.
 
         Raises:
             ObjectExistsError: there is one; a run begins its journal once.
         """
 
-    def reopen_journal(self, run: str) -> Journal:
-        """Return the journal of a run, to go on behind its last whole record.
+    def reopen_journal(self, run: str, epoch: int, known: int) -> Journal:
+        """Return the journal of a run, to go on behind the `known` records that were read of it.
 
         Raises:
             ObjectMissingError, CorruptDataError: as `read_journal`.
@@ -142,8 +146,11 @@ class Place(Protocol):
             CorruptDataError: it is damaged; fields `path`, `offset`.
         """
 
-    def history(self, run: str) -> History:
-        """Return the history of a run, to append to it."""
+    def history(self, run: str, thin: Thin) -> History:
+        """Return the history of a run, to append to it in a `with` block.
+
+        `thin` leaves out lines that later ones make void; a folder keeps all.
+        """
 
     def read_history(self, run: str) -> Iterator[bytes]:
         """Yield the lines of a history without their newlines; none if there is no history."""
@@ -158,7 +165,7 @@ class Place(Protocol):
         """Return the ids of the runs that have something in the output, oldest first."""
 
 
-def open_place(text: str, access: Access) -> Place:
+def open_place(text: str, access: Access) -> Place:  # noqa: ARG001 - for addresses
     """Return the output at `text`, a folder or an address; nothing is done there yet.
 
     Raises:

@@ -9,7 +9,14 @@ from contextlib import suppress
 
 import pytest
 
-from pymr.errors import CorruptDataError, DeposedError, InternalError, OutputError, PymrError
+from pymr.errors import (
+    CorruptDataError,
+    DeposedError,
+    InternalError,
+    ObjectExistsError,
+    OutputError,
+    PymrError,
+)
 from pymr.names import CLAIM, alive_key, events_piece_key, journal_slot_key
 from pymr.store.claim import ClaimRecord
 from pymr.store.object_place import ObjectPlace
@@ -83,6 +90,31 @@ def test_of_sixteen_that_take_over_one_run_one_wins(place: ObjectPlace) -> None:
         assert sum(threads.map(claim, range(16))) == 1
 
 
+def test_who_looks_while_another_claims_has_lost() -> None:
+    """Between its look and its write: what it replaces is not what it has seen."""
+    from obstore.store import MemoryStore
+
+    class Watched(ObstoreStore):
+        between: list[Callable[[], object]]
+
+        def get_versioned(self, key: str) -> tuple[bytes, str]:
+            found = super().get_versioned(key)
+            if self.between:
+                self.between.pop()()
+            return found
+
+    objects = Watched(MemoryStore())
+    objects.between = []
+    place = ObjectPlace(objects, "s3://bucket/out")
+    place.claim(record()).release()
+
+    objects.between = [lambda: place.claim(record(LATER))]
+    with pytest.raises(OutputError, match=f"claimed by run {LATER}"):
+        place.claim(record())
+
+    assert place.owner()[0].run == LATER  # type: ignore[union-attr]
+
+
 def test_who_was_taken_over_releases_nothing(place: ObjectPlace) -> None:
     """The claim is another's by then: of another process, or of another run."""
     first = place.claim(record(pid=1))
@@ -144,6 +176,24 @@ def test_f65_of_two_masters_of_one_epoch_one_wins(place: ObjectPlace) -> None:
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(take_on, range(8))) == 1
     assert list(place.read_journal(RUN)) == [b"planned", b"resumed by 1"]
+
+
+def test_a_store_that_says_yes_to_two_is_found_out() -> None:
+    """No probe is a proof: what was put is read back before it counts."""
+    from obstore.store import MemoryStore
+
+    class Racy(ObstoreStore):
+        def put_if_absent(self, key: str, body: bytes) -> None:
+            with suppress(ObjectExistsError):
+                super().put_if_absent(key, body)
+
+    place = ObjectPlace(Racy(MemoryStore()), "s3://bucket/out")
+    old = place.create_journal(RUN, 1)
+    put(old, b"planned")
+    put(place.reopen_journal(RUN, 2, 1), b"resumed by 2")
+
+    with pytest.raises(DeposedError, match="by epoch 2"):
+        put(old, b"committed by 1")
 
 
 def test_who_knows_less_than_there_is_cannot_go_on(place: ObjectPlace) -> None:

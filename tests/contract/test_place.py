@@ -274,5 +274,5 @@ def test_a_text_names_a_folder_or_an_address(tmp_path: Path) -> None:
     assert isinstance(open_place(str(tmp_path), Access()), FolderPlace)
     access = Access(endpoint="http://127.0.0.1:1", region="us-east-1")
     assert isinstance(open_place("s3://bucket/out", access), ObjectPlace)
-    with pytest.raises(ConfigError, match="no address of a store"):
+    with pytest.raises(ConfigError, match="has the bucket"):
         open_place("s3://", Access())

@@ -228,13 +228,9 @@ class SlotJournal:
         try:
             slots.put(self._number, body)
         except ObjectExistsError as error:
-            raise self._beaten() from error
-        if slots.get(self._number) != body:  # A store that tells two writers that they have won.
-            raise self._beaten()
-
-    def _beaten(self) -> DeposedError:
-        found = self._reader.slots.get(self._number) or b""
-        return self._reader.deposed(self._reader.parse(found, self._number, self._digest))
+            found = slots.get(self._number) or b""
+            slot = self._reader.parse(found, self._number, self._digest)
+            raise self._reader.deposed(slot) from error
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -76,8 +76,12 @@ def refuse_taken(place: Place, *, overwrite: bool = False) -> None:
             raise _complete(store, read_manifest(store))
 
 
-def prepare_output(place: Place, *, run: str, name: str, overwrite: bool = False) -> ClaimedOutput:
+def prepare_output(
+    place: Place, *, run: str, name: str, overwrite: bool = False, over: str | None = None
+) -> ClaimedOutput:
     """Claim the output for a new run; it is made if it is not there.
+
+    `over` is the id of a run whose claim may be taken, as it is given up.
 
     Raises:
         OutputError: it is a file, cannot be written, holds other files, is claimed by a
@@ -85,7 +89,7 @@ def prepare_output(place: Place, *, run: str, name: str, overwrite: bool = False
         ResourceError: no space, or none to show the parts of a committed result.
     """
     _refuse_foreign(place)
-    claim = place.claim(claim_record(run, name))
+    claim = place.claim(claim_record(run, name), over)
     try:
         for folder in ("", STATE):
             place.sweep(folder)
@@ -108,6 +112,7 @@ def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
         ResourceError: no space.
     """
     try:
+        _refuse_living(place, run)
         claim = place.claim(claim_record(run, name))
     except OutputError as error:
         if error.fields.get("run") != run:
@@ -124,6 +129,16 @@ def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
         claim.release()
         raise
     return ClaimedOutput(place, claim, previous)
+
+
+def _refuse_living(place: Place, run: str) -> None:
+    """Refuse what no lock does: to take a run in a store from a process that shows signs of life.
+
+    Whoever does not ask, or is wrong about that, only deposes it.
+    """
+    owner, is_alive = place.owner()
+    if place.folder is None and is_alive and owner is not None and owner.run == run:
+        raise claimed_error(str(place), owner)
 
 
 def claim_record(run: str, name: str) -> ClaimRecord:

@@ -89,7 +89,7 @@ def prepare_output(
         ResourceError: no space, or none to show the parts of a committed result.
     """
     _refuse_foreign(place)
-    claim = place.claim(claim_record(run, name), over)
+    claim = claim_output(place, run, name, over)
     try:
         for folder in ("", STATE):
             place.sweep(folder)
@@ -113,7 +113,7 @@ def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
     """
     try:
         _refuse_living(place, run)
-        claim = place.claim(claim_record(run, name))
+        claim = claim_output(place, run, name)
     except OutputError as error:
         if error.fields.get("run") != run:
             raise
@@ -141,11 +141,29 @@ def _refuse_living(place: Place, run: str) -> None:
         raise claimed_error(str(place), owner)
 
 
-def claim_record(run: str, name: str) -> ClaimRecord:
-    """Return the record with which this process claims an output."""
-    return ClaimRecord(
+def claim_output(place: Place, run: str, name: str, over: str | None = None) -> Claim:
+    """Claim the output for a run; see `Place.claim`.
+
+    Raises:
+        OutputError: another run holds it, maybe without a sign of life; or it cannot be written.
+        ResourceError, StoreError: the place refuses.
+    """
+    record = ClaimRecord(
         run=run, name=name, pid=os.getpid(), host=os.uname().nodename, started=time.time()
     )
+    try:
+        return place.claim(record, over)
+    except OutputError as error:
+        owner, is_alive = place.owner()
+        if place.folder is not None or owner is None or is_alive:
+            raise
+        raise OutputError(
+            f"output `{show_path(str(place))}` is held by run {owner.name}"
+            f" (pid {owner.pid} on {owner.host}), which shows no sign of life",
+            hint=f"pymr resume {owner.name}   goes on with it; pymr cancel {owner.name}   gives"
+            " it up",
+            **error.fields,
+        ) from error
 
 
 def _refuse_foreign(place: Place) -> None:

@@ -83,12 +83,12 @@ class FolderPlace:
     def life_signs(
         self, run: str, epoch: int, address: str | None = None
     ) -> AbstractContextManager[object]:
-        """Return an empty block: the lock shows that this process works on the run."""
+        """Return a block in which nothing is shown: the lock does it."""
         del run, epoch, address
         return nullcontext()
 
     def last_sign(self, run: str) -> LifeSign | None:
-        """Return nothing: the lock shows it."""
+        """Return None: the lock shows who lives."""
         del run
         return None
 
@@ -112,12 +112,9 @@ class FolderPlace:
         """Yield the records of a journal in their order."""
         return read_journal(self.path_of(journal_key(run)))
 
-    def history(
-        self, run: str, thin: Thin, warn: Callable[[str], object] | None = None
-    ) -> FolderHistory:
-        """Return the history of a run, to append to it; `warn` is told once if it cannot be."""
-        del thin  # A file takes every line at once.
-        return FolderHistory(self.path_of(events_key(run)), warn)
+    def history(self, run: str, thin: Thin) -> FolderHistory:
+        """Return the history of a run, to append to it."""
+        return FolderHistory(self.path_of(events_key(run)))
 
     def read_history(self, run: str) -> Iterator[bytes]:
         """Yield the lines of a history."""

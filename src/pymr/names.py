@@ -21,6 +21,7 @@ takes the place of the lock:
     OUT/_pymr/<run>/journal/00000042       a slot: some decisions
     OUT/_pymr/<run>/events/00000042        a piece: events of about a second
     OUT/_pymr/<run>/alive                  who works on the run; replaced every few seconds
+    OUT/_pymr/probe-<nonce>/               what a probe of the store tries, and removes
 
 Attempts stand beside the journal, in one folder: on a disk, the sync of the folder that makes
 an attempt durable makes the journal's own name durable too. No key is ever written twice with
@@ -60,6 +61,11 @@ def new_nonce() -> str:
 def run_prefix(run: str) -> str:
     """Return the folder of one run."""
     return f"{STATE}/{run}"
+
+
+def probe_prefix(nonce: str) -> str:
+    """Return the folder of one probe of a store."""
+    return f"{STATE}/probe-{nonce}"
 
 
 def journal_key(run: str) -> str:

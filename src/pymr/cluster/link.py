@@ -1,0 +1,237 @@
+"""A worker's link to its master: one stream, kept open, and the reports of attempts.
+
+For a loop over file descriptors: `fileno` is readable when something has arrived, `receive` returns
+it, `send` and `complete` never wait. All else happens in threads of the link.
+
+    dialling ──let in──► Opened ─► the worker says Hello, and what is ─► items …
+        ▲                                                                 │
+        └───────────── pause, next address ◄──── the stream ends ─────────┘
+                           │
+                           └─ after `wait_s`, or refused: Lost
+
+What was sent on a stream that ended may not have arrived, and is not sent again: after Opened the
+worker says what is, not what was added. Items sent when no stream is open are dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import msgspec
+
+from pymr.cluster import message as m
+from pymr.cluster import wire
+from pymr.cluster.client import Client, pauses
+from pymr.cluster.status import error_of
+from pymr.cluster.transport import CONNECTION_AGE_S, HEARTBEAT_S, SILENCE_S, grpc
+from pymr.errors import PymrError, UnreachableError
+
+REPORTS_MAX: Final = 8  # completions that wait for their verdicts at once; more wait for these
+_STEADY_S: Final = 10.0  # a stream that was open for so long was a good one: the pauses start anew
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A stream is open. What is sent from now on goes there; it must begin with a Hello."""
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The link is over, for the reason that is given: nothing comes any more."""
+
+    error: PymrError
+
+
+class Completed(msgspec.Struct, frozen=True):
+    """The verdict on a completion."""
+
+    completion: m.Completion
+    reply: m.CompletionReply
+
+
+class Unreported(msgspec.Struct, frozen=True):
+    """There is no verdict on a completion, and nobody asks for it any more."""
+
+    completion: m.Completion
+    error: PymrError
+
+
+Arrival = m.ForWorker | Opened | Lost | Completed | Unreported
+
+
+class Link:
+    """The stream and the reports of one registered worker. One thread uses it."""
+
+    def __init__(self, client: Client) -> None:
+        """Start dialling. The client is closed with the link."""
+        self._client = client
+        self._arrived: deque[Arrival] = deque()
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._outgoing: _Outgoing | None = None  # of the stream that the worker knows of
+        self._streams: deque[_Outgoing] = deque()  # of each Opened on its way to the worker
+        self._closing = threading.Event()
+        self._call: Any = None
+        self._heard = 0.0  # when something came last
+        self._reports = ThreadPoolExecutor(REPORTS_MAX, "pymr-report")
+        self._threads = [
+            threading.Thread(target=self._run, name="pymr-link", daemon=True),
+            threading.Thread(target=self._watch, name="pymr-watch", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def fileno(self) -> int:
+        """Return a file descriptor that is readable when something has arrived."""
+        return self._bell
+
+    def receive(self) -> list[Arrival]:
+        """Return what has arrived since the last time, in its order; does not wait."""
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            return []
+        arrivals = []
+        while self._arrived:
+            arrival = self._arrived.popleft()
+            if isinstance(arrival, Opened):
+                self._outgoing = self._streams.popleft()
+            arrivals.append(arrival)
+        return arrivals
+
+    def send(self, *items: m.FromWorker) -> None:
+        """Send the items, in order, on the stream that was opened last.
+
+        Raises:
+            InternalError: one is larger than a message.
+        """
+        if self._outgoing is not None:
+            self._outgoing.put(*items)
+
+    def complete(self, completion: m.Completion) -> None:
+        """Report an attempt until there is a verdict, which arrives as Completed."""
+        self._reports.submit(self._report, completion)
+
+    def close(self) -> None:
+        """End the stream and all that is under way; nothing arrives any more. Once."""
+        self._closing.set()
+        self._client.close()  # and with it all calls
+        for thread in self._threads:
+            thread.join()
+        self._reports.shutdown(cancel_futures=True)
+        os.close(self._bell)
+
+    def _arrive(self, *arrivals: Arrival) -> None:
+        self._arrived.extend(arrivals)
+        if arrivals:
+            os.eventfd_write(self._bell, 1)
+
+    def _report(self, completion: m.Completion) -> None:
+        try:
+            reply = self._client.complete(completion)
+        except PymrError as error:
+            self._arrive(Unreported(completion, error))
+        else:
+            self._arrive(Completed(completion, reply))
+
+    def _run(self) -> None:
+        """Keep a stream open until the link is closed, or there is no hope."""
+        since = time.monotonic()  # when a stream was open last
+        waits = pauses()
+        while not self._closing.is_set():
+            opened = time.monotonic()
+            problem, was_open = self._stream()
+            now = time.monotonic()
+            since = now if was_open else since
+            if was_open and now - opened > _STEADY_S:
+                waits = pauses()
+            if self._closing.is_set():
+                return
+            if not isinstance(problem, UnreachableError):
+                self._arrive(Lost(problem))
+                return
+            pause = next(waits)
+            if now + pause - since > self._client.wait_s:
+                self._arrive(Lost(self._client.unreachable(problem)))
+                return
+            self._closing.wait(pause)
+
+    def _stream(self) -> tuple[PymrError, bool]:
+        """Serve one stream; return how it ended, and whether it was ever open."""
+        was_open = False
+        outgoing = _Outgoing()
+        try:
+            address, channel = self._client.dial()
+        except UnreachableError as error:
+            return error, False
+        try:
+            call = channel.stream_stream(f"/{wire.SERVICE}/Lease")(
+                outgoing, timeout=CONNECTION_AGE_S, metadata=self._client.metadata
+            )
+            self._heard, self._call = time.monotonic(), call
+            for body in call:
+                self._heard = time.monotonic()
+                if not was_open:
+                    was_open = True
+                    self._streams.append(outgoing)
+                    self._arrive(Opened())
+                self._arrive(*wire.decode_for_worker(body))
+            return UnreachableError("the master has ended the stream"), was_open
+        except grpc.RpcError as error:
+            problem = error_of(error, address)
+            if isinstance(problem, UnreachableError):
+                self._client.give_up(channel, address, problem)
+            return problem, was_open
+        except PymrError as error:  # It is no message.
+            call.cancel()
+            return error, was_open
+        finally:
+            self._call = None
+            outgoing.end()
+
+    def _watch(self) -> None:
+        """End a stream on which nothing comes."""
+        while not self._closing.wait(1.0):
+            call = self._call
+            if call is not None and time.monotonic() - self._heard > SILENCE_S - 1.0:
+                call.cancel()
+
+
+class _Outgoing(Iterator[bytes]):
+    """The messages of one stream, for a thread of gRPC; an empty one is the heartbeat."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[bytes] = deque()
+        self._messages: Iterator[bytes] = iter(())
+        self._changed = threading.Condition()
+        self._has_ended = False
+
+    def put(self, *items: m.FromWorker) -> None:
+        pieces = [wire.encode_item(item) for item in items]
+        with self._changed:
+            if not self._has_ended:
+                self._pieces.extend(pieces)
+                self._changed.notify()
+
+    def end(self) -> None:
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify()
+
+    def __next__(self) -> bytes:
+        message = next(self._messages, None)
+        if message is not None:
+            return message
+        with self._changed:
+            if not self._pieces and not self._has_ended:
+                self._changed.wait(HEARTBEAT_S)
+            if not self._pieces:
+                if self._has_ended:
+                    raise StopIteration
+                return b""
+            pieces, self._pieces = self._pieces, deque()
+        self._messages = wire.pack(pieces)
+        return next(self._messages)

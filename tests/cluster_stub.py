@@ -19,8 +19,8 @@ from pymr.cluster import message as m
 from pymr.cluster.admission import Admission
 from pymr.cluster.certificate import Authority, new_authority
 from pymr.cluster.join import JoinFile, Tokens, join_file, new_tokens, write_join_file
-from pymr.cluster.outbox import Outbox
 from pymr.cluster.server import Server
+from pymr.cluster.stream import Outbox
 from pymr.core.spec import Attempt, Code, JobSpec, MapWork, Receipt, Shape
 from pymr.errors import PymrError
 from pymr.store.access import Access
@@ -71,7 +71,7 @@ class StubMaster:
         self.completions = 0
         self.refusals: list[PymrError] = []
         self.failures: list[Exception] = []
-        self.before_reply: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self.before_reply: Callable[[m.Completion], Coroutine[Any, Any, None]] | None = None
         self.fails_with: Exception | None = None
         self.ended_streams = 0
 
@@ -110,12 +110,12 @@ class StubMaster:
         finally:
             self.ended_streams += 1
 
-    async def complete(self, completion: m.Completion) -> m.CompletionReply:
+    async def complete(self, worker: str, completion: m.Completion) -> m.CompletionReply:
         """Judge, and then do what the test wants."""
         self.completions += 1
         verdict = self.judge(completion)
         if self.before_reply is not None:
-            await self.before_reply()
+            await self.before_reply(completion)
         return m.CompletionReply(verdict)
 
     def judge(self, completion: m.Completion) -> m.Verdict:

@@ -15,7 +15,7 @@ from cluster_stub import RunningMaster, grant, receipt, request
 from pymr import errors
 from pymr.cluster import message as m
 from pymr.cluster.client import Client
-from pymr.cluster.link import Arrival, Completed, Link, Lost, Opened
+from pymr.cluster.link import Answered, Arrival, Link, Opened
 from pymr.core.spec import Attempt
 from pymr.errors import (
     ClusterError,
@@ -23,7 +23,6 @@ from pymr.errors import (
     InternalError,
     ProtocolError,
     PymrError,
-    UnknownWorkerError,
 )
 
 WAIT_S = 20.0  # for what happens at once
@@ -50,8 +49,9 @@ class Worker:
 
     def __init__(self, master: RunningMaster, wait_s: float = WAIT_S) -> None:
         self.client = Client(master.join(), wait_s=wait_s)
-        self.id = self.client.register(request()).worker
-        self.link = Link(self.client)
+        self.joined = self.client.register(request())
+        self.id = self.joined.worker
+        self.link = Link(self.client, request(), self.joined)
         self.arrived: list[Arrival] = []
         self.until(Opened)
         self.hello = m.Hello("run-1", 1, self.id)
@@ -67,17 +67,12 @@ class Worker:
             self.arrived += self.link.receive()
         return found
 
-    def completion(self, task: int, seq: int, **changes: Any) -> m.Completion:
-        """Return the report of an attempt."""
-        said = {
-            "run": "run-1",
-            "epoch": 1,
-            "worker": self.id,
-            "attempt": Attempt("map", task, 1),
-            "seq": seq,
-            "outcome": receipt(task),
-        }
-        return m.Completion(**{**said, **changes})
+    def complete(self, task: int, seq: int, outcome: Any = None) -> m.Completion:
+        """Report an attempt."""
+        outcome = outcome or receipt(task)
+        completion = m.Completion(seq, 1, Attempt("map", task, 1), outcome)
+        self.link.complete(completion)
+        return completion
 
 
 def eventually(is_so: Callable[[], bool]) -> None:
@@ -93,8 +88,8 @@ def test_a_worker_gets_work_and_a_verdict_on_it(master: RunningMaster, worker: W
     worker.link.send(m.Ask(2, 0))
     grants = worker.until(m.Grant, 2)
     for seq, granted in enumerate(grants, 1):
-        worker.link.complete(worker.completion(granted.attempt.task, seq))
-    done = worker.until(Completed, 2)
+        worker.complete(granted.attempt.task, seq)
+    done = worker.until(Answered, 2)
     worker.link.send(m.Ask(2, 2))
     worker.until(m.Grant, 4)
 
@@ -233,42 +228,53 @@ def test_f20_two_workers_of_one_machine_have_two_ids(master: RunningMaster) -> N
         client.close()
 
 
-@pytest.mark.parametrize("hello", [m.Hello("run-1", 1, "nobody"), m.Hello("run-1", 7, "")])
-def test_a_stream_of_a_worker_that_the_master_does_not_know_is_over(
-    master: RunningMaster, hello: m.Hello
+@pytest.mark.parametrize(("epoch", "name"), [(1, "nobody"), (7, "")])
+def test_f29_a_worker_that_the_master_does_not_know_registers_again(
+    master: RunningMaster, epoch: int, name: str
 ) -> None:
-    """Of another epoch, or never registered: it is to register again."""
+    """Of another epoch, or never registered: the link gets it a new id, and another stream."""
     client = Client(master.join(), wait_s=WAIT_S)
-    client.register(request())
-    link = Link(client)
-    arrived: list[Arrival] = []
+    joined = client.register(request())
+    link = Link(client, request(), joined)
+    opened: list[Opened] = []
 
-    def has(kind: type) -> bool:
-        arrived.extend(link.receive())
-        return any(isinstance(each, kind) for each in arrived)
+    def has_opened(count: int) -> bool:
+        opened.extend(each for each in link.receive() if isinstance(each, Opened))
+        return len(opened) == count
 
-    eventually(lambda: has(Opened))
-    link.send(hello)
-    eventually(lambda: has(Lost))
+    eventually(lambda: has_opened(1))
+    link.send(m.Hello("run-1", epoch, name or joined.worker))
+    eventually(lambda: has_opened(2))
+    link.send(m.Hello("run-1", opened[1].epoch, opened[1].joined.worker))
+    eventually(lambda: len(master.stub.hellos) == 1)
 
     link.close()
-    lost = arrived[-1]
-    assert isinstance(lost, Lost)
-    assert isinstance(lost.error, UnknownWorkerError)
-    assert lost.error.fields == {"epoch": 1}
+    assert opened[0] == Opened(1, joined)
+    assert opened[1].joined.worker == master.stub.hellos[0].worker != joined.worker
+
+
+def test_what_is_wrong_with_a_stream_comes_out_of_receive(master: RunningMaster) -> None:
+    """After all that came before it; and again, as often as it is asked."""
+    client = Client(master.join(), wait_s=WAIT_S)
+    link = Link(client, request(), client.register(request()))
+    eventually(lambda: bool(link.receive()))
+
+    link.send(m.Ask(1, 0))
+
+    with pytest.raises(ProtocolError, match="a stream began with `Ask`, expected `Hello`"):
+        eventually(lambda: bool(link.receive()))
+    with pytest.raises(ProtocolError):
+        link.receive()
+    link.close()
+    assert [type(each) for each in master.stub.refusals] == [ProtocolError]
 
 
 def test_a_second_stream_of_a_worker_ends_the_first(master: RunningMaster, worker: Worker) -> None:
     """A worker that comes back knows before the master that its first stream is gone."""
     eventually(lambda: worker.id in master.stub.outboxes)
-    second = Link(Client(master.join(), wait_s=WAIT_S))
-    arrived: list[Arrival] = []
+    second = Link(Client(master.join(), wait_s=WAIT_S), request(), worker.joined)
 
-    def is_open() -> bool:
-        arrived.extend(second.receive())
-        return Opened() in arrived
-
-    eventually(is_open)
+    eventually(lambda: Opened(1, worker.joined) in second.receive())
     second.send(m.Hello("run-1", 1, worker.id))
 
     eventually(lambda: master.stub.ended_streams == 1)

@@ -2,7 +2,7 @@
 
 Every call has a deadline. One that may have got lost is made again, after a pause with full jitter
 (0.2 s, doubling up to 5 s), at the next address if this one does not answer. All calls may be
-repeated: the master gives the same verdict. What the master says itself is not asked for twice,
+repeated. What the master says itself is not asked for twice,
 unless it says that it may be otherwise later.
 
 Thread-safe.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, TypeVar
 
 from pymr.cluster import message as m
@@ -25,6 +25,7 @@ from pymr.cluster.transport import CLIENT_OPTIONS, client_credentials, grpc
 from pymr.errors import PymrError, UnknownWorkerError, UnreachableError
 
 CALL_S: Final = 20.0  # for one try at a call
+_CALL_S_MIN: Final = 0.5  # for the last one
 PAUSE_S: Final = 0.2  # at most, before the second try; then twice as much
 PAUSE_S_MAX: Final = 5.0
 
@@ -58,20 +59,6 @@ class Client:
         """
         return self._call("Register", request, m.RegisterReply)
 
-    def complete(self, completion: m.Completion) -> m.CompletionReply:
-        """Report an attempt until there is a verdict, which is never RETRY.
-
-        Raises:
-            UnreachableError: there was none in `wait_s`.
-            UnknownWorkerError: another master has taken over, which does not know this worker.
-        """
-
-        def undecided(reply: m.CompletionReply) -> PymrError | None:
-            is_open = reply.verdict is m.Verdict.RETRY
-            return UnreachableError("the master has not decided yet") if is_open else None
-
-        return self._call("Complete", completion, m.CompletionReply, undecided)
-
     def status(self, request: m.StatusRequest) -> m.StatusReply:
         """Ask how far the run is. Raises as `register`."""
         return self._call("Status", request, m.StatusReply)
@@ -88,42 +75,19 @@ class Client:
         if channel is not None:
             channel.close()
 
-    def _call(
-        self,
-        name: str,
-        request: wire.Message,
-        reply_type: type[_T],
-        problem_of: Callable[[_T], PymrError | None] = lambda _: None,
-    ) -> _T:
+    def _call(self, name: str, request: wire.Message, reply_type: type[_T]) -> _T:
         body = wire.encode(request)
-
-        def once(channel: grpc.Channel, timeout_s: float) -> _T:
-            call = channel.unary_unary(f"/{wire.SERVICE}/{name}")
-            reply = wire.decode(reply_type, call(body, timeout=timeout_s, metadata=self.metadata))
-            if (problem := problem_of(reply)) is not None:
-                raise problem
-            return reply
-
-        return self.repeat(once)
-
-    def repeat(self, once: Callable[[grpc.Channel, float], _T]) -> _T:
-        """Return what `once` does with a channel, in the seconds that it is given.
-
-        Raises:
-            PymrError: what `once` raised and no repetition helps; if nobody answered in `wait_s`,
-                an UnreachableError with all that was tried.
-        """
         deadline = time.monotonic() + self.wait_s
         for pause in pauses():
             address, channel = self.dial()
+            timeout_s = max(_CALL_S_MIN, min(CALL_S, deadline - time.monotonic()))
+            call = channel.unary_unary(f"/{wire.SERVICE}/{name}")
             try:
-                return once(channel, max(0.1, min(CALL_S, deadline - time.monotonic())))
+                return wire.decode(reply_type, call(body, timeout_s, self.metadata))
             except grpc.RpcError as error:
                 problem = error_of(error, address)
-                if isinstance(problem, UnreachableError):
-                    self.give_up(channel, address, problem)
-            except PymrError as error:
-                problem = error
+            if isinstance(problem, UnreachableError):
+                self.give_up(channel, address, problem)
             if not problem.retryable or isinstance(problem, UnknownWorkerError):
                 raise problem
             if time.monotonic() + pause > deadline or self.closing.wait(pause):

@@ -1,4 +1,4 @@
-"""A worker's link to its master: one stream, kept open, and the reports of attempts.
+"""A worker's link to its master: one stream, kept open.
 
 For a loop over file descriptors: `fileno` is readable when something has arrived, `receive` returns
 it, `send` and `complete` never wait. All else happens in threads of the link.
@@ -7,10 +7,11 @@ it, `send` and `complete` never wait. All else happens in threads of the link.
         ▲                                                                 │
         └───────────── pause, next address ◄──── the stream ends ─────────┘
                            │
-                           └─ after `wait_s`, or refused: Lost
+                           └─ after `wait_s`, or refused: `receive` raises
 
 What was sent on a stream that ended may not have arrived, and is not sent again: after Opened the
-worker says what is, not what was added. Items sent when no stream is open are dropped.
+worker says what is, not what was added. Items sent when no stream is open are dropped. Completions
+alone are kept, and sent on each stream after its Hello, until there is a verdict.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -30,53 +31,64 @@ from pymr.cluster import wire
 from pymr.cluster.client import Client, pauses
 from pymr.cluster.status import error_of
 from pymr.cluster.transport import CONNECTION_AGE_S, HEARTBEAT_S, SILENCE_S, grpc
-from pymr.errors import PymrError, UnreachableError
+from pymr.core.spec import Attempt
+from pymr.errors import PymrError, UnknownWorkerError, UnreachableError
 
-REPORTS_MAX: Final = 8  # completions that wait for their verdicts at once; more wait for these
+AGAIN_S: Final = 1.0  # until a completion that could not be decided is sent again
 _STEADY_S: Final = 10.0  # a stream that was open for so long was a good one: the pauses start anew
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A stream is open. What is sent from now on goes there; it must begin with a Hello."""
+    """A stream is open. What is sent from now on goes there; it must begin with a Hello.
+
+    `joined` is what the master of that `epoch` has said to this worker, with the id it now has.
+    """
+
+    epoch: int
+    joined: m.RegisterReply
 
 
-class Lost(msgspec.Struct, frozen=True):
-    """The link is over, for the reason that is given: nothing comes any more."""
+class Answered(msgspec.Struct, frozen=True):
+    """The verdict on a completion; never RETRY."""
 
-    error: PymrError
-
-
-class Completed(msgspec.Struct, frozen=True):
-    """The verdict on a completion."""
-
-    completion: m.Completion
+    attempt: Attempt
     reply: m.CompletionReply
 
 
-class Unreported(msgspec.Struct, frozen=True):
-    """There is no verdict on a completion, and nobody asks for it any more."""
+Arrival = m.Grant | m.Revoke | m.Drain | m.Done | Opened | Answered
 
-    completion: m.Completion
+
+class _Again(msgspec.Struct, frozen=True):
+    """It is time to send what could not be decided again."""
+
+
+class _Lost(msgspec.Struct, frozen=True):
+    """Nothing comes any more."""
+
     error: PymrError
 
 
-Arrival = m.ForWorker | Opened | Lost | Completed | Unreported
-
-
 class Link:
-    """The stream and the reports of one registered worker. One thread uses it."""
+    """The stream of one registered worker. One thread uses it."""
 
-    def __init__(self, client: Client) -> None:
-        """Start dialling. The client is closed with the link."""
+    def __init__(self, client: Client, request: m.RegisterRequest, joined: m.RegisterReply) -> None:
+        """Start dialling. The client is closed with the link.
+
+        `joined` came for `request`, which is made again where a master does not know this worker.
+        """
         self._client = client
-        self._arrived: deque[Arrival] = deque()
+        self._request = request
+        self._joined = joined
+        self._arrived: deque[m.ForWorker | Opened | _Again | _Lost] = deque()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._outgoing: _Outgoing | None = None  # of the stream that the worker knows of
         self._streams: deque[_Outgoing] = deque()  # of each Opened on its way to the worker
+        self._unanswered: dict[int, m.Completion] = {}
+        self._undecided: set[int] = set()  # completions to send again
+        self._lost: PymrError | None = None
         self._closing = threading.Event()
         self._call: Any = None
         self._heard = 0.0  # when something came last
-        self._reports = ThreadPoolExecutor(REPORTS_MAX, "pymr-report")
         self._threads = [
             threading.Thread(target=self._run, name="pymr-link", daemon=True),
             threading.Thread(target=self._watch, name="pymr-watch", daemon=True),
@@ -89,17 +101,21 @@ class Link:
         return self._bell
 
     def receive(self) -> list[Arrival]:
-        """Return what has arrived since the last time, in its order; does not wait."""
-        try:
+        """Return what has arrived since the last time, in its order; does not wait.
+
+        Raises:
+            UnreachableError: no master answered within `wait_s` of the client.
+            RefusedError, ProtocolError: there is one, and it does not want this worker.
+        """
+        with suppress(BlockingIOError):
             os.eventfd_read(self._bell)
-        except BlockingIOError:
-            return []
-        arrivals = []
+        arrivals: list[Arrival] = []
         while self._arrived:
-            arrival = self._arrived.popleft()
-            if isinstance(arrival, Opened):
-                self._outgoing = self._streams.popleft()
-            arrivals.append(arrival)
+            arrivals += self._settled(self._arrived.popleft())
+        if self._lost is not None:
+            if not arrivals:
+                raise self._lost
+            os.eventfd_write(self._bell, 1)
         return arrivals
 
     def send(self, *items: m.FromWorker) -> None:
@@ -109,36 +125,60 @@ class Link:
             InternalError: one is larger than a message.
         """
         if self._outgoing is not None:
+            if any(isinstance(each, m.Hello) for each in items):
+                items += tuple(self._unanswered.values())
             self._outgoing.put(*items)
 
     def complete(self, completion: m.Completion) -> None:
-        """Report an attempt until there is a verdict, which arrives as Completed."""
-        self._reports.submit(self._report, completion)
+        """Report an attempt until there is a verdict, which arrives as Completed.
+
+        Raises:
+            InternalError: it is larger than a message.
+        """
+        self.send(completion)
+        self._unanswered[completion.seq] = completion
+
+    def _settled(self, arrival: m.ForWorker | Opened | _Again | _Lost) -> Iterator[Arrival]:
+        """Yield what the worker is to know of one arrival."""
+        match arrival:
+            case m.CompletionReply(verdict=m.Verdict.RETRY):
+                self._undecided.add(arrival.seq)
+            case m.CompletionReply():
+                completion = self._unanswered.pop(arrival.seq, None)
+                if completion is not None:  # else it was said twice
+                    yield Answered(completion.attempt, arrival)
+            case _Again():
+                undecided, self._undecided = self._undecided, set()
+                self.send(*(self._unanswered[seq] for seq in undecided & set(self._unanswered)))
+            case _Lost(error):
+                self._lost = error
+            case Opened():
+                self._outgoing = self._streams.popleft()
+                yield arrival
+            case _:
+                yield arrival
 
     def close(self) -> None:
-        """End the stream and all that is under way; nothing arrives any more. Once."""
+        """End the stream; nothing arrives any more. Once."""
         self._closing.set()
         self._client.close()  # and with it all calls
         for thread in self._threads:
             thread.join()
-        self._reports.shutdown(cancel_futures=True)
         os.close(self._bell)
 
-    def _arrive(self, *arrivals: Arrival) -> None:
+    def _arrive(self, *arrivals: m.ForWorker | Opened | _Again | _Lost) -> None:
         self._arrived.extend(arrivals)
         if arrivals:
             os.eventfd_write(self._bell, 1)
 
-    def _report(self, completion: m.Completion) -> None:
-        try:
-            reply = self._client.complete(completion)
-        except PymrError as error:
-            self._arrive(Unreported(completion, error))
-        else:
-            self._arrive(Completed(completion, reply))
-
     def _run(self) -> None:
         """Keep a stream open until the link is closed, or there is no hope."""
+        try:
+            self._keep_open()
+        except PymrError as error:
+            self._arrive(_Lost(error))
+
+    def _keep_open(self) -> None:
         since = time.monotonic()  # when a stream was open last
         waits = pauses()
         while not self._closing.is_set():
@@ -148,16 +188,15 @@ class Link:
             since = now if was_open else since
             if was_open and now - opened > _STEADY_S:
                 waits = pauses()
-            if self._closing.is_set():
-                return
-            if not isinstance(problem, UnreachableError):
-                self._arrive(Lost(problem))
-                return
             pause = next(waits)
+            if not isinstance(problem, UnreachableError | UnknownWorkerError):
+                raise problem
             if now + pause - since > self._client.wait_s:
-                self._arrive(Lost(self._client.unreachable(problem)))
+                raise self._client.unreachable(problem)
+            if self._closing.wait(pause):
                 return
-            self._closing.wait(pause)
+            if isinstance(problem, UnknownWorkerError):
+                self._joined = self._client.register(self._request)
 
     def _stream(self) -> tuple[PymrError, bool]:
         """Serve one stream; return how it ended, and whether it was ever open."""
@@ -177,7 +216,7 @@ class Link:
                 if not was_open:
                     was_open = True
                     self._streams.append(outgoing)
-                    self._arrive(Opened())
+                    self._arrive(Opened(self._joined.epoch, self._joined))
                 self._arrive(*wire.decode_for_worker(body))
             return UnreachableError("the master has ended the stream"), was_open
         except grpc.RpcError as error:
@@ -193,10 +232,12 @@ class Link:
             outgoing.end()
 
     def _watch(self) -> None:
-        """End a stream on which nothing comes."""
-        while not self._closing.wait(1.0):
+        """End a stream on which nothing comes; remind of what is to be sent again."""
+        while not self._closing.wait(AGAIN_S):
+            if self._undecided:
+                self._arrive(_Again())
             call = self._call
-            if call is not None and time.monotonic() - self._heard > SILENCE_S - 1.0:
+            if call is not None and time.monotonic() - self._heard > SILENCE_S - AGAIN_S:
                 call.cancel()
 
 

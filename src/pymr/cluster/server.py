@@ -18,7 +18,6 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 import pymr
@@ -27,11 +26,10 @@ from pymr.cluster import wire
 from pymr.cluster.address import HostPort, parse_host_port
 from pymr.cluster.admission import Admission
 from pymr.cluster.certificate import Identity, Role
-from pymr.cluster.outbox import Outbox
 from pymr.cluster.status import status_of
+from pymr.cluster.stream import Outbox, WorkerStream, received_items
 from pymr.cluster.transport import (
     SERVER_OPTIONS,
-    SILENCE_S,
     aio,
     grpc,
     server_credentials,
@@ -48,14 +46,14 @@ from pymr.errors import (
 
 WORKERS_MAX: Final = 1_000_000  # ids that one master gives
 _HEALTHY: Final = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse: SERVING
-_END: Final = aio.EOF
+_FAILED: Final = "the master failed at this call; its log says why"
 _BOUND: Final = {
     errno.EADDRINUSE: "another process listens there",
     errno.EADDRNOTAVAIL: "this machine has no such address",
     errno.EACCES: "it may not be used by this user",
 }
 
-_Request = TypeVar("_Request", m.RegisterRequest, m.Completion, m.StatusRequest, m.CancelRequest)
+_Request = TypeVar("_Request", m.RegisterRequest, m.StatusRequest, m.CancelRequest)
 _T = TypeVar("_T")
 
 
@@ -69,11 +67,17 @@ class Handler(Protocol):
     async def lease(
         self, hello: m.Hello, inbox: AsyncIterator[tuple[m.FromWorker, ...]], outbox: Outbox
     ) -> None:
-        """Serve the stream of a worker until `inbox` ends; returning ends it too."""
+        """Serve the stream of a worker until `inbox` ends; returning ends it too.
+
+        Completions do not come through `inbox`, but to `complete`, before what was said after them.
+        """
         ...
 
-    async def complete(self, completion: m.Completion) -> m.CompletionReply:
-        """Return the verdict; the same for the same completion, as often as it comes."""
+    async def complete(self, worker: str, completion: m.Completion) -> m.CompletionReply:
+        """Return the verdict, once the journal has it; the same as often as the same comes.
+
+        An error is a verdict too: RETRY if it is retryable, else REFUSED.
+        """
         ...
 
     async def status(self, request: m.StatusRequest) -> m.StatusReply:
@@ -141,7 +145,6 @@ class Server:
         calls = {
             "Register": unary(self._unary("worker", m.RegisterRequest, self._register)),
             "Lease": stream(self._lease),
-            "Complete": unary(self._unary("worker", m.Completion, self._complete)),
             "Status": unary(self._unary("operator", m.StatusRequest, handler.status)),
             "Cancel": unary(self._unary("operator", m.CancelRequest, handler.cancel)),
         }
@@ -181,7 +184,7 @@ class Server:
             problem = error
         except Exception as error:  # noqa: BLE001 - told to the handler
             self._handler.failed(error)
-            problem = InternalError("the master failed at this call; its log says why")
+            problem = InternalError(_FAILED)
         status = status_of(problem)
         await context.abort(status.code, status.details, status.metadata)
         raise problem  # Not reached: abort raises.
@@ -199,31 +202,23 @@ class Server:
         self._workers.add(reply.worker)
         return reply
 
-    async def _complete(self, completion: m.Completion) -> m.CompletionReply:
-        self._check_worker(completion.worker)
-        return await self._handler.complete(completion)
-
     async def _lease(self, _requests: object, context: Any) -> None:
         await self._let_in(context, "worker", lambda: self._stream(context))
 
     async def _stream(self, context: Any) -> None:
         """Serve one stream: its first item says whose it is."""
         await context.write(b"")  # You are let in.
-        received = _received(context)
+        received = received_items(context)
         try:
             first = await anext(received)
         except StopAsyncIteration:
             return  # It was given up before it began.
-        hello = first[0]
-        if not isinstance(hello, m.Hello):
-            raise ProtocolError(f"a stream began with `{type(hello).__name__}`, expected a hello")
-        self._check_run(hello.run)
-        if hello.epoch != self._epoch:
-            raise UnknownWorkerError(
-                f"worker `{hello.worker}` is of epoch {hello.epoch}, this is {self._epoch}",
-                epoch=self._epoch,
-            )
-        self._check_worker(hello.worker)
+        hello = self._known(first[0])
+        stream = WorkerStream(
+            context,
+            lambda completion: self._judge(hello.worker, completion),
+            lambda inbox, outbox: self._handler.lease(hello, inbox, outbox),
+        )
         earlier = self._streams.get(hello.worker)
         if earlier is not None:
             earlier.cancel()
@@ -231,66 +226,36 @@ class Server:
         assert task is not None
         self._streams[hello.worker] = task
         try:
-            await self._serve(context, hello, _inbox(first[1:], received))
+            await stream.run(first[1:], received)
         finally:
             if self._streams.get(hello.worker) is task:
                 del self._streams[hello.worker]
 
-    async def _serve(
-        self, context: Any, hello: m.Hello, inbox: AsyncIterator[tuple[m.FromWorker, ...]]
-    ) -> None:
-        outbox = Outbox()
-        writer = asyncio.create_task(_write(context, outbox))
-        serving = asyncio.ensure_future(self._handler.lease(hello, inbox, outbox))
+    async def _judge(self, worker: str, completion: m.Completion) -> m.CompletionReply:
         try:
-            await asyncio.wait((serving, writer), return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                await serving
-                outbox.close()
-            await writer
-        finally:
-            outbox.close()
-            serving.cancel()
-            writer.cancel()
-            await asyncio.gather(serving, writer, return_exceptions=True)
+            return await self._handler.complete(worker, completion)
+        except PymrError:
+            raise
+        except Exception as error:
+            self._handler.failed(error)
+            raise InternalError(_FAILED) from error
+
+    def _known(self, item: m.FromWorker) -> m.Hello:
+        """Return the Hello of a worker that has registered here."""
+        if not isinstance(item, m.Hello):
+            raise ProtocolError(f"a stream began with `{type(item).__name__}`, expected `Hello`")
+        self._check_run(item.run)
+        if item.epoch != self._epoch or item.worker not in self._workers:
+            raise UnknownWorkerError(
+                f"worker `{item.worker}` of epoch {item.epoch} is not known in epoch"
+                f" {self._epoch}: it must register",
+                epoch=self._epoch,
+            )
+        return item
 
     def _check_run(self, run: str) -> None:
         if run != self._run:
             raise RefusedError(f"this is of run `{run}`, the master works on `{self._run}`")
-
-    def _check_worker(self, worker: str) -> None:
-        if worker not in self._workers:
-            raise UnknownWorkerError(
-                f"no worker `{worker}` in epoch {self._epoch}: it must register",
-                epoch=self._epoch,
-            )
-
-
-async def _received(context: Any) -> AsyncIterator[tuple[m.FromWorker, ...]]:
-    """Yield what a worker sends, until its stream ends or it is silent."""
-    with suppress(TimeoutError):
-        while True:
-            async with asyncio.timeout(SILENCE_S):
-                body = await context.read()
-            if body is _END:
-                return
-            if items := wire.decode_from_worker(body):
-                yield items
-
-
-async def _inbox(
-    first: tuple[m.FromWorker, ...], received: AsyncIterator[tuple[m.FromWorker, ...]]
-) -> AsyncIterator[tuple[m.FromWorker, ...]]:
-    if first:
-        yield first
-    async for items in received:
-        yield items
-
-
-async def _write(context: Any, outbox: Outbox) -> None:
-    with suppress(aio.BaseError):  # The worker is gone.
-        async for message in outbox.messages():
-            await context.write(message)
 
 
 async def _check_health(_request: bytes, _context: Any) -> bytes:

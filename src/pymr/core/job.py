@@ -353,7 +353,7 @@ class Job:
 
 def _source(receipt: Receipt) -> MapSource:
     assert receipt.footer_digest is not None, f"`{receipt.attempt}` has no footer digest"
-    return MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest)
+    return MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest, receipt.size)
 
 
 def _output_of(receipt: Receipt) -> tuple[object, ...]:

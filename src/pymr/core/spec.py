@@ -143,6 +143,7 @@ class MapSource(msgspec.Struct, frozen=True):
     task: int
     key: str  # object key
     footer_digest: str  # xxh3_128 hex of the footer, as committed
+    size: int  # of the object
 
 
 class MapWork(msgspec.Struct, frozen=True, tag="map"):

@@ -6,10 +6,20 @@ from typing import Any
 
 import obstore
 import pytest
-from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    GenericError,
+    PermissionDeniedError,
+    PreconditionError,
+)
 from obstore.store import MemoryStore
 
-from pymr.errors import ObjectExistsError, StoreError, StoreUnavailableError
+from pymr.errors import (
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreError,
+    StoreUnavailableError,
+)
 from pymr.store.object_store import ObstoreStore
 
 
@@ -114,3 +124,78 @@ def test_a_listing_out_of_order_with_repeats_is_put_right(
     monkeypatch.setattr(obstore, "list", lambda *_, **__: iter([rows[:2], rows[2:]]))
 
     assert list(store.list("")) == [("a", 1), ("b", 1)]
+
+
+# -- replacing what was read ----------------------------------------------------------------
+
+
+def test_an_object_is_replaced_if_it_is_as_it_was_read(store: ObstoreStore) -> None:
+    """And then it has another version."""
+    store.put_if_absent("key", b"one")
+    body, version = store.get_versioned("key")
+
+    store.replace_if("key", b"two", version)
+
+    assert body == b"one"
+    assert store.get_versioned("key") == (b"two", store.get_versioned("key")[1])
+    assert store.get_versioned("key")[1] != version
+
+
+def test_an_object_that_somebody_has_replaced_is_left_alone(store: ObstoreStore) -> None:
+    """Whoever was first has won."""
+    store.put_if_absent("key", b"one")
+    _, version = store.get_versioned("key")
+    store.replace("key", b"theirs")
+
+    with pytest.raises(ObjectExistsError, match="`key` was replaced since it was read"):
+        store.replace_if("key", b"mine", version)
+
+    assert store.get("key") == b"theirs"
+
+
+def test_nothing_replaces_what_is_not_there(store: ObstoreStore) -> None:
+    """Nor can its version be read."""
+    with pytest.raises(ObjectMissingError):
+        store.get_versioned("key")
+    with pytest.raises(ObjectMissingError):
+        store.replace_if("key", b"mine", '"0"')
+
+
+@pytest.mark.parametrize("error", [PreconditionError("412"), GenericError("connection reset")])
+def test_a_replacement_whose_reply_was_lost_has_won(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """My bytes are there: I won, whatever the store said."""
+    store.put_if_absent("key", b"one")
+    _, version = store.get_versioned("key")
+    answer(monkeypatch, error, stored=True)
+
+    store.replace_if("key", b"mine", version)
+
+    assert store.get("key") == b"mine"
+
+
+def test_a_replacement_that_was_not_carried_out_may_be_repeated(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object is as it was read after a failure: retryable."""
+    store.put_if_absent("key", b"one")
+    _, version = store.get_versioned("key")
+    with monkeypatch.context() as patch:
+        answer(patch, GenericError("connection reset"), stored=False)
+        with pytest.raises(StoreUnavailableError):
+            store.replace_if("key", b"mine", version)
+
+    store.replace_if("key", b"mine", version)
+
+    assert store.get("key") == b"mine"
+
+
+def test_the_names_in_a_folder_are_listed(store: ObstoreStore) -> None:
+    """What is deeper shows as a folder, which ends in a slash."""
+    for key in ["a/one", "a/b/two", "a/b/three", "c"]:
+        store.put_if_absent(key, b"")
+
+    assert list(store.list_names("a")) == ["b/", "one"]
+    assert list(store.list_names("")) == ["a/", "c"]
+    assert list(store.list_names("none")) == []

@@ -22,6 +22,7 @@ UNPICKLING = {"src/pymr/shuffle/value_codec.py", "src/pymr/task/user_code.py"}
 THIRD_PARTY = {
     "src/pymr/store/object_store.py": {"bucket", "session"},  # S3
     "src/pymr/store/access.py": {"bucket", "session"},  # S3
+    "src/pymr/store/credentials.py": {"session"},  # S3
     "src/pymr/task/user_code.py": {"metadata"},  # PEP 723 script metadata
 }
 VAGUE_MODULES = {"util", "utils", "helper", "helpers", "common", "misc", "manager"}

@@ -26,6 +26,7 @@ from pymr.errors import PymrError, TaskLostError, TimeoutReachedError, UserCodeE
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
+from pymr.store.access import Access
 from pymr.task import channel
 from pymr.text_form import show_path
 
@@ -62,7 +63,7 @@ def observe(
     second = pool.start()
     trials = _Trials(plan, pool, tmp, deadline)
     for process in (first, second):
-        process.begin(plan.spec, plan.output)
+        process.begin(plan.spec, plan.output, Access())
     found = trials.map_first(first, splits)
     numbers = sorted(found)
     map_differences = trials.map_again(first, second, splits, found)

@@ -12,11 +12,14 @@ from typing import Any, Literal
 import msgspec
 
 from pymr.config.value import (
+    ADDRESS,
     DURATION,
     ENCODING,
+    ENDPOINT,
     NAME,
     PATH,
     RATIO,
+    REGION,
     SHARE,
     SWITCH,
     Kind,
@@ -32,12 +35,14 @@ WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machine
 REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
 FAN_IN_MAX = 1024  # sorted runs that are open at once
 SKIPPED_MAX = 100_000  # a task holds the places of its bad records in memory: some 20 MB
+STORAGE_WAIT_S = 600.0  # what a store's restart, or a change of its network, may take
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
 ON_RESUME = frozenset(
     {
         *("workers", "memory", "task_memory", "attempts", "timeout", "task_timeout"),
         *("keep", "tmp_dir", "json", "quiet", "verbose"),
+        *("endpoint", "region", "storage_wait"),  # the same store, reached in another way
         *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
     }
 )
@@ -131,6 +136,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_duplicates: bool
     keep: bool
     tmp_dir: str | None
+    store: str | None = None
+    endpoint: str | None = None
+    region: str | None = None
+    storage_wait_s: float = STORAGE_WAIT_S
     spill_bytes: int | None
     merge_fan_in: int
     json: bool
@@ -231,6 +240,26 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("allow_duplicates", SWITCH, "accept an input that is named twice", default=False),
     Setting("keep", SWITCH, "keep intermediate data after the run", default=False),
     Setting("tmp_dir", PATH, "folder for spills", default_text="inside the output"),
+    Setting(
+        "store",
+        ADDRESS,
+        "address under which runs on other machines keep everything",
+        default_text="s3://map-reduce-bucket",
+    ),
+    Setting(
+        "endpoint",
+        ENDPOINT,
+        "URL of an S3 store that is not Amazon's",
+        default_text="AWS_ENDPOINT_URL",
+    ),
+    Setting("region", REGION, "region of an S3 store", default_text="AWS_REGION"),
+    Setting(
+        "storage_wait",
+        DURATION,
+        "longest time a store may be out of reach",
+        STORAGE_WAIT_S,
+        unit="s",
+    ),
     Setting(
         "spill",
         size(1, GiB, example="64M"),

@@ -29,6 +29,9 @@ _DURATION = re.compile(
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
 _RATIO = re.compile(r"([1-9][0-9]{0,8})(?::1)?", re.ASCII)
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%|(0\.[0-9]{1,9})", re.ASCII)
+_ADDRESS = re.compile(r"(?:s3|gs|az)://[^/\x00-\x1f]+(?:/[^\x00-\x1f]*)?")
+_ENDPOINT = re.compile(r"https?://[^\s/@?#]+(?:/[^\s@?#]*)?")  # an `@` would stand before a secret
+_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 # Text codecs of Python that are no encodings of files: names, escapes, an error on purpose.
 _NOT_FOR_FILES = frozenset(
@@ -168,10 +171,13 @@ def _parse_text(text: str) -> str:
     return text
 
 
-def _parse_name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise ValueError(text)
-    return text
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(text)
+        return text
+
+    return parse
 
 
 def _parse_encoding(text: str) -> str:
@@ -279,7 +285,28 @@ NAME = Kind(
     expected="1 to 63 letters, digits, `.`, `_` and `-`, the first a letter or digit",
     example="wordcount",
     types=(str,),
-    parse=_parse_name,
+    parse=_matching(_NAME),
+)
+ADDRESS = Kind(
+    metavar="URL",
+    expected="the address of a store",
+    example="s3://bucket/prefix",
+    types=(str,),
+    parse=_matching(_ADDRESS),
+)
+ENDPOINT = Kind(
+    metavar="URL",
+    expected="the URL of an S3 store, without a user or password",
+    example="http://127.0.0.1:9000",
+    types=(str,),
+    parse=_matching(_ENDPOINT),
+)
+REGION = Kind(
+    metavar="NAME",
+    expected="the name of a region",
+    example="eu-central-1",
+    types=(str,),
+    parse=_matching(_REGION),
 )
 ENCODING = Kind(
     metavar="CODEC",

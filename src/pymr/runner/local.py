@@ -9,16 +9,14 @@ the last commits.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pymr import errors, failpoint, names
-from pymr.config.machine import oom_kills
 from pymr.core import events
-from pymr.core.budget import READ_WRITE_BYTES, TaskMemory
+from pymr.core.budget import TaskMemory
 from pymr.core.events import Command
 from pymr.core.job import Job, JobEvent
 from pymr.core.replay import Replay
@@ -29,22 +27,18 @@ from pymr.core.spec import (
     Receipt,
     ReduceWork,
 )
-from pymr.errors import CorruptDataError, PymrError, TaskMemoryError
+from pymr.errors import CorruptDataError, PymrError
 from pymr.observe.feed import Feed
-from pymr.runner import hang
 from pymr.runner.hang import HangWatch
-from pymr.runner.memory import too_much
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
-from pymr.runner.process import TaskProcess
+from pymr.runner.slots import SlotReport, Slots
+from pymr.store.access import Access
 from pymr.store.base import ObjectStore
 from pymr.store.journal import Journal
-from pymr.task import channel
 from pymr.task.commit import verify_attempt, verify_kept
-from pymr.text_form import show_path
 
 CONNECT_S = 5.0  # wait for workers at the start; then go on with those that came
-SPLITS_SHOWN = 3
 JOURNAL_SYNC_S = 1.0  # a decision is durable by then: one fsync for all that came meanwhile
 
 
@@ -74,9 +68,16 @@ class LocalRunner:
         self._feed = feed
         self._publish = publish
         self._tmp = tmp
-        self._memory = memory
-        self._oom_kills = oom_kills()  # that were none of this run, or are dealt with
-        self._hangs = hangs
+        self._slots = Slots(
+            self,
+            pool,
+            wanted=plan.workers,
+            spec=plan.spec,
+            root=plan.output,
+            access=Access(),
+            memory=memory,
+            hangs=hangs,
+        )
         self._on_tick = on_tick
         self._ahead_since: float | None = None  # of the first decision that is not durable yet
 
@@ -121,10 +122,7 @@ class LocalRunner:
             self._connect()
             while not self._job.done:
                 self._ask_for_leases()
-                for process, messages in self._pool.wait(TICK_S):
-                    self._receive(process, messages)
-                for process, attempt in self._pool.too_large:
-                    self._exceed(process, attempt)
+                self._slots.wait(TICK_S)
                 self._renew_and_tick()
         finally:
             logs = self._pool.logs
@@ -137,137 +135,47 @@ class LocalRunner:
 
     def _connect(self) -> None:
         """Start the workers and wait until they have loaded the code."""
-        while len(self._pool.processes) < self._plan.workers:
-            self._pool.start()
-        for process in self._pool.processes.values():
-            if process.is_loaded:  # The others are told when they listen.
-                self._begin(process)
+        wanted = self._slots.wanted
+        self._slots.open()
         deadline = time.monotonic() + CONNECT_S
-        while self._loaded() < self._plan.workers and time.monotonic() < deadline:
-            for process, messages in self._pool.wait(TICK_S):
-                self._receive(process, messages)
+        while self._slots.loaded < wanted and time.monotonic() < deadline:
+            self._slots.wait(TICK_S)
             self._renew_and_tick()
-        connected = self._loaded()
-        self._feed.append(events.WorkersConnected(connected, self._plan.workers))
-
-    def _begin(self, process: TaskProcess) -> None:
-        process.begin(self._plan.spec, self._plan.output, is_watched=self._hangs.is_on)
-
-    def _loaded(self) -> int:
-        return sum(process.is_loaded for process in self._pool.processes.values())
+        self._feed.append(events.WorkersConnected(self._slots.loaded, wanted))
 
     def _ask_for_leases(self) -> None:
-        for process in list(self._pool.processes.values()):
-            if process.is_idle and not self._job.done:
-                self._handle(events.LeaseAsked(process.name, time.monotonic()))
+        for slot in self._slots.idle:
+            if not self._job.done:
+                self._handle(events.LeaseAsked(slot, time.monotonic()))
 
     def _renew_and_tick(self) -> None:
         now = time.monotonic()
-        for process in self._pool.processes.values():
-            if process.attempt is not None:  # Alive as a process is alive as a worker, here.
-                self._handle(events.Renewed(process.attempt, now))
-        self._hangs.look(now)
-        self._pool.end_stuck(now)
+        for attempt in self._slots.running:  # Alive as a process is alive as a worker, here.
+            self._handle(events.Renewed(attempt, now))
+        self._slots.look(now)
         self._handle(events.Ticked(now))
         if self._ahead_since is not None and now - self._ahead_since >= JOURNAL_SYNC_S:
             self._journal.sync()
             self._ahead_since = None
         self._on_tick(now)
 
-    # -- reports ------------------------------------------------------------------------------
+    # -- what the slots report ----------------------------------------------------------------
 
-    def _receive(self, process: TaskProcess, messages: list[channel.FromProcess] | None) -> None:
-        if process.name not in self._pool.processes:
-            return  # Removed while this batch was handled.
-        if messages is None:
-            self._lose(process)
-            return
-        for message in messages:
-            self._report(process, message)
+    def report(self, event: SlotReport) -> None:
+        """Hand what an attempt has come to to the core."""
+        self._handle(event)
 
-    def _exceed(
-        self, process: TaskProcess, attempt: Attempt, how: str = "", **fields: object
+    def lose(
+        self, slot: str, attempt: Attempt | None, error: dict[str, Any], *, was_ready: bool
     ) -> None:
-        """Report that what a process runs takes too much memory; the core has it ended."""
-        error = too_much(attempt, process.used_bytes, process.memory_bytes_max, how)
-        told = errors.to_dict(error)
-        told["fields"] |= fields
-        self._handle(events.MemoryExceeded(attempt, told, time.monotonic()))
+        """Tell the core that a task process is gone."""
+        self._handle(events.WorkerLost(slot, error, time.monotonic(), was_ready=was_ready))
+        if self._job.done:
+            self._slots.wanted = 0
 
-    def _lose(self, process: TaskProcess) -> None:
-        attempt = process.attempt
-        lost = self._pool.remove(process)
-        error = errors.to_dict(lost)
-        now = time.monotonic()
-        if attempt is not None:
-            error["fields"]["work"] = self._work_of(attempt)
-            was_killed = lost.fields["returncode"] == -signal.SIGKILL
-            if was_killed and oom_kills() > self._oom_kills:  # The kernel counts before it kills.
-                self._oom_kills += 1
-                how = " was ended by the system, which had no memory left; it"
-                self._exceed(process, attempt, how)
-            else:
-                self._has_hung(process, attempt, error)
-        self._handle(events.WorkerLost(process.name, error, now, was_ready=process.is_loaded))
-        if not self._job.done:
-            self._pool.start()
-
-    def _work_of(self, attempt: Attempt) -> str:
-        """Return what an attempt reads, for people: nobody knows how far it came."""
-        if attempt.phase == "reduce":
-            return f"partition {attempt.task} of all map outputs"
-        splits = self._plan.tasks[attempt.task].splits
-        paths = [show_path(self._plan.inputs[split.input].path) for split in splits]
-        shown = [
-            f"{path} [{split.start}:{split.end}]"
-            for path, split in zip(paths[:SPLITS_SHOWN], splits, strict=False)
-        ]
-        more = len(splits) - len(shown)
-        return ", ".join(shown) + (f" and {more:,} more" if more else "")
-
-    def _report(self, process: TaskProcess, message: channel.FromProcess) -> None:
-        now = time.monotonic()
-        match message:
-            case channel.Loaded():
-                process.is_loaded = True
-                self._begin(process)
-            case channel.LoadFailed(error):
-                raise errors.from_dict(error)
-            case channel.Progressed(attempt, bytes_in, records_in):
-                self._hangs.progressed(process, now)
-                self._feed.append(events.AttemptProgressed(attempt, bytes_in, records_in))
-            case channel.Finished(receipt, left):
-                self._end_attempt(process, receipt.attempt, left)
-                if not self._has_hung(process, receipt.attempt, None):
-                    self._handle(events.Finished(receipt.attempt, receipt, now))
-            case channel.Failed(attempt, error) if error["type"] == TaskMemoryError.__name__:
-                self._exceed(process, attempt, f": {error['message']}; it", **error["fields"])
-            case channel.Failed(attempt, error, retryable, signature, left):
-                self._end_attempt(process, attempt, left)
-                if not self._has_hung(process, attempt, error):
-                    self._handle(events.Failed(attempt, error, retryable, signature, now))
-
-    def _end_attempt(self, process: TaskProcess, attempt: Attempt, left: channel.Left) -> None:
-        """Take note of what an attempt has left; a process that leaks is not used again."""
-        process.end_attempt()
-        if left.strays:
-            self._feed.append(events.StraysEnded(attempt, left.strays))
-        grown_bytes = process.grown_bytes(left.private_bytes)
-        if grown_bytes > READ_WRITE_BYTES + self._plan.spec.limits.spill_bytes_max:
-            self._feed.append(events.ProcessReplaced(process.name, grown_bytes))
-            process.kill()
-
-    def _has_hung(
-        self, process: TaskProcess, attempt: Attempt, reported: dict[str, Any] | None
-    ) -> bool:
-        """Report an attempt that was interrupted as hung, and end its process."""
-        if not self._hangs.ended(process):
-            return False
-        debug = f"pymr debug {self._plan.spec.name} {attempt} --trace"
-        error = self._hangs.error(str(attempt), reported, debug)
-        now = time.monotonic()
-        self._handle(events.Failed(attempt, error, False, hang.SIGNATURE, now))
-        return True
+    def note(self, event: events.Event) -> None:
+        """Put an event into the feed."""
+        self._feed.append(event)
 
     # -- commands -----------------------------------------------------------------------------
 
@@ -289,7 +197,7 @@ class LocalRunner:
             case events.Grant():
                 self._grant(command)
             case events.Revoke(attempt):
-                self._revoke(attempt)
+                self._slots.revoke(attempt)
             case events.Verify(receipt):
                 return self._job.handle(self._verify(receipt))
             case events.Journal(decision):
@@ -320,17 +228,7 @@ class LocalRunner:
         key = names.attempt_key(run, attempt.phase, attempt.task, attempt.number, nonce)
         tmp = f"{self._tmp}/{attempt}-{attempt.number}-{nonce}"
         failpoint.hit("lease.grant")
-        memory = self._memory
-        memory_bytes_max = memory.alone_bytes if grant.alone else memory.beside_bytes
-        process = self._pool.processes[grant.worker]
-        self._hangs.progressed(process, time.monotonic())
-        process.run(AttemptSpec(attempt, key, tmp, work), memory_bytes_max)
-
-    def _revoke(self, attempt: Attempt) -> None:
-        """End the process that runs `attempt`, if one still does; another takes its place."""
-        for process in list(self._pool.processes.values()):
-            if process.attempt == attempt:
-                process.kill()
+        self._slots.run(grant.worker, AttemptSpec(attempt, key, tmp, work), alone=grant.alone)
 
     def _verify(self, receipt: Receipt) -> JobEvent:
         failpoint.hit("commit.verify")

@@ -21,6 +21,7 @@ from pymr.core.trial import MapTrialWork, ReduceTrialWork
 from pymr.offspring import children_of, offspring_of
 from pymr.runner.prints import Logs, Prints
 from pymr.runner.stacks import read_stacks
+from pymr.store.access import Access
 from pymr.task import channel, huge_pages
 from pymr.task.descriptors import EXIT_CLOSED
 from pymr.task.hung import INTERRUPT_SIGNAL, STACKS_SIGNAL
@@ -133,9 +134,9 @@ class TaskProcess:
         """Start mapping a part of the input for its keys; the process must be idle."""
         self._send(channel.Sample(spec, work))
 
-    def begin(self, spec: JobSpec, root: str, *, is_watched: bool = False) -> None:
+    def begin(self, spec: JobSpec, root: str, access: Access, *, is_watched: bool = False) -> None:
         """Name the run that all later attempts belong to, and whether each call is told of."""
-        self._send(channel.Begin(spec, root, is_watched))
+        self._send(channel.Begin(spec, root, is_watched, access))
 
     def run(self, attempt: AttemptSpec, memory_bytes_max: int) -> None:
         """Start an attempt; the process must be idle."""

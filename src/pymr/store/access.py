@@ -13,23 +13,33 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from pymr.config.value import quote
 from pymr.errors import ConfigError
 
 if TYPE_CHECKING:
     from pymr.store.base import ObjectStore
 
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", re.ASCII)
 _SCHEMES: Final = ("s3", "gs", "az", "memory")
 _ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)(?:/(.*))?", re.DOTALL)
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a client of a store is told besides its address; None: as the library finds it."""
+    """What a client of a store is told besides its address; None: as the library finds it.
+
+    Keys that were read from a file name it, so that any process that has the file reads them
+    anew when they have expired (`credentials.renewed`).
+    """
 
     endpoint: str | None = None  # http://127.0.0.1:9000; None: the provider's own
     region: str | None = None
     access_key_id: str | None = None
     secret_access_key: str | None = None
     session_token: str | None = None
+    credentials_file: str | None = None  # where the keys stand, absolute
+    credentials_profile: str = "default"  # … and their section of it
+    root_certificates: str | None = None  # PEM; those that are trusted besides the system's
+    storage_wait_s: float = 600.0  # the store may be out of reach so long at a time
 
     def __repr__(self) -> str:
         return f"Access(endpoint={self.endpoint!r}, region={self.region!r}, …)"
@@ -50,15 +60,23 @@ def is_address(place: str) -> bool:
 
 
 def parse_address(text: str) -> Address:
-    """Return the parts of an address.
+    """Return the parts of an address. All behind the bucket is literal: `?`, `#` and `%` too.
 
     Raises:
-        ConfigError: it has no bucket, or a scheme that no store has.
+        ConfigError: it has no bucket, a name that none has, or a scheme that no store has.
     """
     match = _ADDRESS.fullmatch(text)
-    if match is None or match[1] not in _SCHEMES or not match[2]:
-        raise ConfigError(f"`{text}` is no address of a store", hint="s3://bucket/prefix")
-    return Address(match[1], match[2], match[3] or "")
+    if match is None or match[1] not in _SCHEMES:
+        raise ConfigError(
+            f"{quote(text)} is no address of a store, expected such as `s3://bucket/prefix`"
+        )
+    scheme, bucket, prefix = match[1], match[2], match[3] or ""
+    if scheme != "memory" and not _BUCKET.fullmatch(bucket):
+        raise ConfigError(
+            f"{quote(text)} has the bucket {quote(bucket)}, expected 3 to 63 lower-case letters,"
+            " digits, `.` and `-`, such as `s3://bucket/prefix`"
+        )
+    return Address(scheme, bucket, prefix)
 
 
 def open_store(place: str, access: Access) -> ObjectStore:

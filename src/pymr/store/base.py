@@ -8,7 +8,7 @@ The contract below is written once and tested once, against every implementation
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -107,7 +107,7 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove the object; removing what is not there is no error."""
 
-    def delete_folder(self, prefix: str, *, but: Collection[str] = ()) -> None:
+    def delete_folder(self, prefix: str, *, but: Container[str] = ()) -> None:
         """Remove all objects under the folder `prefix` that are not named in `but`.
 
         What interrupted writers left there goes, too. Not atomic; may be repeated.
@@ -115,6 +115,31 @@ class ObjectStore(Protocol):
 
     def sync(self, prefix: str) -> None:
         """Make copies and deletions directly in the folder `prefix` durable."""
+
+
+class VersionedStore(ObjectStore, Protocol):
+    """A store that replaces an object only if nobody else has: no folder does that."""
+
+    def get_versioned(self, key: str) -> tuple[bytes, str]:
+        """Return the whole object, and its version for `replace_if`.
+
+        Raises:
+            ObjectMissingError: no such object.
+        """
+
+    def replace_if(self, key: str, body: bytes, version: str) -> None:
+        """Replace the object in one atomic, durable step, if it still is of that version.
+
+        Of concurrent calls with different bodies and one version one wins. As with
+        `put_if_absent` no answer is believed before the object is read back.
+
+        Raises:
+            ObjectExistsError: it is of another version, which is left as it is.
+            ObjectMissingError: it is gone.
+        """
+
+    def list_names(self, prefix: str) -> Iterator[str]:
+        """Yield the names directly in the folder `prefix`, sorted; those of folders end in `/`."""
 
 
 def check_key(key: str) -> None:

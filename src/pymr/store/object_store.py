@@ -7,10 +7,10 @@ won; other bytes, then I lost. obstore's local store does not fsync and is not u
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pymr.errors import (
     ObjectExistsError,
@@ -85,6 +85,33 @@ class ObstoreStore:
         with _translated(key):
             obstore.put(self._client, key, body, mode="overwrite", use_multipart=False)
 
+    def get_versioned(self, key: str) -> tuple[bytes, str]:
+        """Return the whole object, and its version for `replace_if`."""
+        import obstore
+
+        check_key(key)
+        with _translated(key):
+            found = obstore.get(self._client, key)
+            return found.bytes().to_bytes(), found.meta["e_tag"] or ""
+
+    def replace_if(self, key: str, body: bytes, version: str) -> None:
+        """Replace the object in one atomic, durable step, if it still is of that version."""
+        import obstore
+
+        check_key(key)
+        try:
+            with _translated(key):
+                mode: Any = {"e_tag": version}
+                obstore.put(self._client, key, body, mode=mode, use_multipart=False)
+        except (ObjectExistsError, StoreUnavailableError) as error:
+            found, now = self.get_versioned(key)
+            if found != body:
+                if now == version and error.retryable:
+                    raise
+                raise ObjectExistsError(
+                    f"object `{key}` was replaced since it was read", key=key
+                ) from error
+
     def create(self, key: str) -> BufferedWriter:
         """Return a stream into a new object; it is held in memory until its commit."""
         check_key(key)
@@ -125,6 +152,15 @@ class ObstoreStore:
             entries = [ObjectEntry(row["path"], row["size"]) for page in pages for row in page]
         yield from sorted(set(entries))  # Not every store lists in order, or once.
 
+    def list_names(self, prefix: str) -> Iterator[str]:
+        """Yield the names directly in the folder `prefix`, sorted; those of folders end in `/`."""
+        import obstore
+
+        with _translated(prefix):
+            found = obstore.list_with_delimiter(self._client, prefix.rstrip("/") or None)
+        folders = {f"{path.rstrip('/').rpartition('/')[2]}/" for path in found["common_prefixes"]}
+        yield from sorted(folders | {row["path"].rpartition("/")[2] for row in found["objects"]})
+
     def copy(self, source: str, target: str) -> None:
         """Make `target` an object with the bytes of `source`, in the store."""
         import obstore
@@ -145,7 +181,7 @@ class ObstoreStore:
         except ObjectMissingError:
             return
 
-    def delete_folder(self, prefix: str, *, but: Collection[str] = ()) -> None:
+    def delete_folder(self, prefix: str, *, but: Container[str] = ()) -> None:
         """Remove what is under the folder `prefix`, but the objects named in `but`."""
         check_key(prefix)
         for entry in self.list(prefix):
@@ -194,6 +230,8 @@ def _translated(key: str) -> Iterator[None]:
         raise ObjectMissingError(f"no object `{key}`", key=key) from error
     except exceptions.AlreadyExistsError as error:
         raise ObjectExistsError(f"object `{key}` exists, expected none", key=key) from error
+    except exceptions.PreconditionError as error:
+        raise ObjectExistsError(f"object `{key}` is not as it was read", key=key) from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise StoreError(f"the store refused `{key}`: {_first_line(error)}", key=key) from error
     except exceptions.BaseError as error:

@@ -137,6 +137,14 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     skip: SkipRules = SkipRules()
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """An object of the run's store, used only if its SHA-256 is `sha256` (hex)."""
+
+    key: str
+    size: int
+    sha256: str
+
+
 class MapSource(msgspec.Struct, frozen=True):
     """A committed map output, as a reduce task reads it."""
 
@@ -155,10 +163,13 @@ class MapWork(msgspec.Struct, frozen=True, tag="map"):
 
 
 class ReduceWork(msgspec.Struct, frozen=True, tag="reduce"):
-    """What a reduce attempt does: merge `partition` of `sources`, in this order."""
+    """What a reduce attempt does: merge `partition` of `sources`, in this order.
+
+    They are the same for all reduce tasks; `Stored` is an object with the list as JSON.
+    """
 
     partition: int
-    sources: tuple[MapSource, ...]
+    sources: tuple[MapSource, ...] | Stored
 
 
 class AttemptSpec(msgspec.Struct, frozen=True):

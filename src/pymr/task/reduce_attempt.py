@@ -20,19 +20,21 @@ from pymr.task.attempt import AttemptContext, Ticker, call_hook
 from pymr.task.blame import key_fields, user_error
 from pymr.task.call import combine_of, emit_all, reduce_of
 from pymr.task.context import TaskContext
+from pymr.task.stored_object import sources_of
 
 
 def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     """Run a reduce attempt; see `run_attempt`."""
     attempt = context.attempt
     ticker = Ticker(context.progress)
+    sources = sources_of(context.store, work)
     merge: Merge = reduce_merge(
-        _open_sources(context, work, ticker),
+        _open_sources(context, sources, work.partition, ticker),
         work.partition,
         limits=context.spec.limits,
         spill_folder=attempt.tmp,
         combine=combine_of(context.job, context.spec),
-        paths=_local_paths(context.store, work.sources),
+        paths=_local_paths(context.store, sources),
         on_tick=ticker.tick,
         blame=partial(_blame, context.job.reducer),
     )
@@ -51,16 +53,16 @@ def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
 
 
 def _open_sources(
-    context: AttemptContext, work: ReduceWork, ticker: Ticker
+    context: AttemptContext, sources: Sequence[MapSource], partition: int, ticker: Ticker
 ) -> Sequence[SortedRunReader] | Fetched:
     """Open the map outputs; what is to be read of them is fetched first, if it is not here."""
     store = context.store
     if not is_native() or _local_paths(store, ()) is not None:
-        return [open_source(store, source) for source in work.sources]
+        return [open_source(store, source) for source in sources]
     return fetch(
         store,
-        work.sources,
-        work.partition,
+        sources,
+        partition,
         limits=context.spec.limits,
         folder=context.attempt.tmp,
         on_tick=partial(ticker.tick, 0, 0),

@@ -20,6 +20,7 @@ from pymr.core.spec import (
     ReduceWork,
     Shape,
     Split,
+    Stored,
 )
 from pymr.store.access import Access
 
@@ -44,7 +45,7 @@ MAYBE_ERRORS = st.none() | ERRORS
 ATTEMPTS = st.builds(
     Attempt, st.sampled_from(["map", "reduce"]), COUNTS, st.integers(1, (1 << 32) - 1)
 )
-STORED = st.builds(m.Stored, TEXTS, SIZES, TEXTS)
+STORED = st.builds(Stored, TEXTS, SIZES, TEXTS)
 SUMS = st.builds(EdgeSum, SIZES, SIZES, st.integers(0, (1 << 128) - 1))
 RECEIPTS = st.builds(
     Receipt,
@@ -67,9 +68,9 @@ WORKS = st.one_of(
     st.builds(
         ReduceWork,
         COUNTS,
-        st.lists(st.builds(MapSource, COUNTS, TEXTS, TEXTS), max_size=3).map(tuple),
+        st.lists(st.builds(MapSource, COUNTS, TEXTS, TEXTS, SIZES), max_size=3).map(tuple),
     ),
-    st.builds(m.PartitionWork, COUNTS, STORED),
+    st.builds(ReduceWork, COUNTS, STORED),
     STORED,
 )
 SHAPES = st.builds(

@@ -20,6 +20,8 @@ takes the place of the lock:
 
     OUT/_pymr/<run>/journal/00000042       a slot: some decisions
     OUT/_pymr/<run>/events/00000042        a piece: events of about a second
+    OUT/_pymr/<run>/code/<sha256>          worker.py and the modules beside it
+    OUT/_pymr/<run>/sources/<sha256>       what each reduce task reads: a list of map outputs
     OUT/_pymr/<run>/alive                  who works on the run; replaced every few seconds
     OUT/_pymr/probe-<nonce>/               what a probe of the store tries, and removes
 
@@ -132,6 +134,16 @@ def attempt_key(run: str, phase: str, task: int, number: int, nonce: str) -> str
 def bad_key(run: str, task: int, number: int, nonce: str) -> str:
     """Return the object for the bad records of one map attempt."""
     return f"{STATE}/{run}/bad-{task:05d}-{number}-{nonce}"
+
+
+def code_key(run: str, sha256: str) -> str:
+    """Return the object with the user's code, whose bytes have that digest."""
+    return f"{STATE}/{run}/code/{sha256}"
+
+
+def sources_key(run: str, sha256: str) -> str:
+    """Return the object with a list of map outputs, whose bytes have that digest."""
+    return f"{STATE}/{run}/sources/{sha256}"
 
 
 def is_map_output(key: str) -> bool:

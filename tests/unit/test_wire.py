@@ -10,7 +10,7 @@ from pymr import errors
 from pymr.cluster import message as m
 from pymr.cluster import wire
 from pymr.core.events import TaskCommitted, Warned
-from pymr.core.spec import Attempt, MapSource, MapWork, Receipt, ReduceWork
+from pymr.core.spec import Attempt, MapSource, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import InternalError, ProtocolError, PymrError
 
 ATTEMPT = Attempt("map", 17, 1)
@@ -82,7 +82,7 @@ def test_a_huge_error_is_cut_and_keeps_what_tells_most() -> None:
 
 def test_f31_a_message_over_the_limit_is_never_sent() -> None:
     """A list of map sources beyond 1 MiB must be an object, and the error names the message."""
-    sources = tuple(MapSource(task, "k" * 50, "d" * 32) for task in range(10_000))
+    sources = tuple(MapSource(task, "k" * 50, "d" * 32, 9) for task in range(10_000))
     grant = m.Grant(epoch=1, attempt=ATTEMPT, key="k", work=ReduceWork(3, sources))
 
     with pytest.raises(InternalError, match=r"message `Grant` has \d{7} bytes, expected at most"):
@@ -96,7 +96,7 @@ def test_f31_a_message_over_the_limit_is_never_sent() -> None:
 
 def test_f31_what_is_too_large_goes_as_the_key_of_an_object() -> None:
     """A few bytes stand for any number of map sources."""
-    work = m.PartitionWork(3, m.Stored("_pymr/r/sources-1", 5 * MIB, "ab" * 32))
+    work = ReduceWork(3, Stored("_pymr/r/sources-1", 5 * MIB, "ab" * 32))
     grant = m.Grant(epoch=1, attempt=ATTEMPT, key="k", work=work)
 
     [body] = wire.encode_items([grant])

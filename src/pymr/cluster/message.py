@@ -21,7 +21,7 @@ from pymr.core.events import (
     Warned,
     WorkersConnected,
 )
-from pymr.core.spec import Attempt, Code, JobSpec, MapWork, Receipt, ReduceWork
+from pymr.core.spec import Attempt, Code, JobSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.store.access import Access
 
 PROTOCOL: Final = 1
@@ -36,14 +36,6 @@ WorkerNote = (
     | Warned
     | WorkersConnected
 )
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """An object of the run's store that holds JSON; used only if its SHA-256 is `sha256` (hex)."""
-
-    key: str
-    size: int  # bytes
-    sha256: str
 
 
 # -- joining ---------------------------------------------------------------------------------
@@ -207,14 +199,7 @@ FromWorker = Hello | Ask | Renew | Started | Noted | Leaving | Completion
 # -- to a worker, over its stream ------------------------------------------------------------
 
 
-class PartitionWork(msgspec.Struct, frozen=True):
-    """A ReduceWork whose sources, the same for all partitions, stand in an object."""
-
-    partition: int
-    sources: Stored
-
-
-Work = MapWork | ReduceWork | PartitionWork | Stored
+Work = MapWork | ReduceWork | Stored
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

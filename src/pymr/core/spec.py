@@ -93,17 +93,26 @@ class SkipRules(msgspec.Struct, frozen=True, kw_only=True):
     ratio_max: float = 0.01  # of all records (`core.bad_records`)
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """An object of the run's store, used only if its SHA-256 is `sha256` (hex)."""
+
+    key: str
+    size: int
+    sha256: str
+
+
 class Code(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task process finds the user's functions.
 
     Either `path` of a worker file, or `pickle`: a cloudpickled Job, used only if its
-    SHA-256 is `digest`. For other machines `path` is that of the file in a bundle, the object
-    `bundle` of the run's store, used only if its SHA-256 is `bundle_digest`.
+    SHA-256 is `digest`. For other machines `bundle` is an object with either (`task.bundle`);
+    `path` is that of the worker file where the run was submitted, `folder` where this machine
+    has its files.
     """
 
     path: str | None = None
-    bundle: str | None = None
-    bundle_digest: str | None = None
+    bundle: Stored | None = None
+    folder: str | None = None
     pickle: bytes | None = None
     digest: str | None = None  # of the file and its neighbours, or of the pickle
     sys_path: tuple[str, ...] = ()  # the caller's, for modules that travel by name
@@ -146,6 +155,7 @@ class MapSource(msgspec.Struct, frozen=True, gc=False):
     task: int
     key: str  # object key
     footer_digest: str  # xxh3_128 hex of the footer, as committed
+    size: int  # of the object
 
 
 class MapWork(msgspec.Struct, frozen=True, tag="map"):
@@ -157,10 +167,13 @@ class MapWork(msgspec.Struct, frozen=True, tag="map"):
 
 
 class ReduceWork(msgspec.Struct, frozen=True, tag="reduce"):
-    """What a reduce attempt does: merge `partition` of `sources`, in this order."""
+    """What a reduce attempt does: merge `partition` of `sources`, in this order.
+
+    They are the same for all reduce tasks; `Stored` is an object with the list as JSON.
+    """
 
     partition: int
-    sources: tuple[MapSource, ...]
+    sources: tuple[MapSource, ...] | Stored
 
 
 class AttemptSpec(msgspec.Struct, frozen=True):

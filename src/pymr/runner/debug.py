@@ -149,7 +149,7 @@ class Debugged(NamedTuple):
         store = self.found.place.objects
         receipts = [replay.committed.get(("map", task)) for task in range(replay.map_tasks)]
         sources = [
-            MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest or "")
+            MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest or "", receipt.size)
             for receipt in receipts
             if receipt is not None and is_there(store, receipt.key)
         ]

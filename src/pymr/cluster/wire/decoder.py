@@ -10,7 +10,16 @@ import msgspec
 from pymr.cluster import message as m
 from pymr.cluster._gen import control_pb2 as pb
 from pymr.cluster.wire.encoder import FAILURE_KINDS, PHASES, VERDICTS
-from pymr.core.spec import Attempt, Code, JobSpec, MapWork, PhaseName, Receipt, ReduceWork
+from pymr.core.spec import (
+    Attempt,
+    Code,
+    JobSpec,
+    MapWork,
+    PhaseName,
+    Receipt,
+    ReduceWork,
+    Stored,
+)
 from pymr.store.access import Access
 
 _T = TypeVar("_T")
@@ -100,7 +109,7 @@ def _register_reply(message: Any) -> m.RegisterReply:
 
 
 def _completion(message: Any) -> m.Completion:
-    outcome: Receipt | m.Stored | m.Failure
+    outcome: Receipt | Stored | m.Failure
     match message.WhichOneof("outcome"):
         case "receipt":
             outcome = _payload(message.receipt, _receipt)
@@ -171,7 +180,7 @@ def _grant(message: Any) -> m.Grant:
             work = _stored(message.work_stored)
         case "partition_work":
             inner = message.partition_work
-            work = m.PartitionWork(inner.partition, _stored(inner.sources))
+            work = ReduceWork(inner.partition, _stored(inner.sources))
         case _:
             raise MalformedError("a grant has no work")
     return m.Grant(
@@ -190,11 +199,11 @@ def _attempt(message: Any) -> Attempt:
     return Attempt(cast("PhaseName", phase), message.task, message.number)
 
 
-def _stored(message: Any) -> m.Stored:
-    return m.Stored(message.key, message.size, message.sha256)
+def _stored(message: Any) -> Stored:
+    return Stored(message.key, message.size, message.sha256)
 
 
-def _payload(message: Any, reader: Callable[[bytes], _T]) -> _T | m.Stored:
+def _payload(message: Any, reader: Callable[[bytes], _T]) -> _T | Stored:
     match message.WhichOneof("form"):
         case "json":
             return reader(message.json)

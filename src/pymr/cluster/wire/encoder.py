@@ -9,7 +9,7 @@ import msgspec
 
 from pymr.cluster import message as m
 from pymr.cluster._gen import control_pb2 as pb
-from pymr.core.spec import Attempt, JobSpec, MapWork, Receipt, ReduceWork
+from pymr.core.spec import Attempt, JobSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import InternalError
 from pymr.task.channel import encode_any
 
@@ -157,11 +157,11 @@ def _renew(item: m.Renew) -> Any:
 
 def _work(work: m.Work) -> dict[str, Any]:
     match work:
-        case m.Stored():
+        case Stored():
             return {"work_stored": _stored(work)}
-        case m.PartitionWork():
-            sources = _stored(work.sources)
-            return {"partition_work": pb.PartitionWork(partition=work.partition, sources=sources)}
+        case ReduceWork(partition, Stored() as sources):
+            listed = pb.PartitionWork(partition=partition, sources=_stored(sources))
+            return {"partition_work": listed}
         case MapWork() | ReduceWork():
             return {"work_json": _json(work)}
         case _:
@@ -190,12 +190,12 @@ def _failure(failure: m.Failure) -> Any:
     )
 
 
-def _stored(stored: m.Stored) -> Any:
+def _stored(stored: Stored) -> Any:
     return pb.Stored(key=stored.key, size=stored.size, sha256=stored.sha256)
 
 
-def _payload(payload: JobSpec | Receipt | m.Stored) -> Any:
-    if isinstance(payload, m.Stored):
+def _payload(payload: JobSpec | Receipt | Stored) -> Any:
+    if isinstance(payload, Stored):
         return pb.Payload(stored=_stored(payload))
     return pb.Payload(json=_json(payload))
 

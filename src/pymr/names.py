@@ -34,6 +34,7 @@ different bytes, except MANIFEST.json, the parts, _bad/ and _SUCCESS under `--ov
 from __future__ import annotations
 
 import os
+import re
 import time
 
 STATE = "_pymr"
@@ -43,6 +44,7 @@ SUCCESS = "_SUCCESS"
 BAD = "_bad"
 _PART_DIGITS = 5
 _RECORDS = frozenset({"journal", "events.jsonl", "events", "cancelled", "alive", "logs", "code"})
+_UPLOAD_NAME_CHARS = 100
 
 
 def new_run_id() -> str:
@@ -58,6 +60,15 @@ def new_run_id() -> str:
 def new_nonce() -> str:
     """Return 128 random bits as hex: two attempts never share a key."""
     return os.urandom(16).hex()
+
+
+def upload_key(digest: str, size: int, name: str) -> str:
+    """Return where an input of those bytes is in a store, below its prefix.
+
+    `name` is for people: what of it is no plain character is left out.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[-_UPLOAD_NAME_CHARS:]
+    return f"inputs/{digest}-{size}/{plain or 'input'}"
 
 
 def run_prefix(run: str) -> str:

@@ -40,6 +40,12 @@ class InputFile(msgspec.Struct, frozen=True):
     inode: int = 0
     spool: bytes | None = None  # where the bytes really are, if not at `path`
     etag: str | None = None  # of an object, whose address `path` is: an opaque version
+    shown: bytes | None = None  # what the user calls it, if not `path`: it was uploaded
+
+    @property
+    def name(self) -> bytes:
+        """What the user calls it."""
+        return self.path if self.shown is None else self.shown
 
 
 class Split(msgspec.Struct, frozen=True, gc=False):

@@ -48,7 +48,11 @@ class Observation(NamedTuple):
 
 
 def observe(
-    plan: Plan, splits: tuple[Split, ...], pool: Pool, tmp: str, deadline: float | None
+    plan: Plan,
+    splits: tuple[Split, ...],
+    pool: Pool,
+    tmp: str,
+    deadline: float | None,
 ) -> Observation:
     """Return what the job of `plan` does with `splits`; `pool` holds one process, which is ready.
 

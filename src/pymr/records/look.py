@@ -21,7 +21,7 @@ from pymr.records.magic import HEAD_BYTES, TAIL_BYTES
 from pymr.records.source import open_input
 from pymr.store.access import Access
 
-LOOKED_AT_MAX: Final = 16  # objects that are looked at, at a time
+PEEKS_MAX: Final = 16  # objects that are looked at, at a time
 _ORDERED_MAX: Final = 1024  # objects of which answers are waited for, in memory
 
 
@@ -88,7 +88,7 @@ def look_at_objects(objects: Iterable[InputFile], access: Access) -> Iterator[Lo
 
     look = partial(_look_at_object, access=access)
     objects = iter(objects)
-    pool = ThreadPoolExecutor(LOOKED_AT_MAX, thread_name_prefix="pymr-look")
+    pool = ThreadPoolExecutor(PEEKS_MAX, thread_name_prefix="pymr-look")
     try:
         while some := list(islice(objects, _ORDERED_MAX)):
             yield from pool.map(look, some)

@@ -21,7 +21,6 @@ from pymr.core.spec import Attempt, InputFile, MapSource, MapWork
 from pymr.errors import (
     ConfigError,
     InputError,
-    ObjectMissingError,
     OutputError,
     PymrError,
     UserCodeError,
@@ -30,13 +29,13 @@ from pymr.errors import (
 from pymr.observe.quantity import show_many
 from pymr.records.one_call import first_call, read_call, read_line
 from pymr.records.split_reader import Call
-from pymr.runner.access import access_to
 from pymr.runner.find import FoundRun, history_of
+from pymr.runner.reach import access_to
 from pymr.runner.resume import folder_of
 from pymr.runner.stored import StoredRun, read_stored
 from pymr.shuffle.values import short_repr
 from pymr.store.access import Access
-from pymr.store.local import LocalStore
+from pymr.store.base import is_there
 from pymr.task.blame import key_fields, show_record
 from pymr.task.single import Emitted, Single
 from pymr.task.user_code import load_job
@@ -150,12 +149,12 @@ class Debugged(NamedTuple):
     def _groups(self, single: Single, tmp: str) -> Any:
         """Return the groups of the task's partition, from the map outputs that are kept."""
         replay = self.stored.replay
-        store = LocalStore(self.found.output)
+        store = self.found.place.objects
         receipts = [replay.committed.get(("map", task)) for task in range(replay.map_tasks)]
         sources = [
-            MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest or "")
+            MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest or "", receipt.size)
             for receipt in receipts
-            if receipt is not None and _is_there(store, receipt.key)
+            if receipt is not None and is_there(store, receipt.key)
         ]
         if len(sources) < replay.map_tasks:
             gone = replay.map_tasks - len(sources)
@@ -177,7 +176,7 @@ def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
         WorkerFileError: the code cannot be loaded.
         RunNotFoundError: nothing is left of the run.
     """
-    stored = read_stored(found.output, found.run)
+    stored = read_stored(found.place, found.run)
     wanted = None if task_text is None else _task_of(task_text, stored)
     failure = failure_in(history_of(found), wanted, stored.replay.committed)
     if wanted is None and failure is None:
@@ -188,7 +187,7 @@ def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
     task = wanted or (failure.attempt.phase, failure.attempt.task)  # type: ignore[union-attr]
     os.chdir(folder_of(stored.plan))
     job, shape = load_job(stored.plan.code)
-    access = access_to(stored.plan.settings, stored.plan.inputs, found.output)
+    access = access_to([file.path for file in stored.plan.inputs], stored.plan.settings)
     is_changed = shape.digest != stored.replay.spec.shape.digest
     return Debugged(found, stored, task, failure, job, is_changed, access)
 
@@ -250,13 +249,6 @@ def _file_of(work: MapWork, fields: dict[str, Any]) -> InputFile:
 
 def _function_of(reducer: Builtin | Function | None) -> Function | None:
     return None if isinstance(reducer, Builtin) else reducer
-
-
-def _is_there(store: LocalStore, key: str) -> bool:
-    try:
-        return store.size(key) > 0
-    except ObjectMissingError:
-        return False
 
 
 def _reduce_one(single: Single, key: Any, values: Any, _groups: object) -> None:

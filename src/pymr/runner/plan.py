@@ -35,10 +35,9 @@ from pymr.core.spec import (
 )
 from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
-from pymr.runner.access import access_for
 from pymr.runner.memory import Share, run_size, share_out
 from pymr.runner.pool import Pool
-from pymr.store.access import AMBIENT, Access
+from pymr.store.access import AMBIENT, Access, is_address
 from pymr.text_form import show_path, show_paths
 
 OUTPUT_FOLDER = "pymr-out"
@@ -54,13 +53,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, str] = {}
     warnings: tuple[str, ...] = ()  # of the settings: what was changed, or has no effect
     spool_folder: str | None = None  # where inputs that can be read only once were copied before
+    access: Access = Access()  # to the stores of inputs and output
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run will do."""
 
     spec: JobSpec
-    output: str  # absolute folder
+    output: str  # an absolute folder, or an address
     shown_output: str  # as the user would type it
     inputs: Sequence[InputFile]
     tasks: list[MapTask]
@@ -111,7 +111,7 @@ def _refuse_bytes(request: Request) -> None:
     settings = request.settings
     texts = {
         "worker": request.code.path,
-        "--output": os.path.abspath(settings.output or OUTPUT_FOLDER),
+        "--output": absolute_output(settings.output or OUTPUT_FOLDER),
         "--tmp-dir": settings.tmp_dir,
         **{f"--set {show_path(key)}": f"{key}={value}" for key, value in request.params.items()},
     }
@@ -127,9 +127,9 @@ def _refuse_bytes(request: Request) -> None:
 def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     settings = request.settings
     name = settings.name or f"{_stem(request.worker)}-{run[-4:]}"
-    shown_output = settings.output or f"./{OUTPUT_FOLDER}/{name}"
-    output = os.path.abspath(shown_output)
-    access = access_for(settings, (*request.inputs, output))
+    shown_output = settings.output or _usual_output(settings, name)
+    output = absolute_output(shown_output)
+    access = request.access
     found, shape = _look(request.inputs, _rules(settings, spool_folder, output, access), pool)
     if settings.sort:
         _refuse_to_sort(shape)
@@ -158,6 +158,18 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
             *share.notices,
         ),
     )
+
+
+def _usual_output(settings: Settings, name: str) -> str:
+    """Return where a run puts its parts that is not told where."""
+    if settings.store is None:
+        return f"./{OUTPUT_FOLDER}/{name}"
+    return f"{settings.store.rstrip('/')}/outputs/{name}"
+
+
+def absolute_output(output: str) -> str:
+    """Return an output that means the same in any folder."""
+    return output if is_address(output) else os.path.abspath(output)
 
 
 def _cut(
@@ -258,7 +270,7 @@ def _rules(settings: Settings, spool_folder: str, output: str, access: Access) -
         allow_duplicates=settings.allow_duplicates,
         encoding=settings.encoding,
         spool_folder=spool_folder,
-        output=output,
+        output=None if is_address(output) else output,
         access=access,
     )
 

@@ -19,18 +19,18 @@ from pymr.core.events import Decision, encode
 from pymr.store.place import Journal
 
 LINGER_S: Final = 0.02  # for others to gather; a put takes about as long
-BATCH_MAX: Final = 64
+GROUP_MAX: Final = 64
 
 
 class Decisions:
     """The decisions of a master, on their way into `journal`, which no other thread may use."""
 
     def __init__(
-        self, journal: Journal, executor: Executor, is_durable: Callable[[Decision], None]
+        self, journal: Journal, threads: Executor, is_durable: Callable[[Decision], None]
     ) -> None:
         """`is_durable` is told of each decision, in the event loop."""
         self._journal = journal
-        self._executor = executor
+        self._threads = threads
         self._is_durable = is_durable
         self._waiting: list[Decision] = []
         self._has_come = asyncio.Event()
@@ -52,14 +52,14 @@ class Decisions:
         """
         while True:
             await self._has_come.wait()
-            if len(self._waiting) < BATCH_MAX:
+            if len(self._waiting) < GROUP_MAX:
                 await asyncio.sleep(LINGER_S)
-            batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+            group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
             if not self._waiting:
                 self._has_come.clear()
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._executor, self._write, batch)
-            for decision in batch:
+            await loop.run_in_executor(self._threads, self._write, group)
+            for decision in group:
                 failpoint.hit("commit.decide")
                 self._is_durable(decision)
             if not self._waiting:
@@ -69,7 +69,7 @@ class Decisions:
         """Return when nothing waits to be written."""
         await self._are_written.wait()
 
-    def _write(self, batch: list[Decision]) -> None:
-        for decision in batch:
+    def _write(self, group: list[Decision]) -> None:
+        for decision in group:
             self._journal.append(encode(decision))
         self._journal.sync()

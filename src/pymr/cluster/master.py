@@ -67,7 +67,7 @@ class Master:
         store: ObjectStore,
         decisions: Decisions,
         feed: Feed,
-        executor: Executor,
+        threads: Executor,
         put_sources: Callable[[], Stored],
         publish: Callable[[], None],
     ) -> None:
@@ -82,7 +82,7 @@ class Master:
         self._store = store
         self._decisions = decisions
         self._feed = feed
-        self._executor = executor
+        self._threads = threads
         self._put_sources = put_sources
         self._publish = publish
         self._fates = Fates(job)
@@ -259,9 +259,7 @@ class Master:
 
     def _send(self, member: Member, grant: events.Grant, key: str, work: Work) -> None:
         member.tell(
-            Grant(
-                epoch=self._epoch, attempt=grant.attempt, key=key, work=work, alone=grant.alone
-            )
+            Grant(epoch=self._epoch, attempt=grant.attempt, key=key, work=work, alone=grant.alone)
         )
 
     def _map_work(self, grant: events.Grant, nonce: str) -> MapWork:
@@ -314,7 +312,7 @@ class Master:
         self.ended.set_result(None)
 
     async def _in_thread(self, work: Callable[[], Done]) -> Done:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin work whose failure is the run's."""

@@ -220,8 +220,7 @@ class Worker:
             self._link.send(
                 Renew(
                     tuple(
-                        held.progress or Progress(attempt)
-                        for attempt, held in self._held.items()
+                        held.progress or Progress(attempt) for attempt, held in self._held.items()
                     )
                 )
             )

@@ -19,7 +19,7 @@ dist := dist
 MINUTES := 10
 rust_sources := $(wildcard .cargo/* rust/Cargo.toml rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test chaos docs mutants fuzz wheel bench bench-quick clean
+.PHONY: help setup demo check test chaos docs proto mutants fuzz wheel bench bench-quick clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -52,13 +52,14 @@ demo: setup ## Count the words of Python's own standard library
 	echo 'the ten commonest words:   pymr cat pymr-out/demo | sort -k2,2nr | head'
 	$(bin)/pymr cat pymr-out/demo | LC_ALL=C sort -t $$'\t' -k2,2nr -k1,1 | sed -n 1,10p
 
-check: setup ## Static checks: ruff, mypy, imports, house rules, cargo fmt and clippy
+check: setup ## Static checks: ruff, mypy, imports, house rules, proto, cargo fmt and clippy
 	@requirements/toolchain.sh check > /dev/null
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/pytest -q tests/unit/test_tidy.py
+	$(bin)/python proto/generate.py --check
 	cargo fmt --check --manifest-path rust/Cargo.toml
 	cargo clippy --quiet --manifest-path rust/Cargo.toml --all-targets -- --deny warnings
 
@@ -81,6 +82,9 @@ chaos: setup ## Kill and resume runs for MINUTES=10, and compare bytes; SEED=…
 docs: setup ## Make the pages anew that are made of the code and its tests
 	@$(bin)/python tests/unit/test_states.py
 	$(bin)/python tests/reliability.py
+
+proto: setup ## Make the Python of proto/control.proto anew
+	@$(bin)/python proto/generate.py
 
 mutants: setup ## Break the code on purpose, line by line: the tests must notice (5 minutes)
 	@$(bin)/python tests/mutants.py --rust

@@ -18,6 +18,11 @@
     │   └── TaskMemoryError            6    yes  … a task: it is tried once more, alone
     ├── IntegrityError                 7         corrupt data, or books that do not balance
     │   └── CorruptDataError           7    yes  a checksum differs: read or make it again
+    ├── ClusterError                   8         the cluster cannot run the job
+    │   ├── UnreachableError           8    yes  the other side does not answer
+    │   ├── RefusedError               8         … does not let this one in
+    │   ├── ProtocolError              8         … speaks another protocol, or another version
+    │   └── UnknownWorkerError         8    yes  … does not know this worker: it registers again
     ├── TimeoutReachedError            9         `--timeout`
     ├── IncompleteError               10         stopped before the end
     │   └── DeposedError              10         … since another process has taken the run on
@@ -155,6 +160,32 @@ class IntegrityError(PymrError):
 
 class CorruptDataError(IntegrityError):
     """A checksum differs. Fields: `path` or `key`, and `offset`."""
+
+    retryable = True
+
+
+class ClusterError(PymrError):
+    """The cluster cannot run the job."""
+
+    exit_code = 8
+
+
+class UnreachableError(ClusterError):
+    """The other side does not answer; it may later. Field: `address`."""
+
+    retryable = True
+
+
+class RefusedError(ClusterError):
+    """The other side does not let this one in: token, certificate or role are not right."""
+
+
+class ProtocolError(ClusterError):
+    """The other side speaks another protocol, or has another version."""
+
+
+class UnknownWorkerError(ClusterError):
+    """The master does not know this worker in its epoch: it must register again."""
 
     retryable = True
 

@@ -160,15 +160,20 @@ _to_process = msgspec.json.Decoder(ToProcess)
 _from_process = msgspec.json.Decoder(FromProcess)
 
 
-def frame(message: Message) -> bytes:
-    """Return the bytes of one frame."""
+def encode_any(value: Any) -> bytes:
+    """Return `value` as JSON, whatever an error of the user's may have brought into it."""
     try:
-        body = _encode(message)
-    except UnicodeEncodeError:  # a lone surrogate in a user's error
+        return _encode(value)
+    except UnicodeEncodeError:  # a lone surrogate
         import json
 
-        text = json.dumps(msgspec.to_builtins(message, enc_hook=repr), ensure_ascii=False)
-        body = text.encode(errors="replace")
+        text = json.dumps(msgspec.to_builtins(value, enc_hook=repr), ensure_ascii=False)
+        return text.encode(errors="replace")
+
+
+def frame(message: Message) -> bytes:
+    """Return the bytes of one frame."""
+    body = encode_any(message)
     return len(body).to_bytes(4, "little") + body
 
 

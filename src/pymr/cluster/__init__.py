@@ -1,0 +1,1 @@
+"""A run on many machines: a master that decides, and workers that run attempts."""

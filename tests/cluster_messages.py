@@ -101,7 +101,15 @@ FROM_WORKER: st.SearchStrategy[m.FromWorker] = st.one_of(
         TEXTS,
         SIZES,
         TEXTS,
-        st.lists(st.builds(m.Held, ATTEMPTS, TEXTS), max_size=3).map(tuple),
+        st.lists(
+            st.builds(
+                m.Held,
+                ATTEMPTS,
+                TEXTS,
+                st.none() | st.text("0123456789abcdef", min_size=64, max_size=64),
+            ),
+            max_size=3,
+        ).map(tuple),
     ),
     st.builds(m.Ask, COUNTS, COUNTS),
     st.builds(m.Renew, st.lists(PROGRESS, max_size=3).map(tuple), MAYBE_ERRORS),
@@ -116,7 +124,11 @@ FOR_WORKER: st.SearchStrategy[m.ForWorker] = st.one_of(
     st.builds(m.Done, MAYBE_ERRORS),
 )
 FAILURES = st.builds(
-    m.Failure, error=ERRORS, retryable=st.booleans(), signature=TEXTS, counts=st.booleans()
+    m.Failure,
+    error=ERRORS,
+    retryable=st.booleans(),
+    signature=TEXTS,
+    kind=st.sampled_from(m.FailureKind),
 )
 MESSAGES: dict[type, st.SearchStrategy[Any]] = {
     m.RegisterRequest: st.builds(

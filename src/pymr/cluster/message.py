@@ -92,6 +92,7 @@ class Held(msgspec.Struct, frozen=True):
 
     attempt: Attempt
     key: str
+    sources: str | None = None  # SHA-256 of the list of map outputs that a reduce attempt reads
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -204,13 +205,22 @@ ForWorker = Grant | Revoke | Drain | Done
 # -- the end of an attempt -------------------------------------------------------------------
 
 
+class FailureKind(Enum):
+    """How an attempt failed."""
+
+    FAILED = "failed"  # it reported an error
+    CRASHED = "crashed"  # its process ended without a report
+    MEMORY = "memory"  # it took more memory than it may
+    RETURNED = "returned"  # the worker gives it back, for a reason that is not its own
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an attempt failed; the fields are those of `core.events.Failed`."""
+    """Why an attempt failed; of one that FAILED the fields are those of `core.events.Failed`."""
 
     error: dict[str, Any]
     retryable: bool
     signature: str
-    counts: bool = True
+    kind: FailureKind = FailureKind.FAILED
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

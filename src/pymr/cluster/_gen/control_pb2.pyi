@@ -13,6 +13,14 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PHASE_MAP: _ClassVar[Phase]
     PHASE_REDUCE: _ClassVar[Phase]
 
+class FailureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FAILURE_KIND_UNSPECIFIED: _ClassVar[FailureKind]
+    FAILURE_KIND_FAILED: _ClassVar[FailureKind]
+    FAILURE_KIND_CRASHED: _ClassVar[FailureKind]
+    FAILURE_KIND_MEMORY: _ClassVar[FailureKind]
+    FAILURE_KIND_RETURNED: _ClassVar[FailureKind]
+
 class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     VERDICT_UNSPECIFIED: _ClassVar[Verdict]
@@ -25,6 +33,11 @@ class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 PHASE_UNSPECIFIED: Phase
 PHASE_MAP: Phase
 PHASE_REDUCE: Phase
+FAILURE_KIND_UNSPECIFIED: FailureKind
+FAILURE_KIND_FAILED: FailureKind
+FAILURE_KIND_CRASHED: FailureKind
+FAILURE_KIND_MEMORY: FailureKind
+FAILURE_KIND_RETURNED: FailureKind
 VERDICT_UNSPECIFIED: Verdict
 VERDICT_COMMITTED: Verdict
 VERDICT_ALREADY: Verdict
@@ -136,12 +149,14 @@ class Hello(_message.Message):
     def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., worker: _Optional[str] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ...) -> None: ...
 
 class Held(_message.Message):
-    __slots__ = ("attempt", "key")
+    __slots__ = ("attempt", "key", "sources_sha256")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_SHA256_FIELD_NUMBER: _ClassVar[int]
     attempt: Attempt
     key: str
-    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., key: _Optional[str] = ...) -> None: ...
+    sources_sha256: str
+    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., key: _Optional[str] = ..., sources_sha256: _Optional[str] = ...) -> None: ...
 
 class Ask(_message.Message):
     __slots__ = ("slots", "grants_seen")
@@ -270,16 +285,16 @@ class Completion(_message.Message):
     def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., worker: _Optional[str] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., seq: _Optional[int] = ..., receipt: _Optional[_Union[Payload, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("error_json", "retryable", "signature", "counts")
+    __slots__ = ("error_json", "retryable", "signature", "kind")
     ERROR_JSON_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
-    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     error_json: bytes
     retryable: bool
     signature: str
-    counts: bool
-    def __init__(self, error_json: _Optional[bytes] = ..., retryable: _Optional[bool] = ..., signature: _Optional[str] = ..., counts: _Optional[bool] = ...) -> None: ...
+    kind: FailureKind
+    def __init__(self, error_json: _Optional[bytes] = ..., retryable: _Optional[bool] = ..., signature: _Optional[str] = ..., kind: _Optional[_Union[FailureKind, str]] = ...) -> None: ...
 
 class CompletionReply(_message.Message):
     __slots__ = ("verdict", "error_json")

@@ -9,13 +9,14 @@ import msgspec
 
 from pymr.cluster import message as m
 from pymr.cluster._gen import control_pb2 as pb
-from pymr.cluster.wire.encoder import PHASES, VERDICTS
+from pymr.cluster.wire.encoder import FAILURE_KINDS, PHASES, VERDICTS
 from pymr.core.spec import Attempt, Code, JobSpec, MapWork, PhaseName, Receipt, ReduceWork
 from pymr.store.access import Access
 
 _T = TypeVar("_T")
 
 _PHASE_NAMES: Final = {number: name for name, number in PHASES.items()}
+_FAILURE_KIND_NAMES: Final = {number: kind for kind, number in FAILURE_KINDS.items()}
 _VERDICT_NAMES: Final = {number: verdict for verdict, number in VERDICTS.items()}
 
 
@@ -104,12 +105,7 @@ def _completion(message: Any) -> m.Completion:
         case "receipt":
             outcome = _payload(message.receipt, _receipt)
         case "failure":
-            outcome = m.Failure(
-                error=_some_error(message.failure.error_json),
-                retryable=message.failure.retryable,
-                signature=message.failure.signature,
-                counts=message.failure.counts,
-            )
+            outcome = _failure(message.failure)
         case _:
             raise MalformedError("it has no outcome")
     return m.Completion(
@@ -141,8 +137,23 @@ def _status_reply(message: Any) -> m.StatusReply:
 
 
 def _hello(message: Any) -> m.Hello:
-    held = tuple(m.Held(_attempt(each.attempt), each.key) for each in message.held)
+    held = tuple(
+        m.Held(_attempt(each.attempt), each.key, each.sources_sha256 or None)
+        for each in message.held
+    )
     return m.Hello(message.run, message.epoch, message.worker, held)
+
+
+def _failure(message: Any) -> m.Failure:
+    kind = _FAILURE_KIND_NAMES.get(message.kind)
+    if kind is None:
+        raise MalformedError(f"the kind of its failure is {message.kind}")
+    return m.Failure(
+        error=_some_error(message.error_json),
+        retryable=message.retryable,
+        signature=message.signature,
+        kind=kind,
+    )
 
 
 def _renew(message: Any) -> m.Renew:

@@ -19,6 +19,9 @@ _TEXT_CHARACTERS_MAX: Final = 4000  # of the message of an error that is cut
 _FIELD_BYTES_MAX: Final = 1 << 10  # of a field that an error keeps when it is cut
 
 PHASES: Final = {"map": pb.PHASE_MAP, "reduce": pb.PHASE_REDUCE}
+FAILURE_KINDS: Final = {
+    each: pb.FailureKind.Value(f"FAILURE_KIND_{each.name}") for each in m.FailureKind
+}
 VERDICTS: Final = {each: pb.Verdict.Value(f"VERDICT_{each.name}") for each in m.Verdict}
 
 Item = m.FromWorker | m.ForWorker
@@ -126,7 +129,7 @@ def _from_worker(item: m.FromWorker) -> Any:
                 run=item.run,
                 epoch=item.epoch,
                 worker=item.worker,
-                held=[pb.Held(attempt=_attempt(each.attempt), key=each.key) for each in item.held],
+                held=[_held(each) for each in item.held],
             )
         case m.Ask():
             return pb.Ask(slots=item.slots, grants_seen=item.grants_seen)
@@ -167,12 +170,16 @@ def _progress(progress: m.Progress) -> Any:
     return pb.Progress(attempt=attempt, bytes_in=progress.bytes_in, records_in=progress.records_in)
 
 
+def _held(held: m.Held) -> Any:
+    return pb.Held(attempt=_attempt(held.attempt), key=held.key, sources_sha256=held.sources or "")
+
+
 def _failure(failure: m.Failure) -> Any:
     return pb.Failure(
         error_json=error_json(failure.error),
         retryable=failure.retryable,
         signature=failure.signature,
-        counts=failure.counts,
+        kind=FAILURE_KINDS[failure.kind],
     )
 
 

@@ -12,7 +12,8 @@ once: at the n-th time that a process comes there, if the file `token` was not t
     slow           it takes a while
 
 Laws: a place that is not armed costs a look at a global; each name stands in `POINTS` and at one
-place in the code (`tests/unit/test_failpoint.py`), and each is reached by the crash test
+place in the code, or at one for outputs in folders and one for those in stores
+(`tests/unit/test_failpoint.py`), and each is reached by the crash test
 (`tests/fault/test_crash.py`), with each of its kinds.
 """
 

@@ -15,6 +15,13 @@
     OUT/_pymr/<run>/bad-00017-1-<nonce>    bad records of one map attempt, write-once
     OUT/_pymr/<run>/tmp/                   spills and half-written objects
 
+In an object store what grows in a folder is numbered objects, each created once, and a sign of life
+takes the place of the lock:
+
+    OUT/_pymr/<run>/journal/00000042       a slot: some decisions
+    OUT/_pymr/<run>/events/00000042        a piece: events of about a second
+    OUT/_pymr/<run>/alive                  who works on the run; replaced every few seconds
+
 Attempts stand beside the journal, in one folder: on a disk, the sync of the folder that makes
 an attempt durable makes the journal's own name durable too. No key is ever written twice with
 different bytes, except MANIFEST.json, the parts, _bad/ and _SUCCESS under `--overwrite` or
@@ -32,6 +39,7 @@ MANIFEST = f"{STATE}/MANIFEST.json"
 SUCCESS = "_SUCCESS"
 BAD = "_bad"
 _PART_DIGITS = 5
+_RECORDS = frozenset({"journal", "events.jsonl", "events", "cancelled", "alive", "logs", "code"})
 
 
 def new_run_id() -> str:
@@ -62,6 +70,27 @@ def journal_key(run: str) -> str:
 def events_key(run: str) -> str:
     """Return the history of all events of a run."""
     return f"{STATE}/{run}/events.jsonl"
+
+
+def journal_slot_key(run: str, number: int) -> str:
+    """Return one slot of a journal in an object store, counted from 0."""
+    return f"{STATE}/{run}/journal/{number:08d}"
+
+
+def events_piece_key(run: str, number: int) -> str:
+    """Return one piece of a history in an object store, counted from 0."""
+    return f"{STATE}/{run}/events/{number:08d}"
+
+
+def alive_key(run: str) -> str:
+    """Return the last sign of life of a run in an object store."""
+    return f"{STATE}/{run}/alive"
+
+
+def is_record(run: str, key: str) -> bool:
+    """Say whether a key is of what stays of a run: journal, history, prints, code, marks."""
+    name = key.removeprefix(f"{STATE}/{run}/")
+    return name != key and name.partition("/")[0] in _RECORDS
 
 
 def cancelled_key(run: str) -> str:

@@ -34,7 +34,7 @@ def arm(monkeypatch, tmp_path):
 
 
 def test_each_name_stands_at_one_place_of_the_code() -> None:
-    """And none that the table does not have. The two ways to spill are one place."""
+    """And none that the table does not have. Two ways to do the same are one place."""
     called = Counter(
         name
         for path in SOURCES.rglob("*.py")
@@ -42,7 +42,10 @@ def test_each_name_stands_at_one_place_of_the_code() -> None:
     )
 
     assert set(called) == set(POINTS)
-    assert {name: count for name, count in called.items() if count > 1} == {"spill.write": 2}
+    of_folders_and_stores = {"commit.claim", "history.append", "journal.append", "journal.sync"}
+    twice = {name for name, count in called.items() if count > 1}
+    assert twice == {"spill.write"} | of_folders_and_stores
+    assert max(called.values()) == 2
 
 
 def test_nothing_happens_where_nothing_is_armed(arm) -> None:

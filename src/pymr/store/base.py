@@ -8,7 +8,7 @@ The contract below is written once and tested once, against every implementation
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -107,7 +107,7 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove the object; removing what is not there is no error."""
 
-    def delete_folder(self, prefix: str, *, but: Collection[str] = ()) -> None:
+    def delete_folder(self, prefix: str, *, but: Container[str] = ()) -> None:
         """Remove all objects under the folder `prefix` that are not named in `but`.
 
         What interrupted writers left there goes, too. Not atomic; may be repeated.

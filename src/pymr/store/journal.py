@@ -25,7 +25,7 @@ from pymr.errors import CorruptDataError, InternalError
 from pymr.store.disk import Verb, make_folder, translated
 from pymr.text_form import show_path
 
-_DIGITS: Final = 16
+DIGITS: Final = 16  # of a digest
 
 
 class Journal:
@@ -80,9 +80,8 @@ class Journal:
             ResourceError: no space is left.
             StoreError: the write failed.
         """
-        if b"\n" in line:
-            raise InternalError(f"a journal record holds a newline: {line[:80]!r}")
-        digest = _chained(self._digest, line)
+        check_record(line)
+        digest = chained(self._digest, line)
         record = memoryview(b"%b %b\n" % (digest, line))
         with self._guarded("write", len(record)):
             while record:  # The disk filling up cuts a write short; the next one says so.
@@ -144,8 +143,8 @@ def _records(path: str) -> Iterator[_Record]:
         for line in file:
             if not line.endswith(b"\n"):
                 return  # Never synced, so it never counted.
-            found, payload = line[:_DIGITS], line[_DIGITS + 1 : -1]
-            digest = _chained(digest, payload)
+            found, payload = line[:DIGITS], line[DIGITS + 1 : -1]
+            digest = chained(digest, payload)
             if line != b"%b %b\n" % (digest, payload):
                 raise CorruptDataError(
                     f"journal `{show_path(path)}` is corrupt at byte {offset}:"
@@ -158,5 +157,12 @@ def _records(path: str) -> Iterator[_Record]:
             yield _Record(payload, digest, offset)
 
 
-def _chained(digest: bytes, payload: bytes) -> bytes:
+def check_record(payload: bytes) -> None:
+    """Refuse a record that would read back as two."""
+    if b"\n" in payload:
+        raise InternalError(f"a journal record holds a newline: {payload[:80]!r}")
+
+
+def chained(digest: bytes, payload: bytes) -> bytes:
+    """Return the digest of a record behind what has `digest`."""
     return b"%016x" % xxh3_64(digest + payload)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Final, Self
@@ -106,7 +106,7 @@ class LocalStore:
         with translated("delete", path, key=key):
             _remove(path)
 
-    def delete_folder(self, prefix: str, *, but: Collection[str] = ()) -> None:
+    def delete_folder(self, prefix: str, *, but: Container[str] = ()) -> None:
         """Remove what is under the folder `prefix`, but the objects named in `but`."""
         top = self._path(prefix)
         with translated("delete", top, key=prefix):

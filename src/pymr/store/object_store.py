@@ -7,7 +7,7 @@ won; other bytes, then I lost. obstore's local store does not fsync and is not u
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -181,7 +181,7 @@ class ObstoreStore:
         except ObjectMissingError:
             return
 
-    def delete_folder(self, prefix: str, *, but: Collection[str] = ()) -> None:
+    def delete_folder(self, prefix: str, *, but: Container[str] = ()) -> None:
         """Remove what is under the folder `prefix`, but the objects named in `but`."""
         check_key(prefix)
         for entry in self.list(prefix):

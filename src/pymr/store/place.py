@@ -7,7 +7,13 @@ An object store has neither, so there they are numbered objects, each created on
     claim            flock on CLAIM                  CLAIM, replaced if it is as it was read
     journal          one file, fsynced               journal/00000000 …, put if absent
     history          one file, appended              events/00000000 …, one each second or so
+    sign of life     the lock                        alive, replaced every few seconds
     prints           one file for each attempt       one object for each attempt
+
+A lock ends with its process, so in a folder one process works on a run at a time. A store has no
+such lock: a claim there keeps other runs out, and of two processes of one run the journal decides.
+Each record is put behind the last one that its writer knows, so of two writers one finds that
+place taken, and is deposed.
 
 The rest of the program sees a `Place`, and `open_place` is the only one who knows which it is.
 The contract is tested once, on both (`tests/contract/test_place.py`).
@@ -16,11 +22,16 @@ The contract is tested once, on both (`tests/contract/test_place.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
 from pymr.store.base import ObjectStore
 from pymr.store.claim import ClaimRecord
+from pymr.store.life_sign import LifeSign
+
+# Returns those of some lines of a history that are worth keeping, in their order.
+Thin = Callable[[list[bytes]], list[bytes]]
 
 
 class Claim(Protocol):
@@ -48,7 +59,8 @@ class Journal(Protocol):
 
         Raises:
             ResourceError, StoreError: it may not be durable.
-            DeposedError: another process has taken the run on: nothing of this one counts now.
+            DeposedError: another process has written meanwhile: nothing of this one counts now.
+                Field `epoch`: of whoever has.
         """
 
     def close(self) -> None:
@@ -70,7 +82,7 @@ class History(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Write what is not written yet."""
+        """Write what is not written yet, within a few seconds."""
 
 
 class Place(Protocol):
@@ -80,11 +92,12 @@ class Place(Protocol):
     def objects(self) -> ObjectStore:
         """The objects of the output; keys are those of `pymr.names`."""
 
-    def claim(self, record: ClaimRecord) -> Claim:
+    def claim(self, record: ClaimRecord, over: str | None = None) -> Claim:
         """Claim the output for `record`.
 
-        Of any number of processes one gets it. The run of `record` may take over what an earlier
-        process of its own has held.
+        Of any number of runs one gets it. The run of `record` may take over what an earlier
+        process of its own has held, and what the run `over` holds, which the caller knows to be
+        at its end. (A folder's lock is free by then.)
 
         Raises:
             OutputError: another run holds it; the message and fields name that.
@@ -92,19 +105,35 @@ class Place(Protocol):
         """
 
     def owner(self) -> tuple[ClaimRecord | None, bool]:
-        """Return who holds the output, or died holding it, and whether it shows signs of life."""
+        """Return who holds the output, or died holding it, and whether it shows signs of life.
 
-    def create_journal(self, run: str) -> Journal:
-        """Return the journal of a new run.
+        In a store the signs are for people: a process that shows none may yet go on.
+        """
+
+    def life_signs(
+        self, run: str, epoch: int, address: str | None = None
+    ) -> AbstractContextManager[object]:
+        """Return a block in which the place shows that this process works on the run.
+
+        `address` is where it can be asked. Best effort: nothing is raised.
+        """
+
+    def last_sign(self, run: str) -> LifeSign | None:
+        """Return the last sign of life of a run; None: there is none, or a lock shows it."""
+
+    def create_journal(self, run: str, epoch: int) -> Journal:
+        """Return the journal of a new run; `epoch` is of this process.
 
         Raises:
             ObjectExistsError: there is one; a run begins its journal once.
         """
 
-    def reopen_journal(self, run: str) -> Journal:
-        """Return the journal of a run, to go on behind its last whole record.
+    def reopen_journal(self, run: str, epoch: int, known: int) -> Journal:
+        """Return the journal of a run, to go on behind the `known` records that were read of it.
 
         Raises:
+            DeposedError: somebody has written more since; read it again. Field `epoch`: of whoever
+                has. That one has taken the run on, unless its epoch is lower than this one's.
             ObjectMissingError, CorruptDataError: as `read_journal`.
         """
 
@@ -113,17 +142,20 @@ class Place(Protocol):
 
         Raises:
             ObjectMissingError: no such journal.
-            CorruptDataError: it is damaged; fields `path`, `offset`.
+            CorruptDataError: it is damaged; fields `path`, `offset`, and in a store `slot`.
         """
 
-    def history(self, run: str) -> History:
-        """Return the history of a run, to append to it."""
+    def history(self, run: str, thin: Thin) -> History:
+        """Return the history of a run, to append to it in a `with` block.
+
+        `thin` leaves out lines that later ones make void; a folder keeps all.
+        """
 
     def read_history(self, run: str) -> Iterator[bytes]:
-        """Yield the lines of a history; none if there is no history."""
+        """Yield the lines of a history without their newlines; none if there is no history."""
 
     def follow_history(self, run: str, wait: Callable[[], bool]) -> Iterator[bytes]:
-        """Yield the lines of a history, and those that come.
+        """Yield the lines of a history, as `read_history`, and those that come.
 
         `wait` is called before each look; it returns whether more may come after it.
         """

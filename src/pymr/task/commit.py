@@ -39,13 +39,10 @@ from pymr.names import (
     BAD,
     MANIFEST,
     SUCCESS,
-    cancelled_key,
-    events_key,
     is_bad_name,
     is_map_output,
     is_part_name,
-    journal_key,
-    logs_prefix,
+    is_record,
     run_prefix,
 )
 from pymr.store.base import ObjectStore
@@ -239,9 +236,17 @@ def remove_attempts(store: ObjectStore, run: str, *, but: Collection[str] = ()) 
         elif is_over and not named:
             named.update(e.key for e in store.list(run_prefix(run)) if is_map_output(e.key))
         named.update(part.key for part in visible.shown)
-    records = {journal_key(run), events_key(run), cancelled_key(run)}
-    records.update(entry.key for entry in store.list(logs_prefix(run)))
-    store.delete_folder(run_prefix(run), but=records | named)
+    store.delete_folder(run_prefix(run), but=_Kept(run, named))
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What is kept of a run. Its records are known by their keys: some may come meanwhile."""
+
+    run: str
+    named: set[str]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.named or is_record(self.run, str(key))
 
 
 def open_part(store: ObjectStore, part: ManifestPart) -> Iterator[bytes]:

@@ -1,0 +1,105 @@
+"""An output in a store: its claim an object, its journal and history numbered objects.
+
+See `store.place` for the contract.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from pymr.errors import PymrError
+from pymr.names import STATE, alive_key
+from pymr.store.base import ObjectEntry, VersionedStore
+from pymr.store.claim import ClaimRecord
+from pymr.store.life_sign import LifeSign, LifeSigns, read_sign
+from pymr.store.object_claim import ObjectClaim, read_stored_claim
+from pymr.store.object_history import ObjectHistory, follow_pieces, pieces_of
+from pymr.store.place import Thin
+from pymr.store.slot_journal import SlotJournal, SlotReader
+
+
+class ObjectPlace:
+    """The output at `address`, whose objects are `objects`."""
+
+    def __init__(self, objects: VersionedStore, address: str) -> None:
+        self.objects = objects
+        self.folder = None
+        self._address = address.rstrip("/")
+
+    def __str__(self) -> str:
+        return self._address
+
+    def foreign(self) -> list[str]:
+        """Return the names at its top that are not ours, sorted."""
+        names = (name.removesuffix("/") for name in self.objects.list_names(""))
+        return [name for name in names if name != STATE]
+
+    def claim(self, record: ClaimRecord, over: str | None = None) -> ObjectClaim:
+        """Claim the output; the claims of its own run and of the run `over` give way."""
+        return ObjectClaim.take(self.objects, self._address, record, over)
+
+    def owner(self) -> tuple[ClaimRecord | None, bool]:
+        """Return who holds the output, and whether it has shown a sign of life lately."""
+        found = read_stored_claim(self.objects, self._address)
+        if found is None or found.claim.released:
+            return None, False
+        sign = self.last_sign(found.claim.run)
+        return found.claim, sign is not None and sign.is_fresh(time.time())
+
+    def life_signs(self, run: str, epoch: int, address: str | None = None) -> LifeSigns:
+        """Return a block in which the place shows that this process works on the run."""
+        host = os.uname().nodename
+        sign = LifeSign(epoch=epoch, pid=os.getpid(), host=host, time=0.0, address=address)
+        return LifeSigns(self.objects, run, sign)
+
+    def last_sign(self, run: str) -> LifeSign | None:
+        """Return the last sign of life of a run, if there is one."""
+        return read_sign(self.objects, alive_key(run))
+
+    def halves(self, prefix: str) -> list[ObjectEntry]:
+        """Return nothing: an upload that was interrupted is no object, and the store drops it."""
+        del prefix
+        return []
+
+    def sweep(self, prefix: str) -> None:
+        """Do nothing, as there are no halves."""
+
+    def create_journal(self, run: str, epoch: int) -> SlotJournal:
+        """Return the journal of a new run."""
+        return SlotJournal.create(self._slots(run), epoch)
+
+    def reopen_journal(self, run: str, epoch: int, known: int) -> SlotJournal:
+        """Return the journal of a run, to go on behind the `known` records that were read of it."""
+        return SlotJournal.reopen(self._slots(run), epoch, known)
+
+    def read_journal(self, run: str) -> Iterator[bytes]:
+        """Yield the records of a journal in their order."""
+        for slot in self._slots(run).read():
+            yield from slot.records
+
+    def history(
+        self, run: str, thin: Thin, warn: Callable[[str], object] | None = None
+    ) -> ObjectHistory:
+        """Return the history of a run, to append to it; `warn` is told once if it cannot be."""
+        return ObjectHistory(self.objects, run, thin, place=self._address, warn=warn)
+
+    def read_history(self, run: str) -> Iterator[bytes]:
+        """Yield the lines of a history."""
+        return self.follow_history(run, lambda: False)
+
+    def follow_history(self, run: str, wait: Callable[[], bool]) -> Iterator[bytes]:
+        """Yield the lines of a history, and those that come."""
+        return follow_pieces(pieces_of(self.objects, run), wait)
+
+    def runs(self) -> list[str]:
+        """Return the ids of the runs that have something in the output, oldest first."""
+        try:
+            names = list(self.objects.list_names(STATE))
+        except PymrError:
+            return []
+        return [name.removesuffix("/") for name in names if name.endswith("/")]
+
+    def _slots(self, run: str) -> SlotReader:
+        return SlotReader(self.objects, run, self._address)

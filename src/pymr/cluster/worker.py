@@ -45,7 +45,7 @@ from pymr.cluster.message import (
 )
 from pymr.core import events
 from pymr.core.spec import Attempt, AttemptSpec, MapWork, Receipt, ReduceWork
-from pymr.errors import PymrError, ResourceError, StoreUnavailableError, TaskMemoryError
+from pymr.errors import PymrError, ResourceError, StoreUnavailableError
 from pymr.names import new_nonce
 from pymr.runner.slots import SlotReport, Slots
 from pymr.store.base import ObjectStore

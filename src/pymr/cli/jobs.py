@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from pymr.observe.quantity import show_kept
-from pymr.runner.find import FoundRun, state_of, unfinished
+from pymr.runner.find import FoundRun, known_run, state_of, unfinished
+from pymr.runner.reach import usual_access
 from pymr.store.registry import newest_runs
 
 
@@ -21,10 +22,7 @@ from pymr.store.registry import newest_runs
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each run.")
 def command(number: int, as_json: bool) -> None:
     """List runs, newest first; how each stands is read from its output."""
-    runs = [
-        FoundRun(run.run, run.name, run.output, run.started)
-        for run in islice(newest_runs(), number)
-    ]
+    runs = [known_run(run, usual_access) for run in islice(newest_runs(), number)]
     rows = [_row(run) for run in runs]
     if as_json:
         for row in rows:

@@ -21,7 +21,6 @@ from pymr.core.spec import Attempt, InputFile, MapSource, MapWork
 from pymr.errors import (
     ConfigError,
     InputError,
-    ObjectMissingError,
     OutputError,
     PymrError,
     UserCodeError,
@@ -34,7 +33,7 @@ from pymr.runner.find import FoundRun, history_of
 from pymr.runner.resume import folder_of
 from pymr.runner.stored import StoredRun, read_stored
 from pymr.shuffle.values import short_repr
-from pymr.store.local import LocalStore
+from pymr.store.base import is_there
 from pymr.task.blame import key_fields, show_record
 from pymr.task.single import Emitted, Single
 from pymr.task.user_code import load_job
@@ -147,12 +146,12 @@ class Debugged(NamedTuple):
     def _groups(self, single: Single, tmp: str) -> Any:
         """Return the groups of the task's partition, from the map outputs that are kept."""
         replay = self.stored.replay
-        store = LocalStore(self.found.output)
+        store = self.found.place.objects
         receipts = [replay.committed.get(("map", task)) for task in range(replay.map_tasks)]
         sources = [
             MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest or "")
             for receipt in receipts
-            if receipt is not None and _is_there(store, receipt.key)
+            if receipt is not None and is_there(store, receipt.key)
         ]
         if len(sources) < replay.map_tasks:
             gone = replay.map_tasks - len(sources)
@@ -174,7 +173,7 @@ def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
         WorkerFileError: the code cannot be loaded.
         RunNotFoundError: nothing is left of the run.
     """
-    stored = read_stored(found.output, found.run)
+    stored = read_stored(found.place, found.run)
     wanted = None if task_text is None else _task_of(task_text, stored)
     failure = failure_in(history_of(found), wanted, stored.replay.committed)
     if wanted is None and failure is None:
@@ -246,13 +245,6 @@ def _file_of(work: MapWork, fields: dict[str, Any]) -> InputFile:
 
 def _function_of(reducer: Builtin | Function | None) -> Function | None:
     return None if isinstance(reducer, Builtin) else reducer
-
-
-def _is_there(store: LocalStore, key: str) -> bool:
-    try:
-        return store.size(key) > 0
-    except ObjectMissingError:
-        return False
 
 
 def _reduce_one(single: Single, key: Any, values: Any, _groups: object) -> None:

@@ -17,17 +17,19 @@ from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Receipt
 from pymr.errors import InterruptedRunError, PymrError
-from pymr.observe.feed import Feed, HistoryFile, last_seq
+from pymr.observe.feed import Feed, JsonLines, last_seq, thin
 from pymr.runner.hang import HangWatch
 from pymr.runner.local import LocalRunner
 from pymr.runner.memory import task_memory_of
 from pymr.runner.outcome import build_manifest
-from pymr.runner.plan import Plan
+from pymr.runner.plan import Plan, temporary_folder
 from pymr.runner.pool import Pool
 from pymr.runner.prints import Logs
 from pymr.runner.sample import Sampler
-from pymr.runner.stored import committed_keys, planned_of, spill_folder
-from pymr.store.journal import Journal
+from pymr.runner.stored import StoredRun, committed_keys, planned_of, spill_folder
+from pymr.store.access import Access
+from pymr.store.base import is_there
+from pymr.store.place import Journal, Place
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput
@@ -38,8 +40,8 @@ CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
 class Observer:
     """Watches a run; the base one sees and says nothing."""
 
-    def planned(self, plan: Plan) -> None:
-        """Take note of what will be done; called once, before anything is written."""
+    def planned(self, plan: Plan, place: Place) -> None:
+        """Take note of what will be done, and where; called once, before anything is written."""
 
     def entry(self, entry: Entry) -> None:
         """Take note of an event."""
@@ -54,24 +56,27 @@ class Life:
     `earlier` is what the journal says of the processes before; None for a run that begins.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a life is made of
         self,
         plan: Plan,
         settings: Settings,
         output: ClaimedOutput,
         started: float,
-        earlier: Replay | None = None,
+        earlier: StoredRun | None = None,
         *,
+        access: Access,
         is_replay: bool = False,
     ) -> None:
+        self._access = access
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
         self._plan = plan
         self._settings = settings
         self._output = output
+        self._place = output.place
         self._started = started  # when the run began, Unix seconds
         self._earlier = earlier
-        self._epoch = earlier.epoch + 1 if earlier else 1
+        self._epoch = earlier.replay.epoch + 1 if earlier else 1
         self._manifest: Manifest | None = None
         self._job: Job | None = None
 
@@ -90,10 +95,10 @@ class Life:
             PymrError: the run failed. What it has committed is kept.
         """
         run = self._plan.spec.run
-        pool.keep_prints(Logs(self._output.store.root, run, self._epoch))
-        path = self._path(names.events_key(run))
-        with HistoryFile(path) as history:
-            feed = Feed([history, observer.entry], time.time, last_seq(path) + 1)
+        pool.keep_prints(Logs(self._place, run, self._epoch, temporary_folder(self._settings)))
+        seq = last_seq(self._place.read_history(run)) + 1
+        with self._place.history(run, thin) as history:
+            feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
             try:
                 tick = self._tick(observer)
                 if self._plan.sample is not None:  # What is settled by it is journalled.
@@ -128,7 +133,7 @@ class Life:
         return tick
 
     def _is_cancelled(self) -> bool:
-        return os.path.exists(self._path(names.cancelled_key(self._plan.spec.run)))
+        return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
 
     def _settle_boundaries(
         self, pool: Pool, feed: Feed, tick: Callable[[float], None], deadline: float | None
@@ -173,11 +178,13 @@ class Life:
                 memory=task_memory_of(self._settings, plan.workers),
                 hangs=HangWatch(self._settings.task_timeout_s),
                 on_tick=tick,
+                access=self._access,
             )
             try:
                 if self._earlier is not None:
                     self._tidy()
-                    runner.take_on(self._earlier, self._outdated(self._earlier))
+                    replay = self._earlier.replay
+                    runner.take_on(replay, self._outdated(replay))
                 runner.run()
             except BaseException:
                 with suppress(PymrError):  # What stopped the run is the news.
@@ -192,8 +199,10 @@ class Life:
         return outdated(earlier, digest=self._plan.spec.shape.digest, epoch=epoch)
 
     def _open_journal(self) -> Journal:
-        path = self._path(names.journal_key(self._plan.spec.run))
-        return Journal.create(path) if self._earlier is None else Journal.reopen(path)
+        run = self._plan.spec.run
+        if self._earlier is None:
+            return self._place.create_journal(run, self._epoch)
+        return self._place.reopen_journal(run, self._epoch, self._earlier.records)
 
     def _begun(self) -> events.RunPlanned | RunResumed:
         planned = planned_of(self._plan)
@@ -221,7 +230,7 @@ class Life:
         failpoint.hit("run.tidy")
         store, run = self._output.store, self._plan.spec.run
         with suppress(PymrError):  # It takes space only.
-            kept = [] if self._is_cancelled() else committed_keys(store.root, run)
+            kept = [] if self._is_cancelled() else committed_keys(self._place, run)
             remove_attempts(store, run, but=kept)
         remove_folder(self._tmp())
 
@@ -230,12 +239,9 @@ class Life:
             attempts_max=self._settings.attempts, attempt_first=attempt_first(self._epoch)
         )
 
-    def _path(self, key: str) -> str:
-        return f"{self._output.store.root}/{key}"
-
     def _tmp(self) -> str:
-        """Return the folder of spills: inside the output, unless `--tmp-dir` moves it."""
-        return spill_folder(self._output.store.root, self._plan.spec.run, self._settings)
+        """Return the folder of spills."""
+        return spill_folder(self._place, self._plan.spec.run, self._settings)
 
     def _publish(self, pool: Pool, feed: Feed) -> None:
         assert self._job is not None, "only a job that ran is published"

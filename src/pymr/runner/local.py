@@ -35,7 +35,7 @@ from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.slots import SlotReport, Slots
 from pymr.store.access import Access
 from pymr.store.base import ObjectStore
-from pymr.store.journal import Journal
+from pymr.store.place import Journal
 from pymr.task.commit import verify_attempt, verify_kept
 
 CONNECT_S = 5.0  # wait for workers at the start; then go on with those that came
@@ -59,6 +59,7 @@ class LocalRunner:
         memory: TaskMemory,
         hangs: HangWatch,
         on_tick: Callable[[float], None],
+        access: Access,
     ) -> None:
         self._job = job
         self._plan = plan
@@ -74,7 +75,7 @@ class LocalRunner:
             wanted=plan.workers,
             spec=plan.spec,
             root=plan.output,
-            access=Access(),
+            access=access,
             memory=memory,
             hangs=hangs,
         )

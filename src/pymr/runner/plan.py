@@ -37,6 +37,7 @@ from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
 from pymr.runner.memory import Share, run_size, share_out
 from pymr.runner.pool import Pool
+from pymr.store.access import Access, is_address
 from pymr.text_form import show_path, show_paths
 
 OUTPUT_FOLDER = "pymr-out"
@@ -52,13 +53,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, str] = {}
     warnings: tuple[str, ...] = ()  # of the settings: what was changed, or has no effect
     spool_folder: str | None = None  # where inputs that can be read only once were copied before
+    access: Access = Access()  # to the stores of inputs and output
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run will do."""
 
     spec: JobSpec
-    output: str  # absolute folder
+    output: str  # an absolute folder, or an address
     shown_output: str  # as the user would type it
     inputs: tuple[InputFile, ...]
     tasks: list[MapTask]
@@ -108,7 +110,7 @@ def _refuse_bytes(request: Request) -> None:
     settings = request.settings
     texts = {
         "worker": request.code.path,
-        "--output": os.path.abspath(settings.output or OUTPUT_FOLDER),
+        "--output": absolute_output(settings.output or OUTPUT_FOLDER),
         "--tmp-dir": settings.tmp_dir,
         **{f"--set {show_path(key)}": f"{key}={value}" for key, value in request.params.items()},
     }
@@ -125,7 +127,7 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     settings = request.settings
     name = settings.name or f"{_stem(request.worker)}-{run[-4:]}"
     shown_output = settings.output or f"./{OUTPUT_FOLDER}/{name}"
-    output = os.path.abspath(shown_output)
+    output = absolute_output(shown_output)
     found, shape = _look(request.inputs, _rules(settings, spool_folder, output), pool)
     if settings.sort:
         _refuse_to_sort(shape)
@@ -153,6 +155,11 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
             *share.notices,
         ),
     )
+
+
+def absolute_output(output: str) -> str:
+    """Return an output that means the same in any folder."""
+    return output if is_address(output) else os.path.abspath(output)
 
 
 def _cut(

@@ -146,7 +146,7 @@ class TaskProcess:
         self.memory_bytes_max, self.used_bytes = memory_bytes_max, 0
         self.prints = Prints()
         if self._logs is not None:
-            self.prints.keep(self._logs, self._logs.path_of(self.name, self.attempt))
+            self.prints.keep(self._logs, self._logs.key_of(self.name, self.attempt))
         self._send(channel.Run(attempt))
 
     def try_out(self, work: MapTrialWork | ReduceTrialWork) -> None:
@@ -162,7 +162,7 @@ class TaskProcess:
     def keep_prints(self, logs: Logs) -> None:
         """Write what is printed into files, also what was printed so far; the process is idle."""
         self._logs = logs
-        self._own_prints.keep(logs, logs.path_of(self.name, None))
+        self._own_prints.keep(logs, logs.key_of(self.name, None))
 
     def grown_bytes(self, private_bytes: int | None) -> int:
         """Return by how much its memory has grown since its first attempt, of what it has now.

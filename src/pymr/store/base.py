@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-from pymr.errors import StoreError
+from pymr.errors import ObjectMissingError, StoreError
 
 
 class ObjectEntry(NamedTuple):
@@ -140,6 +140,15 @@ class VersionedStore(ObjectStore, Protocol):
 
     def list_names(self, prefix: str) -> Iterator[str]:
         """Yield the names directly in the folder `prefix`, sorted; those of folders end in `/`."""
+
+
+def is_there(store: ObjectStore, key: str) -> bool:
+    """Say whether there is an object `key`."""
+    try:
+        store.size(key)
+    except ObjectMissingError:
+        return False
+    return True
 
 
 def check_key(key: str) -> None:

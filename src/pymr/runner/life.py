@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
+from typing import NamedTuple, Protocol
 
 from pymr import errors, failpoint, names
 from pymr.config import Settings
@@ -16,18 +17,11 @@ from pymr.core.job import Job
 from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Receipt
-from pymr.errors import InterruptedRunError, PymrError
+from pymr.errors import DeposedError, InterruptedRunError, PymrError
 from pymr.observe.feed import Feed, JsonLines, last_seq, thin
-from pymr.runner.hang import HangWatch
-from pymr.runner.local import LocalRunner
-from pymr.runner.memory import task_memory_of
 from pymr.runner.outcome import build_manifest
-from pymr.runner.plan import Plan, temporary_folder
-from pymr.runner.pool import Pool
-from pymr.runner.prints import Logs
-from pymr.runner.sample import Sampler
+from pymr.runner.plan import Plan
 from pymr.runner.stored import StoredRun, committed_keys, planned_of, spill_folder
-from pymr.store.access import Access
 from pymr.store.base import is_there
 from pymr.store.place import Journal, Place
 from pymr.task.commit import publish, remove_attempts
@@ -50,13 +44,59 @@ class Observer:
         """Take note that time has passed; `now` is monotonic seconds."""
 
 
+class Duty(NamedTuple):
+    """What a crew is given to do. `tick` and `publish` block: they look into the place."""
+
+    job: Job
+    plan: Plan
+    settings: Settings
+    epoch: int
+    place: Place
+    journal: Journal
+    feed: Feed
+    tick: Callable[[float], None]  # with monotonic seconds, a few times a second
+    publish: Callable[[], None]
+    earlier: Replay | None  # what processes before this one have done
+    again: Collection[Receipt]  # what is done once more of it
+
+
+class Crew(Protocol):
+    """Who does the tasks of a run: task processes of this machine, or workers of others."""
+
+    @property
+    def memory_peak_bytes(self) -> int | None:
+        """The most memory that it has used at once; None: nobody knows."""
+
+    def begin(self, plan: Plan, place: Place, epoch: int) -> None:
+        """Get ready to work on the run."""
+
+    def settle(
+        self, plan: Plan, feed: Feed, tick: Callable[[float], None], deadline: float | None
+    ) -> Plan:
+        """Return the plan with the boundaries of its parts, with --sort.
+
+        Raises:
+            PymrError: the sample cannot be mapped.
+        """
+
+    def work(self, duty: Duty) -> None:
+        """Do what is left, and return when it is published.
+
+        Raises:
+            PymrError: what the core aborted with, or what befell the crew.
+        """
+
+    def close(self) -> None:
+        """Stop working: nobody writes any more. May be called twice."""
+
+
 class Life:
     """The parts of one process's work, put together.
 
     `earlier` is what the journal says of the processes before; None for a run that begins.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts that a life is made of
+    def __init__(
         self,
         plan: Plan,
         settings: Settings,
@@ -64,10 +104,8 @@ class Life:
         started: float,
         earlier: StoredRun | None = None,
         *,
-        access: Access,
         is_replay: bool = False,
     ) -> None:
-        self._access = access
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
         self._plan = plan
@@ -82,7 +120,7 @@ class Life:
 
     def run(
         self,
-        pool: Pool,
+        crew: Crew,
         observer: Observer,
         deadline: float | None,
         head_of: Callable[[Plan], list[bytes]] | None = None,
@@ -95,24 +133,25 @@ class Life:
             PymrError: the run failed. What it has committed is kept.
         """
         run = self._plan.spec.run
-        pool.keep_prints(Logs(self._place, run, self._epoch, temporary_folder(self._settings)))
+        crew.begin(self._plan, self._place, self._epoch)
         seq = last_seq(self._place.read_history(run)) + 1
         with self._place.history(run, thin) as history:
             feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
             try:
                 tick = self._tick(observer)
                 if self._plan.sample is not None:  # What is settled by it is journalled.
-                    self._settle_boundaries(pool, feed, tick, deadline)
+                    self._plan = crew.settle(self._plan, feed, tick, deadline)
                 head = head_of(self._plan) if head_of is not None else []
-                self._execute(pool, feed, tick, deadline, head)
+                self._execute(crew, feed, tick, deadline, head)
             except BaseException as error:
                 if self._manifest is not None and isinstance(
                     error, KeyboardInterrupt
                 ):  # It came too late.
                     feed.append(events.RunFinished())
                     return self._manifest
-                pool.close()  # nobody writes any more
-                self._fail(error, feed)
+                crew.close()
+                if not isinstance(error, DeposedError):  # The run is another's now.
+                    self._fail(error, feed)
                 raise
             assert self._manifest is not None, "a job that is done was published"
             return self._manifest
@@ -135,21 +174,9 @@ class Life:
     def _is_cancelled(self) -> bool:
         return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
 
-    def _settle_boundaries(
-        self, pool: Pool, feed: Feed, tick: Callable[[float], None], deadline: float | None
-    ) -> None:
-        """Sample keys, with --sort: where parts begin stands in the plan."""
-
-        def warn(message: str) -> None:
-            feed.append(events.Warned(message))
-
-        hangs = HangWatch(self._settings.task_timeout_s)
-        sampler = Sampler(self._plan, pool, deadline=deadline, hangs=hangs, on_tick=tick, warn=warn)
-        self._plan = sampler.settle()
-
     def _execute(
         self,
-        pool: Pool,
+        crew: Crew,
         feed: Feed,
         tick: Callable[[float], None],
         deadline: float | None,
@@ -157,7 +184,8 @@ class Life:
     ) -> None:
         plan = self._plan
         self._job = Job(plan.spec, plan.inputs, plan.tasks, self._limits(), deadline=deadline)
-        with closing(self._open_journal()) as journal:
+        run, epoch = plan.spec.run, self._epoch
+        with closing(self._open_journal()) as journal, self._place.life_signs(run, epoch):
             begun = self._begun()
             for record in head or [encode(begun)]:
                 journal.append(record)
@@ -166,26 +194,24 @@ class Life:
             feed.append(begun)
             for warning in plan.warnings:
                 feed.append(events.Warned(warning))
-            runner = LocalRunner(
-                self._job,
+            earlier = self._earlier.replay if self._earlier is not None else None
+            if earlier is not None:
+                self._tidy()
+            duty = Duty(
+                job=self._job,
                 plan=plan,
-                pool=pool,
-                store=self._output.store,
+                settings=self._settings,
+                epoch=self._epoch,
+                place=self._place,
                 journal=journal,
                 feed=feed,
-                publish=partial(self._publish, pool, feed),
-                tmp=self._tmp(),
-                memory=task_memory_of(self._settings, plan.workers),
-                hangs=HangWatch(self._settings.task_timeout_s),
-                on_tick=tick,
-                access=self._access,
+                tick=tick,
+                publish=partial(self._publish, crew, feed),
+                earlier=earlier,
+                again=() if earlier is None else self._outdated(earlier),
             )
             try:
-                if self._earlier is not None:
-                    self._tidy()
-                    replay = self._earlier.replay
-                    runner.take_on(replay, self._outdated(replay))
-                runner.run()
+                crew.work(duty)
             except BaseException:
                 with suppress(PymrError):  # What stopped the run is the news.
                     journal.sync()
@@ -243,9 +269,9 @@ class Life:
         """Return the folder of spills."""
         return spill_folder(self._place, self._plan.spec.run, self._settings)
 
-    def _publish(self, pool: Pool, feed: Feed) -> None:
+    def _publish(self, crew: Crew, feed: Feed) -> None:
         assert self._job is not None, "only a job that ran is published"
-        pool.close()  # It is done, and the manifest of many tasks takes memory.
+        crew.close()  # It is done, and the manifest of many tasks takes memory.
         previous = self._output.previous
         manifest = build_manifest(
             self._plan,
@@ -254,7 +280,7 @@ class Life:
             created=self._started,
             finished=time.time(),
             replaces=previous.run if previous else None,
-            memory_peak_bytes=pool.memory_peak_bytes,
+            memory_peak_bytes=crew.memory_peak_bytes,
         )
         with _undisturbed():
             self._manifest = publish(self._output.store, manifest, keep=self._settings.keep)

@@ -34,6 +34,7 @@ from pymr.observe.quantity import show_many
 from pymr.records.source import compare
 from pymr.runner.find import FoundRun, state_of
 from pymr.runner.life import Life, Observer, remove_folder
+from pymr.runner.local import LocalCrew
 from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request, skip_rules
 from pymr.runner.pool import Pool
@@ -178,10 +179,9 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
             held.output,
             stored.plan.started,
             stored,
-            access=access,
             is_replay=held.is_replay,
         )
-        return life.run(pool, observer, deadline)
+        return life.run(LocalCrew(pool, settings, access), observer, deadline)
     finally:
         pool.close()
 

@@ -11,6 +11,7 @@ from pymr.errors import OutputError
 from pymr.observe.quantity import show_kept
 from pymr.runner.find import unfinished_in
 from pymr.runner.life import Life, Observer, remove_folder
+from pymr.runner.local import LocalCrew
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import looked_over, refuse_few_files
@@ -57,9 +58,10 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
                     remove_folder(folder)
             observer.planned(plan, place)
             remember(spec.run, spec.name, place, started, access)
-            life = Life(plan, settings, output, started, access=access)
+            life = Life(plan, settings, output, started)
+            crew = LocalCrew(pool, settings, access)
             try:
-                return life.run(pool, observer, deadline, lambda p: head_of(request, p, started))
+                return life.run(crew, observer, deadline, lambda p: head_of(request, p, started))
             finally:
                 if life.is_resumable:
                     spool_folder = None

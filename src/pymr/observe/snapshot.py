@@ -127,10 +127,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
     match entry.event:
         case events.RunPlanned() as planned:
             _plan(snapshot, planned, entry.time)
-        case events.RunResumed(epoch=epoch) as resumed:
-            _plan(snapshot, resumed, entry.time)
-            snapshot.epoch, snapshot.kept, snapshot.is_taking_on = epoch, (0, 0), True
-            snapshot.is_replay = resumed.is_replay
+        case events.RunResumed() as resumed:
+            _resume(snapshot, resumed, entry.time)
         case events.WorkersConnected(count):
             snapshot.workers, snapshot.is_taking_on = count, False
         case events.PhaseFinished(phase):
@@ -219,6 +217,14 @@ def _plan(snapshot: Snapshot, planned: events.RunPlanned | events.RunResumed, ti
     snapshot.phase = "map"
     snapshot.started, snapshot.finished = time, None
     snapshot.skipped = 0
+
+
+def _resume(snapshot: Snapshot, resumed: events.RunResumed, time: float) -> None:
+    is_first = resumed.epoch == 1  # It was planned for this process: that is a start.
+    started = snapshot.started if is_first else None
+    _plan(snapshot, resumed, time if started is None else started)
+    snapshot.epoch, snapshot.kept, snapshot.is_taking_on = resumed.epoch, (0, 0), not is_first
+    snapshot.is_replay = resumed.is_replay
 
 
 def _commit(snapshot: Snapshot, receipt: Receipt) -> None:

@@ -17,7 +17,7 @@ from pymr.core.job import Job
 from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Receipt
-from pymr.errors import DeposedError, InterruptedRunError, PymrError
+from pymr.errors import DeposedError, InterruptedRunError, PymrError, StoreError
 from pymr.observe.feed import Feed, JsonLines, last_seq, thin
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
@@ -29,6 +29,7 @@ from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput
 
 CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
+STORE_LOOK_S = 2.0  # the same in a store, where a look is a request
 
 
 class Observer:
@@ -135,7 +136,10 @@ class Life:
         run = self._plan.spec.run
         crew.begin(self._plan, self._place, self._epoch)
         seq = last_seq(self._place.read_history(run)) + 1
-        with self._place.history(run, thin) as history:
+        with (
+            self._place.life_signs(run, self._epoch),
+            self._place.history(run, thin) as history,
+        ):
             feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
             try:
                 tick = self._tick(observer)
@@ -150,7 +154,7 @@ class Life:
                     feed.append(events.RunFinished())
                     return self._manifest
                 crew.close()
-                if not isinstance(error, DeposedError):  # The run is another's now.
+                if not isinstance(error, DeposedError):  # Else the run is another process's.
                     self._fail(error, feed)
                 raise
             assert self._manifest is not None, "a job that is done was published"
@@ -159,12 +163,13 @@ class Life:
     def _tick(self, observer: Observer) -> Callable[[float], None]:
         """Return what is to be done now and then: tell who watches, look for `pymr cancel`."""
         due = 0.0
+        look_s = CANCEL_LOOK_S if self._place.folder is not None else STORE_LOOK_S
 
         def tick(now: float) -> None:
             nonlocal due
             observer.tick(now)
             if now >= due:
-                due = now + CANCEL_LOOK_S
+                due = now + look_s
                 if self._is_cancelled():
                     text = "cancelled by `pymr cancel`"
                     raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
@@ -172,7 +177,9 @@ class Life:
         return tick
 
     def _is_cancelled(self) -> bool:
-        return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
+        with suppress(StoreError):  # Who cannot look goes on.
+            return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
+        return False
 
     def _execute(
         self,
@@ -184,8 +191,7 @@ class Life:
     ) -> None:
         plan = self._plan
         self._job = Job(plan.spec, plan.inputs, plan.tasks, self._limits(), deadline=deadline)
-        run, epoch = plan.spec.run, self._epoch
-        with closing(self._open_journal()) as journal, self._place.life_signs(run, epoch):
+        with closing(self._open_journal()) as journal:
             begun = self._begun()
             for record in head or [encode(begun)]:
                 journal.append(record)
@@ -206,7 +212,7 @@ class Life:
                 journal=journal,
                 feed=feed,
                 tick=tick,
-                publish=partial(self._publish, crew, feed),
+                publish=partial(self._publish, crew, feed, journal),
                 earlier=earlier,
                 again=() if earlier is None else self._outdated(earlier),
             )
@@ -269,9 +275,11 @@ class Life:
         """Return the folder of spills."""
         return spill_folder(self._place, self._plan.spec.run, self._settings)
 
-    def _publish(self, crew: Crew, feed: Feed) -> None:
+    def _publish(self, crew: Crew, feed: Feed, journal: Journal) -> None:
         assert self._job is not None, "only a job that ran is published"
         crew.close()  # It is done, and the manifest of many tasks takes memory.
+        if self._place.folder is None:  # No lock keeps another process of the run away.
+            journal.sync()
         previous = self._output.previous
         manifest = build_manifest(
             self._plan,

@@ -39,7 +39,6 @@ from pymr.runner.prints import Logs
 from pymr.runner.sample import Sampler
 from pymr.runner.slots import SlotReport, Slots
 from pymr.runner.stored import spill_folder
-from pymr.store.access import Access
 from pymr.store.place import Place
 from pymr.task.commit import verify_attempt, verify_kept
 
@@ -50,10 +49,9 @@ JOURNAL_SYNC_S = 1.0  # a decision is durable by then: one fsync for all that ca
 class LocalCrew:
     """The task processes of this machine."""
 
-    def __init__(self, pool: Pool, settings: Settings, access: Access) -> None:
+    def __init__(self, pool: Pool, settings: Settings) -> None:
         self._pool = pool
         self._settings = settings
-        self._access = access
 
     @property
     def memory_peak_bytes(self) -> int | None:
@@ -79,7 +77,7 @@ class LocalCrew:
 
     def work(self, duty: Duty) -> None:
         """Do what is left of a run."""
-        runner = LocalRunner(duty, self._pool, self._access)
+        runner = LocalRunner(duty, self._pool)
         if duty.earlier is not None:
             runner.take_on(duty.earlier, duty.again)
         runner.run()
@@ -92,7 +90,7 @@ class LocalCrew:
 class LocalRunner:
     """Runs one job to its end with a pool of task processes."""
 
-    def __init__(self, duty: Duty, pool: Pool, access: Access) -> None:
+    def __init__(self, duty: Duty, pool: Pool) -> None:
         plan, settings = duty.plan, duty.settings
         self._job = duty.job
         self._plan = plan
@@ -108,7 +106,7 @@ class LocalRunner:
             wanted=plan.workers,
             spec=plan.spec,
             root=plan.output,
-            access=access,
+            access=plan.access,
             memory=task_memory_of(settings, plan.workers),
             hangs=HangWatch(settings.task_timeout_s),
         )

@@ -83,12 +83,12 @@ class FolderPlace:
     def life_signs(
         self, run: str, epoch: int, address: str | None = None
     ) -> AbstractContextManager[object]:
-        """Return an empty block: the lock shows that this process works on the run."""
+        """Return a block in which nothing is shown: the lock does it."""
         del run, epoch, address
         return nullcontext()
 
     def last_sign(self, run: str) -> LifeSign | None:
-        """Return nothing: the lock shows it."""
+        """Return None: the lock shows who lives."""
         del run
         return None
 

@@ -114,7 +114,7 @@ def test_f27_a_hundred_equal_completions_have_one_verdict(master: RunningMaster)
     assert len(master.stub.committed) == 2
 
 
-def test_f28_the_later_of_two_attempts_is_stale(master: RunningMaster) -> None:
+def test_the_later_of_two_attempts_is_stale(master: RunningMaster) -> None:
     """Whoever comes second, in whatever order they were granted."""
     worker = StubWorker(master.join())
 

@@ -189,7 +189,7 @@ def test_f20_two_workers_of_one_machine_have_two_ids(master: RunningMaster) -> N
 
 
 @pytest.mark.parametrize(("epoch", "name"), [(1, "nobody"), (7, "")])
-def test_f29_a_worker_that_the_master_does_not_know_registers_again(
+def test_a_worker_that_the_master_does_not_know_registers_again(
     master: RunningMaster, epoch: int, name: str
 ) -> None:
     """Of another epoch, or never registered: the link gets it a new id, and another stream."""

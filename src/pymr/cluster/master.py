@@ -24,25 +24,32 @@ from pymr.cluster.decisions import Decisions
 from pymr.cluster.fate import Fates
 from pymr.cluster.message import (
     Ask,
-    Completion,
     CompletionReply,
     Failure,
     FailureKind,
     FromWorker,
     Grant,
+    Held,
     Leaving,
     Noted,
-    PartitionWork,
     Renew,
     Revoke,
-    Stored,
     Verdict,
     Work,
 )
 from pymr.cluster.roster import Member, Roster
+from pymr.cluster.stream import Outbox
 from pymr.core import events
 from pymr.core.job import Job, JobEvent
-from pymr.core.spec import Attempt, InputFile, MapTask, MapWork, Receipt
+from pymr.core.spec import (
+    Attempt,
+    InputFile,
+    MapTask,
+    MapWork,
+    Receipt,
+    ReduceWork,
+    Stored,
+)
 from pymr.errors import PymrError
 from pymr.observe.feed import Feed
 from pymr.store.base import ObjectStore
@@ -50,7 +57,6 @@ from pymr.task.commit import verify_attempt
 
 Done = TypeVar("Done")
 
-VERDICT_WAIT_S: Final = 15.0  # then a worker is told to ask again
 LEFT_TEXT: Final = "it was granted, and the worker does not know of it"
 
 
@@ -98,17 +104,17 @@ class Master:
         self._handle(events.WorkerJoined(member.name, host, time.monotonic()))
         return member
 
-    def hello(self, member: Member, held: Sequence[tuple[Attempt, str]]) -> None:
+    def hello(self, member: Member, held: Sequence[Held], outbox: Outbox) -> None:
         """Begin a stream of a worker, which still works on what it names, and on nothing else."""
-        member.open()
+        member.open(outbox)
         member.heard = now = time.monotonic()
-        known = {attempt for attempt, _ in held}
-        for attempt in self.job.held_by(member.name):
+        known = {each.attempt for each in held}
+        for attempt in self._held_by(member):
             if attempt not in known:
                 lost = errors.TaskLostError(f"`{attempt}`: {LEFT_TEXT}", reason="grant lost")
                 self._handle(events.Returned(attempt, errors.to_dict(lost), now))
-        for attempt, sources in held:
-            self._handle(events.Held(attempt, member.name, now, sources or None))
+        for each in held:
+            self._handle(events.Held(each.attempt, member.name, now, each.sources))
 
     def take(self, member: Member, message: FromWorker) -> None:
         """Take what a worker says over its stream, after its hello."""
@@ -134,16 +140,18 @@ class Master:
                 member.is_leaving = True
                 self.note(events.Warned(f"worker `{member.name}` leaves: {reason}"))
 
-    def part(self, member: Member) -> None:
+    def part(self, member: Member, outbox: Outbox) -> None:
         """End a worker's stream. What it holds is for its leases to say, unless it has left."""
+        if member.outbox is not outbox:
+            return  # It has come back by another one.
         member.close()
-        if member.is_leaving and not self.job.held_by(member.name):
+        if member.is_leaving and not self._held_by(member):
             self._handle(events.WorkerLeft(member.name, time.monotonic()))
             self.roster.remove(member)
 
-    async def complete(self, completion: Completion, outcome: Receipt | Failure) -> CompletionReply:
+    async def complete(self, attempt: Attempt, outcome: Receipt | Failure) -> CompletionReply:
         """Take what an attempt has come to, and return what becomes of it."""
-        attempt, now = completion.attempt, time.monotonic()
+        now = time.monotonic()
         if isinstance(outcome, Failure):
             self._handle(_failed(attempt, outcome, now))
             return CompletionReply(Verdict.NOTED)
@@ -152,10 +160,7 @@ class Master:
             return CompletionReply(Verdict.ALREADY if known == "committed" else Verdict.STALE)
         fate = self._fates.of(attempt)
         self._handle(events.Finished(attempt, outcome, now))
-        try:
-            return await asyncio.wait_for(asyncio.shield(fate), VERDICT_WAIT_S)
-        except TimeoutError:
-            return CompletionReply(Verdict.RETRY)
+        return await asyncio.shield(fate)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -188,6 +193,10 @@ class Master:
         """End the run with an error."""
         if not self.ended.done():
             self.ended.set_exception(error)
+
+    def _held_by(self, member: Member) -> list[Attempt]:
+        phases = self.job.map, self.job.reduce
+        return [each for phase in phases for each in phase.leases.held_by(member.name)]
 
     def _handle(self, event: JobEvent) -> None:
         if self.ended.done():
@@ -250,7 +259,7 @@ class Master:
         if attempt.phase == "map":
             self._send(member, grant, key, self._map_work(grant, nonce))
         elif self._sources is not None:
-            self._send(member, grant, key, PartitionWork(attempt.task, self._sources))
+            self._send(member, grant, key, ReduceWork(attempt.task, self._sources))
         else:
             member.reserve()
             self._waiting.append((member, grant, key))
@@ -285,7 +294,7 @@ class Master:
                 error = errors.to_dict(errors.TaskLostError("its sources have changed"))
                 self._handle(events.Returned(grant.attempt, error, time.monotonic()))
             else:
-                work = PartitionWork(grant.attempt.task, self._sources)
+                work = ReduceWork(grant.attempt.task, self._sources)
                 self._send(member, grant, key, work)
 
     # -- what blocks ---------------------------------------------------------------------------
@@ -353,5 +362,4 @@ def _failed(attempt: Attempt, failure: Failure, now: float) -> JobEvent:
                 failure.retryable,
                 failure.signature,
                 now,
-                failure.counts,
             )

@@ -6,17 +6,12 @@ whether it still lives is for the leases to say. Its stream may end and come bac
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
 
 from pymr.cluster.message import Ask, ForWorker, Grant
+from pymr.cluster.stream import Outbox
 from pymr.names import new_nonce
-
-OUTBOX_MAX: Final = 10_000  # messages for a worker that takes none: it is as good as gone
-
-Outbox = asyncio.Queue[ForWorker | None]
 
 
 class Member:
@@ -42,21 +37,18 @@ class Member:
             return 0
         return max(0, self._free - (self._granted - self._seen) - self._reserved)
 
-    def open(self) -> Outbox:
+    def open(self, outbox: Outbox) -> None:
         """Begin a stream; whatever waited for the one before is dropped."""
         self.close()
-        self.outbox = asyncio.Queue(OUTBOX_MAX)
+        self.outbox = outbox
         self.has_come = True
         self._free = self._granted = self._seen = 0
-        return self.outbox
 
     def close(self) -> None:
         """End the stream, if there is one."""
         if self.outbox is not None:
             outbox, self.outbox = self.outbox, None
-            if outbox.full():
-                outbox.get_nowait()
-            outbox.put_nowait(None)
+            outbox.close()
 
     def ask(self, ask: Ask) -> None:
         """Take note of how many slots are free."""
@@ -76,10 +68,7 @@ class Member:
             return
         if isinstance(message, Grant):
             self._granted += 1
-        try:
-            self.outbox.put_nowait(message)
-        except asyncio.QueueFull:
-            self.close()
+        self.outbox.put(message)
 
 
 class Roster:

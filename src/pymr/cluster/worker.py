@@ -11,46 +11,41 @@ owns a channel: task processes do, and each of them loads the code from the run'
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, get_args
 
 import msgspec
 
 from pymr import errors
+from pymr.cluster.link import Answered, Arrival, Link, Opened
 from pymr.cluster.message import (
     Ask,
     Completion,
-    CompletionReply,
     Done,
     Drain,
     Failure,
     FailureKind,
-    ForWorker,
-    FromWorker,
     Grant,
     Held,
     Hello,
     Leaving,
     Noted,
-    PartitionWork,
     Progress,
     RegisterReply,
     Renew,
     Revoke,
-    Stored,
-    Verdict,
+    Work,
     WorkerNote,
 )
 from pymr.core import events
-from pymr.core.spec import Attempt, AttemptSpec, MapWork, Receipt, ReduceWork
+from pymr.core.spec import Attempt, AttemptSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import PymrError, ResourceError, StoreUnavailableError
 from pymr.names import new_nonce
 from pymr.runner.slots import SlotReport, Slots
 from pymr.store.base import ObjectStore
+from pymr.task.stored_object import get_stored
 
-HEARTBEAT_S: Final = 2.0  # seven of them fit into a lease
+RENEW_S: Final = 2.0  # seven of them fit into a lease
 TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
 UNREADY_MAX: Final = 3  # task processes that end before they have loaded the code
@@ -58,40 +53,7 @@ UNREADY_MAX: Final = 3  # task processes that end before they have loaded the co
 NOT_ITS_FAULT: Final = frozenset({StoreUnavailableError.__name__, ResourceError.__name__})
 
 
-class Opened(msgspec.Struct, frozen=True):
-    """A stream to the master has begun: a hello is due."""
-
-    epoch: int
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """The master has answered to a completion."""
-
-    attempt: Attempt
-    reply: CompletionReply
-
-
-Received = ForWorker | Opened | Answered
-
-
-class Link(Protocol):
-    """The way to a master. It reconnects by itself; what is sent meanwhile is lost."""
-
-    def fileno(self) -> int:
-        """Return a descriptor that can be read from when there is something to receive."""
-
-    def receive(self) -> Sequence[Received]:
-        """Return what has come.
-
-        Raises:
-            PymrError: the master cannot be reached any more, or refuses this worker.
-        """
-
-    def send(self, *messages: FromWorker) -> None:
-        """Send messages over the stream, in their order."""
-
-    def complete(self, completion: Completion) -> None:
-        """Report an attempt, again and again until it is answered."""
+_decode_work = msgspec.json.Decoder(MapWork | ReduceWork).decode
 
 
 class _Held(msgspec.Struct):
@@ -113,7 +75,6 @@ class Worker:
         self._joined = joined
         self._store = store
         self._tmp = tmp
-        self._epoch = joined.epoch
         self._held: dict[Attempt, _Held] = {}
         self._grants_seen = 0
         self._seq = 0
@@ -152,20 +113,11 @@ class Worker:
 
     # -- what the master says ------------------------------------------------------------------
 
-    def _take(self, message: Received) -> None:
+    def _take(self, message: Arrival) -> None:
         assert self.slots is not None, "run has begun"
         match message:
-            case Opened(epoch):
-                self._epoch = epoch
-                self._grants_seen, self._asked, self._beat_due = 0, None, 0.0
-                held = tuple(
-                    Held(attempt, held.key, held.sources or "")
-                    for attempt, held in self._held.items()
-                )
-                joined = self._joined
-                self._link.send(Hello(joined.run, epoch, joined.worker, held))
-                if self._leaving is not None:
-                    self._link.send(Leaving(self._leaving))
+            case Opened(epoch, joined):
+                self._greet(epoch, joined)
             case Grant():
                 self._grants_seen += 1
                 self._start(message)
@@ -176,15 +128,31 @@ class Worker:
                 self.leave(reason)
             case Done():
                 self._done = message
-            case Answered(attempt, reply):
-                if reply.verdict is not Verdict.RETRY:
-                    self._held.pop(attempt, None)
+            case Answered(attempt):
+                self._held.pop(attempt, None)
+
+    def _greet(self, epoch: int, joined: RegisterReply) -> None:
+        """Begin a stream: say who this is, and what it holds.
+
+        Raises:
+            ClusterError: the run goes on with other code; a worker loads its code once.
+        """
+        if joined.code != self._joined.code:
+            raise errors.ClusterError(
+                f"run `{joined.run}` goes on with other code than this worker has loaded",
+                hint="start the worker again",
+            )
+        self._joined = joined
+        self._grants_seen, self._asked, self._beat_due = 0, None, 0.0
+        held = tuple(Held(a, held.key, held.sources) for a, held in self._held.items())
+        self._link.send(Hello(joined.run, epoch, joined.worker, held))
+        if self._leaving is not None:
+            self._link.send(Leaving(self._leaving))
 
     def _start(self, grant: Grant) -> None:
         assert self.slots is not None, "run has begun"
         attempt = grant.attempt
-        sources = grant.work.sources.sha256 if isinstance(grant.work, PartitionWork) else None
-        self._held[attempt] = _Held(grant.key, grant.epoch, sources)
+        self._held[attempt] = _Held(grant.key, grant.epoch, _sources_of(grant.work))
         idle = self.slots.idle
         if not idle or self._leaving is not None:
             self._return(attempt, "has no free slot" if self._leaving is None else self._leaving)
@@ -198,13 +166,10 @@ class Worker:
         self.slots.run(idle[0], AttemptSpec(attempt, grant.key, tmp, work), alone=grant.alone)
 
     def _work_of(self, grant: Grant) -> MapWork | ReduceWork:
-        match grant.work:
-            case Stored():
-                return read_stored_json(self._store, grant.work, MapWork | ReduceWork)
-            case PartitionWork(partition, sources):
-                return ReduceWork(partition, (), sources)
-            case work:
-                return work
+        if not isinstance(grant.work, Stored):
+            return grant.work
+        work: MapWork | ReduceWork = _decode_work(get_stored(self._store, grant.work))
+        return work
 
     # -- what this worker says -----------------------------------------------------------------
 
@@ -216,7 +181,7 @@ class Worker:
             self._asked = (free, self._grants_seen)
             self._link.send(Ask(free, self._grants_seen))
         if now >= self._beat_due:
-            self._beat_due = now + HEARTBEAT_S
+            self._beat_due = now + RENEW_S
             self._link.send(
                 Renew(
                     tuple(
@@ -260,7 +225,7 @@ class Worker:
             held = self._held.get(event.attempt)
             if held is not None:
                 held.progress = Progress(event.attempt, event.bytes_in, event.records_in)
-        elif isinstance(event, WorkerNote):
+        elif isinstance(event, get_args(WorkerNote)):
             self._link.send(Noted(event))
 
     def _fail(self, attempt: Attempt, error: dict[str, Any], kind: FailureKind) -> None:
@@ -279,17 +244,7 @@ class Worker:
             return  # Revoked; nobody wants to know.
         held.is_reported = True
         self._seq += 1
-        joined = self._joined
-        self._link.complete(
-            Completion(
-                run=joined.run,
-                epoch=held.epoch,
-                worker=joined.worker,
-                attempt=attempt,
-                seq=self._seq,
-                outcome=outcome,
-            )
-        )
+        self._link.complete(Completion(self._seq, held.epoch, attempt, outcome))
 
     def _has_left(self) -> bool:
         """Say whether this worker may go; what still runs at the end of its time goes back."""
@@ -303,33 +258,8 @@ class Worker:
         return not self._held
 
 
-def read_stored_json(store: ObjectStore, stored: Stored, kind: Any) -> Any:
-    """Return what a stored object holds, whose SHA-256 is checked.
-
-    Raises:
-        ObjectMissingError, CorruptDataError: it is not what was stored.
-        StoreError: the store refuses or does not answer.
-    """
-    import hashlib
-
-    body = store.get(stored.key)
-    digest = hashlib.sha256(body).hexdigest()
-    if digest != stored.sha256:
-        raise errors.CorruptDataError(
-            f"object `{stored.key}` is corrupt: its SHA-256 is `{digest}`, expected"
-            f" `{stored.sha256}`",
-            key=stored.key,
-        )
-    return msgspec.json.decode(body, type=kind)
-
-
-def slots_wished(asked: int | None, cores: int) -> int:
-    """Return how many attempts run at once: as many as there are cores, unless asked for."""
-    return asked or max(1, cores)
-
-
-def private_folder(parent: str | None) -> str:
-    """Return a fresh folder for spills and code that only this user can read."""
-    import tempfile
-
-    return tempfile.mkdtemp(prefix="pymr-worker-", dir=parent or os.environ.get("TMPDIR"))
+def _sources_of(work: Work) -> str | None:
+    """Return the digest of the list that a reduce attempt reads."""
+    if isinstance(work, ReduceWork) and isinstance(work.sources, Stored):
+        return work.sources.sha256
+    return None

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.services
 
 SETTINGS = ("--input=in.txt", "--workers=1", "--mappers=4", "--reducers=2", "--name=words")
 WAIT = """\
-import os, time
+import os, select
 open("there", "w").close()
 while not os.path.exists("go"):
-    time.sleep(0.02)
+    select.select([], [], [], 0.02)
 """
 
 
@@ -172,7 +172,7 @@ def test_a_run_that_died_may_be_done_anew(store: InStore, tmp_path: Path) -> Non
     assert store.rows() == expected
 
 
-def test_f65_an_earlier_process_of_a_run_is_deposed(store: InStore, tmp_path: Path) -> None:
+def test_f64_an_earlier_process_of_a_run_is_deposed(store: InStore, tmp_path: Path) -> None:
     """One that stood still, and was taken for dead, ends with exit 10 and changes nothing."""
     expected = undisturbed(tmp_path)
     earlier = store.begin()

@@ -16,7 +16,6 @@ from typing import Final, NamedTuple, Self
 from pymr.errors import (
     CorruptDataError,
     IncompleteError,
-    ObjectMissingError,
     OutputError,
     RunNotFoundError,
     StoreError,
@@ -61,17 +60,15 @@ def refuse_taken(place: Place, *, overwrite: bool = False) -> None:
 
     Raises:
         OutputError: as `prepare_output` would, if nothing changes until then.
+        StoreError: a store does not answer, or refuses.
     """
-    with suppress(StoreError):
-        owner, is_held = place.owner()
-        if is_held:
-            raise claimed_error(str(place), owner)
+    owner, is_held = _owner(place)
+    if is_held:
+        raise claimed_error(str(place), owner)
     if overwrite:
         return
     store = place.objects
-    with suppress(
-        ObjectMissingError, RunNotFoundError, CorruptDataError, IncompleteError, StoreError
-    ):
+    with suppress(StoreError, RunNotFoundError, CorruptDataError, IncompleteError):
         if is_shown(store):  # Else there is something to be done first.
             raise _complete(store, read_manifest(store))
 
@@ -129,6 +126,16 @@ def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
         claim.release()
         raise
     return ClaimedOutput(place, claim, previous)
+
+
+def _owner(place: Place) -> tuple[ClaimRecord | None, bool]:
+    """Return who holds the output; of a folder that cannot be read there is more to be said."""
+    try:
+        return place.owner()
+    except StoreError:
+        if place.folder is None:
+            raise
+        return None, False
 
 
 def _refuse_living(place: Place, run: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from pymr.names import CLAIM, alive_key, journal_key, run_prefix
 from pymr.store.access import Access, open_store
 from pymr.store.base import ObjectStore
 from s3_request import Server
-from services import access_to, new_bucket
+from services import access_to, is_installed, new_bucket
+from services import minio as minio_alone
 from stopped_run import MAP_ONLY, calls, prepare, undisturbed
 
 pytestmark = pytest.mark.services
@@ -77,6 +79,10 @@ class InStore:
 
 @pytest.fixture
 def store(tmp_path: Path, minio: Server) -> InStore:
+    return in_store(tmp_path, minio)
+
+
+def in_store(tmp_path: Path, minio: Server) -> InStore:
     cli, access = CommandLine(tmp_path), access_to(minio)
     cli.environ |= {
         "AWS_ENDPOINT_URL": minio.endpoint,
@@ -321,3 +327,20 @@ def test_the_claim_of_a_run_that_is_over_is_free(store: InStore) -> None:
 
     (store.cli.folder / "at-line17").unlink()
     assert store.start("--overwrite").code == 0
+
+
+@pytest.mark.skipif(not is_installed("minio"), reason="it ends one of its own")
+def test_a_run_whose_store_does_not_come_back_ends_once_it_has_waited(tmp_path: Path) -> None:
+    """Exit 5, with how to go on; not once more for each thing that there was yet to do."""
+    with minio_alone() as server:
+        store = in_store(tmp_path, server)
+        store.cli.environ["PYMR_STORAGE_WAIT"] = "3s"
+        process = store.begin()
+    started = time.monotonic()
+    (store.cli.folder / "go").touch()
+
+    _, said = process.communicate(timeout=60)
+
+    assert (process.returncode, b"the store does not answer" in said) == (5, True), said
+    assert b"pymr resume" in said
+    assert time.monotonic() - started < 40, "the attempt, the journal, the history, each once"

@@ -32,7 +32,7 @@ from pymr.store.base import is_there
 from pymr.store.place import Journal, Place
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
-from pymr.task.output import ClaimedOutput
+from pymr.task.output import ClaimedOutput, is_out_of_reach
 
 CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
 STORE_LOOK_S = 2.0  # the same in a store, where a look is a request
@@ -231,7 +231,10 @@ class Life:
             error = interruption(error)
         if isinstance(error, PymrError):
             feed.append(events.RunFinished(errors.to_dict(error)))
-        self._tidy()
+        if is_out_of_reach(error, self._place):
+            remove_folder(self._tmp())  # The rest would be waited for once more.
+        else:
+            self._tidy()
 
     def _tidy(self) -> None:
         """Remove what attempts left that are not committed, and their spills."""

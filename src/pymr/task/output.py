@@ -19,6 +19,7 @@ from pymr.errors import (
     OutputError,
     RunNotFoundError,
     StoreError,
+    StoreUnavailableError,
 )
 from pymr.names import MANIFEST, STATE, run_prefix
 from pymr.store.base import ObjectStore, is_there
@@ -52,7 +53,16 @@ class ClaimedOutput(NamedTuple):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.claim.release()
+        if not is_out_of_reach(error, self.place):
+            self.claim.release()
+
+
+def is_out_of_reach(error: BaseException | None, place: Place) -> bool:
+    """Say whether `error` is that of a store that was waited for, and did not come back.
+
+    Then the run stays as it is, its claim too: it can be resumed, and nobody else gets the output.
+    """
+    return place.folder is None and isinstance(error, StoreUnavailableError)
 
 
 def refuse_taken(place: Place, *, overwrite: bool = False) -> None:

@@ -22,17 +22,26 @@ from pymr.store.folder_place import FolderPlace
 from pymr.store.object_place import ObjectPlace
 from pymr.store.object_store import ObstoreStore
 from pymr.store.place import Journal, Place, open_place
+from services import open_bucket
 
 RUN = "0190-run-1"
 LATER = "0190-run-2"
 
 
-@pytest.fixture(params=["folder", "memory", "minio"])
+@pytest.fixture(
+    params=[
+        "folder",
+        "memory",
+        pytest.param("minio", marks=pytest.mark.services),
+        pytest.param("ceph", marks=pytest.mark.services),
+    ]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "folder":
         return FolderPlace(str(tmp_path / "out"))
-    if request.param == "minio":
-        return ObjectPlace(request.getfixturevalue("minio"), "s3://bucket/out")
+    if request.param != "memory":
+        objects = open_bucket(request.getfixturevalue(request.param))
+        return ObjectPlace(objects, "s3://bucket/out")
     from obstore.store import MemoryStore
 
     return ObjectPlace(ObstoreStore(MemoryStore()), "memory://bucket/out")

@@ -49,7 +49,12 @@ class Observation(NamedTuple):
 
 
 def observe(
-    plan: Plan, splits: tuple[Split, ...], pool: Pool, tmp: str, deadline: float | None
+    plan: Plan,
+    splits: tuple[Split, ...],
+    pool: Pool,
+    tmp: str,
+    deadline: float | None,
+    access: Access = Access(),  # noqa: B008 - frozen
 ) -> Observation:
     """Return what the job of `plan` does with `splits`; `pool` holds one process, which is ready.
 
@@ -63,7 +68,7 @@ def observe(
     second = pool.start()
     trials = _Trials(plan, pool, tmp, deadline)
     for process in (first, second):
-        process.begin(plan.spec, plan.output, Access())
+        process.begin(plan.spec, plan.output, access)
     found = trials.map_first(first, splits)
     numbers = sorted(found)
     map_differences = trials.map_again(first, second, splits, found)

@@ -13,6 +13,7 @@ from pymr.core.sample import is_combined, trial_splits
 from pymr.doctor.finding import Finding
 from pymr.runner.plan import Plan, Request, plan_run, temporary_folder
 from pymr.runner.pool import Pool
+from pymr.store.access import is_address
 from pymr.store.probe import existing_folder
 
 
@@ -39,7 +40,7 @@ def try_job(request: Request, deadline: float | None) -> Outcome:
         plan = plan_run(request, pool)
         tmp = os.path.abspath(f"{temporary_folder(settings)}/pymr-check-{plan.spec.run}")
         splits = trial_splits(plan.inputs, whole=plan.maps_whole_files)
-        observation = observe(plan, splits, pool, tmp, deadline)
+        observation = observe(plan, splits, pool, tmp, deadline, request.access)
     finally:
         pool.close()
         for folder in (tmp, plan.spool_folder if plan else None):
@@ -70,6 +71,8 @@ def _examples(plan: Plan, observation: Observation) -> tuple[str, ...]:
 
 
 def _free_bytes(output: str) -> int | None:
+    if is_address(output):
+        return None
     try:
         seen = os.statvfs(existing_folder(output))
     except OSError:

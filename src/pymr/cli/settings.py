@@ -69,7 +69,7 @@ def request_of(
         settings=settings,
         params=dict(map(_param, params)),
         warnings=resolved.warnings,
-        access=access_to((*inputs, settings.output or ""), settings),
+        access=access_to(inputs, settings),
     )
 
 

@@ -9,7 +9,6 @@ from pymr.names import STATE, SUCCESS
 from pymr.observe.quantity import show_many, show_size
 from pymr.runner.find import find_run
 from pymr.runner.reach import usual_access
-from pymr.store.local import LocalStore
 from pymr.task.commit import Difference, verify_output
 from pymr.task.manifest import read_manifest
 
@@ -25,7 +24,7 @@ def command(run: str, as_json: bool) -> None:
     Exit code 7 if anything differs; what differs is listed.
     """
     found = find_run(run, usual_access)
-    store = LocalStore(found.output)
+    store = found.place.objects
     differences = verify_output(store)
     texts = [str(difference) for difference in differences]
     if as_json:

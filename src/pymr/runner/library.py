@@ -62,7 +62,7 @@ def run(
         settings=resolved.settings,
         params=dict(params or {}),
         warnings=resolved.warnings,
-        access=access_to((*inputs, resolved.settings.output or ""), resolved.settings),
+        access=access_to(inputs, resolved.settings),
     )
     observer = _Watching()
     with observer.noting():

@@ -16,7 +16,7 @@ from pymr.core.job import Job
 from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Receipt
-from pymr.errors import InterruptedRunError, PymrError
+from pymr.errors import DeposedError, InterruptedRunError, PymrError, StoreError
 from pymr.observe.feed import Feed, JsonLines, last_seq, thin
 from pymr.runner.hang import HangWatch
 from pymr.runner.local import LocalRunner
@@ -35,6 +35,7 @@ from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput
 
 CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
+STORE_LOOK_S = 2.0  # the same in a store, where a look is a request
 
 
 class Observer:
@@ -97,7 +98,10 @@ class Life:
         run = self._plan.spec.run
         pool.keep_prints(Logs(self._place, run, self._epoch, temporary_folder(self._settings)))
         seq = last_seq(self._place.read_history(run)) + 1
-        with self._place.history(run, thin) as history:
+        with (
+            self._place.life_signs(run, self._epoch),
+            self._place.history(run, thin) as history,
+        ):
             feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
             try:
                 tick = self._tick(observer)
@@ -112,7 +116,8 @@ class Life:
                     feed.append(events.RunFinished())
                     return self._manifest
                 pool.close()  # nobody writes any more
-                self._fail(error, feed)
+                if not isinstance(error, DeposedError):  # Else the run is another process's.
+                    self._fail(error, feed)
                 raise
             assert self._manifest is not None, "a job that is done was published"
             return self._manifest
@@ -120,12 +125,13 @@ class Life:
     def _tick(self, observer: Observer) -> Callable[[float], None]:
         """Return what is to be done now and then: tell who watches, look for `pymr cancel`."""
         due = 0.0
+        look_s = CANCEL_LOOK_S if self._place.folder is not None else STORE_LOOK_S
 
         def tick(now: float) -> None:
             nonlocal due
             observer.tick(now)
             if now >= due:
-                due = now + CANCEL_LOOK_S
+                due = now + look_s
                 if self._is_cancelled():
                     text = "cancelled by `pymr cancel`"
                     raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
@@ -133,7 +139,9 @@ class Life:
         return tick
 
     def _is_cancelled(self) -> bool:
-        return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
+        with suppress(StoreError):  # Who cannot look goes on.
+            return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
+        return False
 
     def _settle_boundaries(
         self, pool: Pool, feed: Feed, tick: Callable[[float], None], deadline: float | None
@@ -173,7 +181,7 @@ class Life:
                 store=self._output.store,
                 journal=journal,
                 feed=feed,
-                publish=partial(self._publish, pool, feed),
+                publish=partial(self._publish, pool, feed, journal),
                 tmp=self._tmp(),
                 memory=task_memory_of(self._settings, plan.workers),
                 hangs=HangWatch(self._settings.task_timeout_s),
@@ -250,9 +258,11 @@ class Life:
         """Return the folder of spills."""
         return spill_folder(self._place, self._plan.spec.run, self._settings)
 
-    def _publish(self, pool: Pool, feed: Feed) -> None:
+    def _publish(self, pool: Pool, feed: Feed, journal: Journal) -> None:
         assert self._job is not None, "only a job that ran is published"
         pool.close()  # It is done, and the manifest of many tasks takes memory.
+        if self._place.folder is None:  # No lock keeps another process of the run away.
+            journal.sync()
         previous = self._output.previous
         manifest = build_manifest(
             self._plan,

@@ -126,7 +126,7 @@ def _refuse_bytes(request: Request) -> None:
 def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     settings = request.settings
     name = settings.name or f"{_stem(request.worker)}-{run[-4:]}"
-    shown_output = settings.output or f"./{OUTPUT_FOLDER}/{name}"
+    shown_output = settings.output or _usual_output(settings, name)
     output = absolute_output(shown_output)
     found, shape = _look(request.inputs, _rules(settings, spool_folder, output), pool)
     if settings.sort:
@@ -155,6 +155,13 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
             *share.notices,
         ),
     )
+
+
+def _usual_output(settings: Settings, name: str) -> str:
+    """Return where a run puts its parts that is not told where."""
+    if settings.store is None:
+        return f"./{OUTPUT_FOLDER}/{name}"
+    return f"{settings.store.rstrip('/')}/outputs/{name}"
 
 
 def absolute_output(output: str) -> str:
@@ -260,7 +267,7 @@ def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:
         allow_duplicates=settings.allow_duplicates,
         encoding=settings.encoding,
         spool_folder=spool_folder,
-        output=output,
+        output=None if is_address(output) else output,
     )
 
 

@@ -24,12 +24,13 @@ def access_with(settings: Settings) -> Access:
     return access_of(settings, os.environ, os.path.expanduser("~"))
 
 
-def access_to(places: Iterable[str | bytes], settings: Settings) -> Access:
-    """Return how inputs and outputs are reached; nothing is asked for where all are files.
+def access_to(inputs: Iterable[str | bytes], settings: Settings) -> Access:
+    """Return how the inputs and the output of a run are reached; where all are files, nobody asks.
 
     Raises:
         ConfigError: as `access_with`.
     """
+    places = (*inputs, settings.output or settings.store or "")
     is_in_store = any(is_address(os.fsdecode(place)) for place in places)
     return access_with(settings) if is_in_store else Access()
 

@@ -50,7 +50,7 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
             _refuse_unfinished(plan, place, over)
         outside = _outside_of_others(place)
         with prepare_output(
-            place, overwrite=settings.overwrite, run=spec.run, name=spec.name
+            place, overwrite=settings.overwrite, run=spec.run, name=spec.name, over=over
         ) as output:
             for folder in outside:  # The runs are gone, with what was in the output.
                 if folder != request.spool_folder:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from pymr.errors import ObjectMissingError, StoreError
 
@@ -117,6 +117,7 @@ class ObjectStore(Protocol):
         """Make copies and deletions directly in the folder `prefix` durable."""
 
 
+@runtime_checkable
 class VersionedStore(ObjectStore, Protocol):
     """A store that replaces an object only if nobody else has: no folder does that."""
 

@@ -76,8 +76,12 @@ def refuse_taken(place: Place, *, overwrite: bool = False) -> None:
             raise _complete(store, read_manifest(store))
 
 
-def prepare_output(place: Place, *, run: str, name: str, overwrite: bool = False) -> ClaimedOutput:
+def prepare_output(
+    place: Place, *, run: str, name: str, overwrite: bool = False, over: str | None = None
+) -> ClaimedOutput:
     """Claim the output for a new run; it is made if it is not there.
+
+    `over` is the id of a run whose claim may be taken, as it is given up.
 
     Raises:
         OutputError: it is a file, cannot be written, holds other files, is claimed by a
@@ -85,7 +89,7 @@ def prepare_output(place: Place, *, run: str, name: str, overwrite: bool = False
         ResourceError: no space, or none to show the parts of a committed result.
     """
     _refuse_foreign(place)
-    claim = place.claim(claim_record(run, name))
+    claim = claim_output(place, run, name, over)
     try:
         for folder in ("", STATE):
             place.sweep(folder)
@@ -108,7 +112,8 @@ def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
         ResourceError: no space.
     """
     try:
-        claim = place.claim(claim_record(run, name))
+        _refuse_living(place, run)
+        claim = claim_output(place, run, name)
     except OutputError as error:
         if error.fields.get("run") != run:
             raise
@@ -126,11 +131,39 @@ def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
     return ClaimedOutput(place, claim, previous)
 
 
-def claim_record(run: str, name: str) -> ClaimRecord:
-    """Return the record with which this process claims an output."""
-    return ClaimRecord(
+def _refuse_living(place: Place, run: str) -> None:
+    """Refuse what no lock does: to take a run in a store from a process that shows signs of life.
+
+    Whoever does not ask, or is wrong about that, only deposes it.
+    """
+    owner, is_alive = place.owner()
+    if place.folder is None and is_alive and owner is not None and owner.run == run:
+        raise claimed_error(str(place), owner)
+
+
+def claim_output(place: Place, run: str, name: str, over: str | None = None) -> Claim:
+    """Claim the output for a run; see `Place.claim`.
+
+    Raises:
+        OutputError: another run holds it, maybe without a sign of life; or it cannot be written.
+        ResourceError, StoreError: the place refuses.
+    """
+    record = ClaimRecord(
         run=run, name=name, pid=os.getpid(), host=os.uname().nodename, started=time.time()
     )
+    try:
+        return place.claim(record, over)
+    except OutputError as error:
+        owner, is_alive = place.owner()
+        if place.folder is not None or owner is None or is_alive:
+            raise
+        raise OutputError(
+            f"output `{show_path(str(place))}` is held by run {owner.name}"
+            f" (pid {owner.pid} on {owner.host}), which shows no sign of life",
+            hint=f"pymr resume {owner.name}   goes on with it; pymr cancel {owner.name}   gives"
+            " it up",
+            **error.fields,
+        ) from error
 
 
 def _refuse_foreign(place: Place) -> None:

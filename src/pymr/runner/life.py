@@ -237,12 +237,19 @@ class Life:
             self._tidy()
 
     def _tidy(self) -> None:
-        """Remove what attempts left that are not committed, and their spills."""
+        """Remove what attempts left that are not committed, and their spills.
+
+        Where no lock keeps other lives of the run out, one of them may be about to commit it: there
+        it stays until a manifest says what the result is, or until it is collected.
+        """
         failpoint.hit("run.tidy")
         store, run = self._output.store, self._plan.spec.run
+        is_alone = self._place.folder is not None or self._manifest is not None
         with suppress(PymrError):  # It takes space only.
-            kept = [] if self._is_cancelled() else committed_keys(self._place, run)
-            remove_attempts(store, run, but=kept)
+            if self._is_cancelled():
+                remove_attempts(store, run)
+            elif is_alone:
+                remove_attempts(store, run, but=committed_keys(self._place, run))
         remove_folder(self._tmp())
 
     def _limits(self) -> PhaseLimits:

@@ -16,7 +16,7 @@ from pymr.core.events import Entry, RunResumed, encode
 from pymr.core.job import Job
 from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
-from pymr.core.spec import Receipt
+from pymr.core.spec import Code, Receipt
 from pymr.errors import DeposedError, InterruptedRunError, PymrError, StoreError
 from pymr.observe.feed import Feed, JsonLines, last_seq, thin
 from pymr.runner.outcome import build_manifest
@@ -26,7 +26,7 @@ from pymr.store.base import is_there
 from pymr.store.place import Journal, Place
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
-from pymr.task.output import ClaimedOutput
+from pymr.task.output import ClaimedOutput, is_out_of_reach
 
 CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
 STORE_LOOK_S = 2.0  # the same in a store, where a look is a request
@@ -46,7 +46,7 @@ class Observer:
 
 
 class Duty(NamedTuple):
-    """What a crew is given to do. `tick` and `publish` block: they look into the place."""
+    """What a crew is given to do. `look` and `publish` block: they look into the place."""
 
     job: Job
     plan: Plan
@@ -56,6 +56,7 @@ class Duty(NamedTuple):
     journal: Journal
     feed: Feed
     tick: Callable[[float], None]  # with monotonic seconds, a few times a second
+    look: Callable[[], None]  # raises if the run was cancelled; as often, by any thread
     publish: Callable[[], None]
     earlier: Replay | None  # what processes before this one have done
     again: Collection[Receipt]  # what is done once more of it
@@ -97,7 +98,7 @@ class Life:
     `earlier` is what the journal says of the processes before; None for a run that begins.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a life is made of
         self,
         plan: Plan,
         settings: Settings,
@@ -106,7 +107,11 @@ class Life:
         earlier: StoredRun | None = None,
         *,
         is_replay: bool = False,
+        code: Code | None = None,
     ) -> None:
+        """`code`: what workers on other machines load, if they loaded something else before."""
+        self._code = code
+        self._look_due = 0.0
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
         self._plan = plan
@@ -142,11 +147,15 @@ class Life:
         ):
             feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
             try:
-                tick = self._tick(observer)
                 if self._plan.sample is not None:  # What is settled by it is journalled.
+
+                    def tick(now: float) -> None:
+                        observer.tick(now)
+                        self._look()
+
                     self._plan = crew.settle(self._plan, feed, tick, deadline)
                 head = head_of(self._plan) if head_of is not None else []
-                self._execute(crew, feed, tick, deadline, head)
+                self._execute(crew, feed, observer.tick, deadline, head)
             except BaseException as error:
                 if self._manifest is not None and isinstance(
                     error, KeyboardInterrupt
@@ -160,21 +169,19 @@ class Life:
             assert self._manifest is not None, "a job that is done was published"
             return self._manifest
 
-    def _tick(self, observer: Observer) -> Callable[[float], None]:
-        """Return what is to be done now and then: tell who watches, look for `pymr cancel`."""
-        due = 0.0
-        look_s = CANCEL_LOOK_S if self._place.folder is not None else STORE_LOOK_S
+    def _look(self) -> None:
+        """Look for `pymr cancel`, if it is time.
 
-        def tick(now: float) -> None:
-            nonlocal due
-            observer.tick(now)
-            if now >= due:
-                due = now + look_s
-                if self._is_cancelled():
-                    text = "cancelled by `pymr cancel`"
-                    raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
-
-        return tick
+        Raises:
+            InterruptedRunError: it was here.
+        """
+        now = time.monotonic()
+        if now >= self._look_due:
+            in_folder = self._place.folder is not None
+            self._look_due = now + (CANCEL_LOOK_S if in_folder else STORE_LOOK_S)
+            if self._is_cancelled():
+                text = "cancelled by `pymr cancel`"
+                raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
 
     def _is_cancelled(self) -> bool:
         with suppress(StoreError):  # Who cannot look goes on.
@@ -212,6 +219,7 @@ class Life:
                 journal=journal,
                 feed=feed,
                 tick=tick,
+                look=self._look,
                 publish=partial(self._publish, crew, feed, journal),
                 earlier=earlier,
                 again=() if earlier is None else self._outdated(earlier),
@@ -247,6 +255,7 @@ class Life:
             planned.input_bytes,
             epoch=self._epoch,
             is_replay=self._is_replay,
+            code=self._code,
         )
 
     def _fail(self, error: BaseException, feed: Feed) -> None:
@@ -255,15 +264,25 @@ class Life:
             error = interruption(error)
         if isinstance(error, PymrError):
             feed.append(events.RunFinished(errors.to_dict(error)))
-        self._tidy()
+        if is_out_of_reach(error, self._place):
+            remove_folder(self._tmp())  # The rest would be waited for once more.
+        else:
+            self._tidy()
 
     def _tidy(self) -> None:
-        """Remove what attempts left that are not committed, and their spills."""
+        """Remove what attempts left that are not committed, and their spills.
+
+        Where no lock keeps other lives of the run out, one of them may be about to commit it: there
+        it stays until a manifest says what the result is, or until it is collected.
+        """
         failpoint.hit("run.tidy")
         store, run = self._output.store, self._plan.spec.run
+        is_alone = self._place.folder is not None or self._manifest is not None
         with suppress(PymrError):  # It takes space only.
-            kept = [] if self._is_cancelled() else committed_keys(self._place, run)
-            remove_attempts(store, run, but=kept)
+            if self._is_cancelled():
+                remove_attempts(store, run)
+            elif is_alone:
+                remove_attempts(store, run, but=committed_keys(self._place, run))
         remove_folder(self._tmp())
 
     def _limits(self) -> PhaseLimits:

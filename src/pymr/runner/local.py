@@ -111,6 +111,7 @@ class LocalRunner:
             hangs=HangWatch(settings.task_timeout_s),
         )
         self._on_tick = duty.tick
+        self._look = duty.look
         self._ahead_since: float | None = None  # of the first decision that is not durable yet
 
     def take_on(self, earlier: Replay, again: Collection[Receipt] = ()) -> None:
@@ -173,6 +174,7 @@ class LocalRunner:
             self._journal.sync()
             self._ahead_since = None
         self._on_tick(now)
+        self._look()
 
     # -- what the slots report ----------------------------------------------------------------
 

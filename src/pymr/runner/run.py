@@ -15,6 +15,7 @@ from pymr.runner.local import LocalCrew
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import looked_over, refuse_few_files
+from pymr.runner.reach import at_first
 from pymr.runner.stored import folders_outside, head_of
 from pymr.store.access import Access
 from pymr.store.place import Place, open_place
@@ -35,9 +36,10 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
     """
     settings, access = request.settings, request.access
     refuse_few_files()
-    if settings.output is not None:
-        place = open_place(settings.output, access)
-        refuse_taken(place, overwrite=settings.overwrite)
+    where = settings.output or settings.store
+    if where is not None:
+        place = open_place(where, at_first(access))
+        refuse_taken(place, overwrite=settings.overwrite or settings.output is None)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline)
     spool_folder = None  # of a run that nobody can resume

@@ -25,13 +25,10 @@ GROUP_MAX: Final = 64
 class Decisions:
     """The decisions of a master, on their way into `journal`, which no other thread may use."""
 
-    def __init__(
-        self, journal: Journal, threads: Executor, is_durable: Callable[[Decision], None]
-    ) -> None:
-        """`is_durable` is told of each decision, in the event loop."""
+    def __init__(self, journal: Journal, threads: Executor) -> None:
+        """`threads` do the writing, one at a time."""
         self._journal = journal
         self._threads = threads
-        self._is_durable = is_durable
         self._waiting: list[Decision] = []
         self._has_come = asyncio.Event()
         self._are_written = asyncio.Event()
@@ -43,8 +40,8 @@ class Decisions:
         self._are_written.clear()
         self._has_come.set()
 
-    async def run(self) -> None:
-        """Write what comes, until cancelled.
+    async def run(self, is_durable: Callable[[Decision], None]) -> None:
+        """Write what comes, until cancelled; `is_durable` is told of each, in the event loop.
 
         Raises:
             DeposedError: another master has taken the run on.
@@ -61,7 +58,7 @@ class Decisions:
             await loop.run_in_executor(self._threads, self._write, group)
             for decision in group:
                 failpoint.hit("commit.decide")
-                self._is_durable(decision)
+                is_durable(decision)
             if not self._waiting:
                 self._are_written.set()
 

@@ -80,7 +80,8 @@ class Master:
         """`put_sources` stores what `job.map_sources()` says; it and `publish` block."""
         self.job = job
         self.roster = Roster()
-        self.is_open = False  # nothing is granted before
+        self.refusals: list[str] = []  # why workers that came have left before any work
+        self._is_open = False  # nothing is granted before
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._inputs = inputs
         self._tasks = tasks
@@ -122,6 +123,7 @@ class Master:
         match message:
             case Ask():
                 member.ask(message)
+                member.has_asked = True
                 self.roster.feed(member)
                 self._offer()
             case Renew(attempts, error):
@@ -138,6 +140,8 @@ class Master:
                 self.note(event)
             case Leaving(reason):
                 member.is_leaving = True
+                if not member.has_asked:
+                    self.refusals.append(f"`{member.host}`: {reason}")
                 self.note(events.Warned(f"worker `{member.name}` leaves: {reason}"))
 
     def part(self, member: Member, outbox: Outbox) -> None:
@@ -167,6 +171,11 @@ class Master:
     def tick(self) -> None:
         """Let the core know the time, and ask once more for all that wait; twice a second."""
         self._handle(events.Ticked(time.monotonic()))
+        self._offer(to_all=True)
+
+    def open(self) -> None:
+        """Let the work begin."""
+        self._is_open = True
         self._offer(to_all=True)
 
     def note(self, event: events.Event) -> None:
@@ -211,7 +220,7 @@ class Master:
         `to_all`: it may have one for another than the first of the line.
         """
         turned_away: list[Member] = []
-        while self.is_open and (member := self.roster.next()) is not None:
+        while self._is_open and (member := self.roster.next()) is not None:
             free = member.free
             self._perform_all(self.job.handle(events.LeaseAsked(member.name, time.monotonic())))
             if member.free == free:

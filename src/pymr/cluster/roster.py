@@ -24,7 +24,7 @@ class Member:
         self.outbox: Outbox | None = None
         self.heard = 0.0  # monotonic seconds
         self.is_leaving = False
-        self.has_come = False  # it has had a stream, once
+        self.has_asked = False  # it can run the job: it has loaded the code
         self._free = 0  # slots, as it last said
         self._granted = 0  # grants put into this stream, ever
         self._seen = 0  # of those, the ones that it knew of when it said so
@@ -41,7 +41,6 @@ class Member:
         """Begin a stream; whatever waited for the one before is dropped."""
         self.close()
         self.outbox = outbox
-        self.has_come = True
         self._free = self._granted = self._seen = 0
 
     def close(self) -> None:

@@ -51,6 +51,7 @@ class Duty(NamedTuple):
     job: Job
     plan: Plan
     settings: Settings
+    limits: PhaseLimits
     epoch: int
     place: Place
     journal: Journal
@@ -197,7 +198,8 @@ class Life:
         head: list[bytes],
     ) -> None:
         plan = self._plan
-        self._job = Job(plan.spec, plan.inputs, plan.tasks, self._limits(), deadline=deadline)
+        limits = self._limits()
+        self._job = Job(plan.spec, plan.inputs, plan.tasks, limits, deadline=deadline)
         with closing(self._open_journal()) as journal:
             begun = self._begun()
             for record in head or [encode(begun)]:
@@ -214,6 +216,7 @@ class Life:
                 job=self._job,
                 plan=plan,
                 settings=self._settings,
+                limits=limits,
                 epoch=self._epoch,
                 place=self._place,
                 journal=journal,

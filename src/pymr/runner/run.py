@@ -50,7 +50,7 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
         spec, started = plan.spec, time.time()
         place = open_place(plan.output, access)
         if not settings.overwrite:
-            _refuse_unfinished(plan, place, over)
+            refuse_unfinished(plan, place, over)
         outside = _outside_of_others(place)
         with prepare_output(
             place, overwrite=settings.overwrite, run=spec.run, name=spec.name, over=over
@@ -84,7 +84,7 @@ def _outside_of_others(place: Place) -> list[str]:
     return [folder for run in place.runs() for folder in folders_outside(place, run)]
 
 
-def _refuse_unfinished(plan: Plan, place: Place, over: str | None) -> None:
+def refuse_unfinished(plan: Plan, place: Place, over: str | None) -> None:
     """Refuse to drop work that may have taken hours, unless that is asked for."""
     for found, stored in unfinished_in(place):
         earlier = stored.replay

@@ -108,8 +108,12 @@ def prepare_output(
     return ClaimedOutput(place, claim, previous)
 
 
-def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
+def reclaim_output(
+    place: Place, *, run: str, name: str, over_living: bool = False
+) -> ClaimedOutput:
     """Claim the output again for `run`, an earlier process of which is gone.
+
+    `over_living`: in a store it may still show signs of life; it is deposed then.
 
     A publication that was stopped is brought to its end, whoever's it was. If `previous` is of
     `run` itself, nothing is left to do.
@@ -119,7 +123,8 @@ def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
         ResourceError: no space.
     """
     try:
-        _refuse_living(place, run)
+        if not over_living:
+            _refuse_living(place, run)
         claim = claim_output(place, run, name)
     except OutputError as error:
         if error.fields.get("run") != run:

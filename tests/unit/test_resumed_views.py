@@ -82,6 +82,21 @@ def test_reduce_tasks_that_are_kept_count_by_themselves():
     assert snapshot.phase == "reduce"
 
 
+def test_the_first_master_of_a_run_that_was_planned_for_one_begins_it():
+    """That is a start, not a resume: it began when it was planned, and nothing is kept."""
+    planned = RunPlanned(spec(), map_tasks=3, input_files=1, input_bytes=90, epoch=0)
+    begun = RunResumed(spec(), map_tasks=3, input_files=1, input_bytes=90, epoch=1)
+    stream = io.StringIO()
+    view = ProgressView(stream, is_terminal=False)
+
+    for index, event in enumerate((planned, begun, WorkersConnected(2, 2))):
+        view.entry(Entry(1, index + 1, 100.0 + index, event))
+
+    assert (view.snapshot.epoch, view.snapshot.started) == (1, 100.0)
+    assert stream.getvalue().splitlines()[0].endswith("All workers connected")
+    assert fold(Snapshot(), Entry(1, 1, 101.0, begun)).started == 101.0
+
+
 # -- progress -----------------------------------------------------------------------------------
 
 

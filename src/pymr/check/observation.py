@@ -26,7 +26,6 @@ from pymr.errors import PymrError, TaskLostError, TimeoutReachedError, UserCodeE
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
-from pymr.store.access import Access
 from pymr.task import channel
 from pymr.text_form import show_path
 
@@ -54,7 +53,6 @@ def observe(
     pool: Pool,
     tmp: str,
     deadline: float | None,
-    access: Access = Access(),  # noqa: B008 - frozen
 ) -> Observation:
     """Return what the job of `plan` does with `splits`; `pool` holds one process, which is ready.
 
@@ -68,7 +66,7 @@ def observe(
     second = pool.start()
     trials = _Trials(plan, pool, tmp, deadline)
     for process in (first, second):
-        process.begin(plan.spec, plan.output, access)
+        process.begin(plan.spec, plan.output, plan.access)
     found = trials.map_first(first, splits)
     numbers = sorted(found)
     map_differences = trials.map_again(first, second, splits, found)
@@ -213,7 +211,7 @@ class _Trials:
 
 
 def _place(file: InputFile, split: Split) -> str:
-    return f"`{show_path(file.path)}` [{split.start}:{split.end}]"
+    return f"`{show_path(file.name)}` [{split.start}:{split.end}]"
 
 
 def sampled_bytes(observation: Observation) -> int:

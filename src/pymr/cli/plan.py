@@ -77,7 +77,7 @@ def _facts(plan: Plan, settings: Settings) -> dict[str, Any]:
                 "bytes": task.size,
                 "splits": [
                     {
-                        "input": show_path(plan.inputs[split.input].path),
+                        "input": show_path(plan.inputs[split.input].name),
                         "start": split.start,
                         "end": split.end,
                     }

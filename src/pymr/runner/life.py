@@ -27,7 +27,6 @@ from pymr.runner.pool import Pool
 from pymr.runner.prints import Logs
 from pymr.runner.sample import Sampler
 from pymr.runner.stored import StoredRun, committed_keys, planned_of, spill_folder
-from pymr.store.access import Access
 from pymr.store.base import is_there
 from pymr.store.place import Journal, Place
 from pymr.task.commit import publish, remove_attempts
@@ -57,7 +56,7 @@ class Life:
     `earlier` is what the journal says of the processes before; None for a run that begins.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts that a life is made of
+    def __init__(
         self,
         plan: Plan,
         settings: Settings,
@@ -65,10 +64,8 @@ class Life:
         started: float,
         earlier: StoredRun | None = None,
         *,
-        access: Access,
         is_replay: bool = False,
     ) -> None:
-        self._access = access
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
         self._plan = plan
@@ -186,7 +183,6 @@ class Life:
                 memory=task_memory_of(self._settings, plan.workers),
                 hangs=HangWatch(self._settings.task_timeout_s),
                 on_tick=tick,
-                access=self._access,
             )
             try:
                 if self._earlier is not None:

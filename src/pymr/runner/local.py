@@ -33,7 +33,6 @@ from pymr.runner.hang import HangWatch
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.slots import SlotReport, Slots
-from pymr.store.access import Access
 from pymr.store.base import ObjectStore
 from pymr.store.place import Journal
 from pymr.task.commit import verify_attempt, verify_kept
@@ -59,7 +58,6 @@ class LocalRunner:
         memory: TaskMemory,
         hangs: HangWatch,
         on_tick: Callable[[float], None],
-        access: Access,
     ) -> None:
         self._job = job
         self._plan = plan
@@ -75,7 +73,7 @@ class LocalRunner:
             wanted=plan.workers,
             spec=plan.spec,
             root=plan.output,
-            access=access,
+            access=plan.access,
             memory=memory,
             hangs=hangs,
         )

@@ -37,7 +37,7 @@ from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
 from pymr.runner.memory import Share, run_size, share_out
 from pymr.runner.pool import Pool
-from pymr.store.access import Access, is_address
+from pymr.store.access import AMBIENT, Access, is_address
 from pymr.text_form import show_path, show_paths
 
 OUTPUT_FOLDER = "pymr-out"
@@ -66,6 +66,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tasks: list[MapTask]
     workers: int  # task processes that fit, at most one for each task of the larger phase
     memory_bytes: int  # what all processes may use together
+    access: Access = AMBIENT  # opens the stores of inputs and output; it is written nowhere
     sample: Sample | None = None  # with --sort: what is mapped first, to know where parts begin
     spool_folder: str | None  # where inputs were copied; remove it afterwards
     warnings: tuple[str, ...] = ()
@@ -128,7 +129,8 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     name = settings.name or f"{_stem(request.worker)}-{run[-4:]}"
     shown_output = settings.output or _usual_output(settings, name)
     output = absolute_output(shown_output)
-    found, shape = _look(request.inputs, _rules(settings, spool_folder, output), pool)
+    access = request.access
+    found, shape = _look(request.inputs, _rules(settings, spool_folder, output, access), pool)
     if settings.sort:
         _refuse_to_sort(shape)
     reducers = _reducers(settings, shape, found)
@@ -145,6 +147,7 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
         tasks=tasks,
         workers=share.workers,
         memory_bytes=settings.memory_bytes,
+        access=access,
         sample=sample,
         spool_folder=spool_folder if os.path.isdir(spool_folder) else None,
         warnings=(
@@ -217,7 +220,7 @@ def _notes(
         yield f"{wished}, the input can be cut into {len(tasks):,}"
     large = [file for file in found.files if file.stream and file.size > TASK_BYTES_MAX]
     if large:
-        shown = show_paths([file.path for file in large])
+        shown = show_paths([file.name for file in large])
         yield f"{shown} can be read from the front only, so one map task reads it"
 
 
@@ -260,7 +263,7 @@ def temporary_folder(settings: Settings) -> str:
     return settings.tmp_dir or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - private in it
 
 
-def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:
+def _rules(settings: Settings, spool_folder: str, output: str, access: Access) -> DiscoverRules:
     return DiscoverRules(
         recursive=settings.recursive,
         allow_empty=settings.allow_empty,
@@ -268,6 +271,7 @@ def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:
         encoding=settings.encoding,
         spool_folder=spool_folder,
         output=None if is_address(output) else output,
+        access=access,
     )
 
 

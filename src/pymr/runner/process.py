@@ -130,12 +130,15 @@ class TaskProcess:
         """It can be given something to do."""
         return self.is_loaded and self.attempt is None and not self.was_killed
 
-    def sample(self, spec: JobSpec, work: SampleWork) -> None:
+    def sample(self, spec: JobSpec, work: SampleWork, access: Access) -> None:
         """Start mapping a part of the input for its keys; the process must be idle."""
-        self._send(channel.Sample(spec, work))
+        self._send(channel.Sample(spec, work, access))
 
     def begin(self, spec: JobSpec, root: str, access: Access, *, is_watched: bool = False) -> None:
-        """Name the run that all later attempts belong to, and whether each call is told of."""
+        """Name the run that all later attempts belong to, and whether each call is told of.
+
+        `access` opens the stores of inputs and output.
+        """
         self._send(channel.Begin(spec, root, is_watched, access))
 
     def run(self, attempt: AttemptSpec, memory_bytes_max: int) -> None:

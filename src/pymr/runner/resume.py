@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from pymr.errors import (
 )
 from pymr.names import cancelled_key
 from pymr.observe.quantity import show_many
-from pymr.records.source import compare
+from pymr.records.change import changes
 from pymr.runner.find import FoundRun, state_of
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.memory import run_size, share_again
@@ -167,9 +167,10 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
     pool = Pool(deadline, folder_of(stored.plan))
     try:
         pool.start(code or _code_of(held))
-        _refuse_changed_inputs(held)
+        _refuse_changed_inputs(held, access)
         shape = pool.wait_shape()
-        plan = looked_over(_plan(held, settings, shape, pool.process_size), settings)
+        plan = _plan(held, settings, shape, pool.process_size)
+        plan = looked_over(msgspec.structs.replace(plan, access=access), settings)
         observer.planned(plan, found.place)
         remember(found.run, found.name, found.place, stored.plan.started, access)
         life = Life(
@@ -178,7 +179,6 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
             held.output,
             stored.plan.started,
             stored,
-            access=access,
             is_replay=held.is_replay,
         )
         return life.run(pool, observer, deadline)
@@ -254,13 +254,14 @@ def folder_of(stored: StoredPlan) -> str:
     )
 
 
-def _refuse_changed_inputs(held: Held) -> None:
+def _refuse_changed_inputs(held: Held, access: Access) -> None:
     """Compare the inputs with the plan.
 
     Raises:
         InputError: some are not as they were; they are named, with what is seen of each.
+        StoreError: their store refused or failed.
     """
-    changed = list(_changes(held.stored.plan))
+    changed = list(changes(held.stored.plan.inputs, held.stored.plan.folder, access))
     if not changed:
         return
     shown = "; ".join(f"`{path}`: {what}" for path, what in changed[:INPUTS_SHOWN_MAX])
@@ -271,19 +272,6 @@ def _refuse_changed_inputs(held: Held) -> None:
         hint=f"{held.anew}   reads the inputs as they are now",
         inputs=[path for path, _ in changed],
     )
-
-
-def _changes(stored: StoredPlan) -> Iterator[tuple[str, str]]:
-    folder = os.fsencode(stored.folder)
-    for file in stored.inputs:
-        try:
-            seen = os.stat(file.spool or os.path.join(folder, file.path))
-        except OSError as error:
-            yield show_path(file.path), error.strerror or "it cannot be found"
-            continue
-        difference = compare(seen, file)
-        if difference is not None:
-            yield show_path(file.path), f"{difference[0]}, expected {difference[1]}"
 
 
 def _code_of(held: Held) -> Code:

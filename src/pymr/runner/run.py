@@ -59,7 +59,7 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
                     remove_folder(folder)
             observer.planned(plan, place)
             remember(spec.run, spec.name, place, started, access)
-            life = Life(plan, settings, output, started, access=access)
+            life = Life(plan, settings, output, started)
             try:
                 return life.run(pool, observer, deadline, lambda p: head_of(request, p, started))
             finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pymr.core.spec import Attempt
 from pymr.errors import StoreError
-from pymr.runner.log_uploads import UPLOADS_MAX
+from pymr.runner.log_uploads import LOG_UPLOADS_MAX
 from pymr.runner.prints import HEAD_BYTES_MAX, TAIL_BYTES_MAX, Logs, Prints
 from pymr.store.folder_place import FolderPlace
 from pymr.store.object_place import ObjectPlace
@@ -129,7 +129,7 @@ def test_logs_that_a_store_does_not_take_stop_nobody(tmp_path: Path) -> None:
 
     place = ObjectPlace(Slow(MemoryStore()), "memory://bucket/out")
     logs = Logs(place, RUN, 1, str(tmp_path))
-    for task in range(UPLOADS_MAX + 10):
+    for task in range(LOG_UPLOADS_MAX + 10):
         prints = Prints()
         prints.keep(logs, logs.key_of("w", Attempt("map", task, 1)))
         prints.add(b"x")

@@ -15,6 +15,7 @@ from pymr.core.sample import Sample
 from pymr.core.spec import Attempt, InputFile, Limits, MapTask
 from pymr.errors import ConfigError, TaskMemoryError
 from pymr.records.compression import DECODER_BYTES
+from pymr.store.access import is_address
 
 
 class Share(NamedTuple):
@@ -30,6 +31,8 @@ def run_size(
     tasks: Sequence[MapTask],
     reducers: int,
     sample: Sample | None = None,
+    *,
+    output: str,
 ) -> RunSize:
     """Return how much there is to do; `sample` is mapped ahead of it."""
     return RunSize(
@@ -40,6 +43,7 @@ def run_size(
         decoder_bytes=max(
             (DECODER_BYTES[file.compression] for file in files if file.compression), default=0
         ),
+        in_store=is_address(output),
         sample_keys=sample.keys_max if sample is not None else 0,
     )
 

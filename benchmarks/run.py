@@ -27,6 +27,7 @@ from scaling import scaling
 from sizes import FULL, QUICK, Sizes
 from sort_records import sort_records
 from start_up import start_up
+from store import JOBS, store
 from table import render
 from word_count import word_count
 
@@ -39,6 +40,7 @@ MEASURES = (
     "emit",
     "group_sum",
     "sort_records",
+    "store",
     "scaling",
     "growth",
     "memory",
@@ -88,6 +90,7 @@ def _measures(arguments: argparse.Namespace, sizes: Sizes) -> Iterator[Callable[
         "emit": [partial(emit, sizes)],
         "group_sum": [partial(group_sum, sizes, kind, with_peers=with_peers) for kind in SHOWN],
         "sort_records": [partial(sort_records, sizes)],
+        "store": [partial(store, sizes, job) for job in JOBS],
         "scaling": [partial(scaling, sizes)],
         "growth": [partial(growth, sizes)],
         "memory": [partial(memory, sizes)],

@@ -19,7 +19,7 @@ dist := dist
 MINUTES := 10
 rust_sources := $(wildcard .cargo/* rust/Cargo.toml rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test chaos docs proto mutants fuzz wheel bench bench-quick clean
+.PHONY: help setup demo check test test-services chaos docs proto mutants fuzz wheel bench bench-quick clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -73,8 +73,11 @@ test: setup ## All tests, of Rust and of Python
 	    [ -z "$${CI:-}" ]
 	fi
 	# These two folders cover the core, the shuffle and the commit by themselves (pyproject.toml).
-	$(bin)/pytest -n 2 tests/unit tests/property --cov
-	$(bin)/pytest -n 2 --ignore=tests/unit --ignore=tests/property
+	$(bin)/pytest -n 2 -m 'not services' tests/unit tests/property --cov
+	$(bin)/pytest -n 2 -m 'not services' --ignore=tests/unit --ignore=tests/property
+
+test-services: setup ## The tests on real object stores: MinIO and Ceph
+	@$(bin)/python tests/services.py run $(bin)/pytest -n 2 -m services
 
 chaos: setup ## Kill and resume runs for MINUTES=10, and compare bytes; SEED=… draws the same lots
 	@$(bin)/python tests/chaos.py --minutes '$(MINUTES)' $${SEED:+--seed "$$SEED"}

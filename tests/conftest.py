@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import services
+from s3_request import Server
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let golden files be made anew; what has changed is reviewed with the commit."""
@@ -22,9 +25,33 @@ def _a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setenv("HOME", str(home))
         patch.setenv("XDG_STATE_HOME", str(home / "state"))
         patch.setenv("XDG_CONFIG_HOME", str(home / "config"))
-        for name in [name for name in os.environ if name.startswith("PYMR_")]:
+        for name in [name for name in os.environ if name.startswith(("PYMR_", "AWS_"))]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session")
+def minio() -> Iterator[Server]:
+    """Give a MinIO; mark what uses it as `services`."""
+    yield from _service("minio")
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Server]:
+    """Give a Ceph; mark what uses it as `services`."""
+    yield from _service("ceph")
+
+
+def _service(name: str) -> Iterator[Server]:
+    if name in services.STARTED:
+        yield Server(*services.STARTED[name])
+    elif name == "minio" and services.is_installed(name):
+        with services.minio() as server:
+            yield server
+    elif os.environ.get("CI"):
+        pytest.fail(f"no {name} here: {services.HOW}", pytrace=False)
+    else:
+        pytest.skip(f"no {name} here: {services.HOW}")
 
 
 @pytest.fixture

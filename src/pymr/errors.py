@@ -13,6 +13,7 @@
     ├── StoreError                     5         the store said no
     │   ├── ObjectExistsError          5         put-if-absent found the object there
     │   ├── ObjectMissingError         5         no object under that key
+    │   ├── ObjectChangedError         5         the object is not as it was read
     │   └── StoreUnavailableError      5    yes  the store did not answer
     ├── ResourceError                  6    yes  out of disk, memory or quota
     │   └── TaskMemoryError            6    yes  … a task: it is tried once more, alone
@@ -129,6 +130,10 @@ class ObjectExistsError(StoreError):
 
 class ObjectMissingError(StoreError):
     """No object has that key."""
+
+
+class ObjectChangedError(StoreError):
+    """The object is gone, or not as it was read; it was left as it is."""
 
 
 class StoreUnavailableError(StoreError):

@@ -13,15 +13,25 @@ from pymr.errors import ObjectExistsError, ObjectMissingError, StoreError
 from pymr.store.base import ObjectStore
 from pymr.store.local import LocalStore
 from pymr.store.object_store import ObstoreStore
+from services import open_bucket
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(
+    params=[
+        "local",
+        "memory",
+        pytest.param("minio", marks=pytest.mark.services),
+        pytest.param("ceph", marks=pytest.mark.services),
+    ]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "local":
         return LocalStore(str(tmp_path / "root"))
-    from obstore.store import MemoryStore
+    if request.param == "memory":
+        from obstore.store import MemoryStore
 
-    return ObstoreStore(MemoryStore())
+        return ObstoreStore(MemoryStore())
+    return open_bucket(request.getfixturevalue(request.param))
 
 
 def keys(store: ObjectStore, prefix: str = "") -> list[str]:

@@ -3,6 +3,9 @@
 Plain structs, no behaviour: they travel over pipes and stand in the journal and the manifest,
 always as JSON (MessagePack has no ints over 64 bits, and fingerprints have 128). Bytes paths
 are `os.fsencode`d; sizes and offsets are bytes.
+
+`gc=False` where there are very many: no cycle goes through them, and a master that holds a million
+spends half of its time in the collector otherwise (`benchmarks/scheduler.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import msgspec
 PhaseName = Literal["map", "reduce"]
 
 
-class Attempt(msgspec.Struct, frozen=True, order=True):
+class Attempt(msgspec.Struct, frozen=True, order=True, gc=False):
     """One try at a task; `number` starts at 1 and is never reused."""
 
     phase: PhaseName
@@ -37,9 +40,15 @@ class InputFile(msgspec.Struct, frozen=True):
     inode: int = 0
     spool: bytes | None = None  # where the bytes really are, if not at `path`
     etag: str | None = None  # of an object, whose address `path` is: an opaque version
+    shown: bytes | None = None  # what the user calls it, if not `path`: it was uploaded
+
+    @property
+    def name(self) -> bytes:
+        """What the user calls it."""
+        return self.path if self.shown is None else self.shown
 
 
-class Split(msgspec.Struct, frozen=True):
+class Split(msgspec.Struct, frozen=True, gc=False):
     """The cells [start, end) of one input; for a stream, start is 0 and end is its size."""
 
     input: int  # index into the inputs of the run
@@ -47,7 +56,7 @@ class Split(msgspec.Struct, frozen=True):
     end: int
 
 
-class MapTask(msgspec.Struct, frozen=True):
+class MapTask(msgspec.Struct, frozen=True, gc=False):
     """Splits that are neighbours in input order; `index` is input order too."""
 
     index: int
@@ -146,7 +155,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     skip: SkipRules = SkipRules()
 
 
-class MapSource(msgspec.Struct, frozen=True):
+class MapSource(msgspec.Struct, frozen=True, gc=False):
     """A committed map output, as a reduce task reads it."""
 
     task: int
@@ -207,7 +216,7 @@ class KeySample(msgspec.Struct, frozen=True):
     emitted: int  # pairs, also those of which the key was not kept
 
 
-class EdgeSum(msgspec.Struct, frozen=True):
+class EdgeSum(msgspec.Struct, frozen=True, gc=False):
     """What crossed one shuffle edge, or many added up."""
 
     records: int = 0
@@ -222,7 +231,7 @@ class EdgeSum(msgspec.Struct, frozen=True):
         )
 
 
-class SplitReceipt(msgspec.Struct, frozen=True, kw_only=True):
+class SplitReceipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was read of one split."""
 
     input: int
@@ -249,7 +258,7 @@ class BadObject(msgspec.Struct, frozen=True, kw_only=True):
     error: str  # what most of them raise, for people
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an attempt did: the manifest of its one object. Stands in the journal.
 
     A map attempt's sums per partition and receipts per split stand in the footer of its

@@ -1,18 +1,24 @@
-"""Objects in any store that obstore speaks to: memory today, S3, GCS and Azure alike.
+"""Objects in any store that obstore speaks to: S3, GCS, Azure, and memory.
 
-A put may succeed and its reply be lost; the client's own retry then reports the object as
-existing. So an "exists" is never believed before the object is read back: my bytes, then I
-won; other bytes, then I lost. obstore's local store does not fsync and is not used here.
+Who sends a failed request again is `object_retry`, and what a refusal means is in `object_errors`.
+What is written down here is the rule for answers that cannot be believed. A put may succeed and
+its reply be lost; then an "exists" may speak of one's own object, and a failure of one that is
+there, or comes later. So whatever a put-if-absent is answered, the object is read back: my bytes,
+then I won; other bytes, then I lost; nothing, then the same bytes are sent again; and if it cannot
+be read, nothing is claimed.
+
+obstore's local store does not fsync and is not used here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Container, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pymr.errors import (
+    CorruptDataError,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
     StoreError,
@@ -20,146 +26,302 @@ from pymr.errors import (
 )
 from pymr.store.access import Access, Address
 from pymr.store.base import ObjectEntry, check_key
+from pymr.store.object_client import Clients, connect, place_of
+from pymr.store.object_errors import refusal_of
+from pymr.store.object_listing import Listing
+from pymr.store.object_retry import RequestCounts, Requests
+from pymr.store.object_writer import PART_BYTES, PARTS_IN_FLIGHT_MAX, PartsWriter
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
 
+_DELETED_AT_ONCE_MAX: Final = 1_000  # S3's
+_PAGE_KEYS: Final = 1_000  # S3's
+_UNSATISFIABLE: Final = 416
+_PAST_THE_END: Final = "Wanted range starting at"  # the words of the store of memory
+_FORBIDDEN: Final = 403
+
 
 def open_objects(address: Address, access: Access) -> ObstoreStore:
-    """Return the objects at an address."""
-    from obstore.store import from_url
+    """Return the objects at an address; nothing is asked of the store yet.
 
-    given = {
-        "aws_endpoint": access.endpoint,
-        "aws_region": access.region,
-        "aws_access_key_id": access.access_key_id,
-        "aws_secret_access_key": access.secret_access_key,
-        "aws_session_token": access.session_token,
-    }
-    config = {key: value for key, value in given.items() if value is not None}
-    client = from_url(
-        f"{address.scheme}://{address.bucket}/{address.prefix}",
-        config=config,  # type: ignore[call-overload]
-        client_options={"allow_http": True},
-        retry_config={"max_retries": 0},
-    )
-    return ObstoreStore(client)
+    Raises:
+        ConfigError: the library cannot use the address.
+    """
+    return ObstoreStore(connect(address, access), address, access)
 
 
 class ObstoreStore:
-    """The objects of an obstore `client`, which owns endpoint, prefix and credentials."""
+    """The objects at one address. Threads may share it."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(
+        self,
+        clients: Clients | Client,
+        address: Address = Address("memory", "objects", ""),  # noqa: B008 - it cannot change
+        access: Access = Access(),  # noqa: B008 - the same
+    ) -> None:
+        both = clients if isinstance(clients, Clients) else Clients(clients, clients)
+        self._client, self._uploads = both
+        self._place = place_of(address, access)
+        may_renew = access.credentials_file is not None or access.access_key_id is None
+        self._is_quoted = True  # as an If-Match has it, until the store wants it otherwise
+        self._requests = Requests(self._place, access.storage_wait_s, may_renew=may_renew)
 
     def __str__(self) -> str:
-        return type(self._client).__name__
+        return str(self._place)
+
+    @property
+    def counts(self) -> RequestCounts:
+        """What the requests of this store went through so far."""
+        return self._requests.counts
+
+    def check(self) -> None:
+        """Ask the store for one page of keys, to see whether it can be used at all.
+
+        Raises:
+            StoreError: there is no such bucket, the keys are wrong, …
+            StoreUnavailableError: it does not answer.
+        """
+        import obstore
+
+        self._requests.send("", lambda: next(obstore.list(self._client, chunk_size=1), None))
 
     def put_if_absent(self, key: str, body: bytes) -> None:
-        """Create the object in one atomic, durable step."""
+        """Create the object in one atomic, durable step, and read it back.
+
+        Raises:
+            ObjectExistsError: it has other bytes.
+            IntegrityError: the store says that it took these bytes, and gives others.
+            StoreUnavailableError: whether it was created is not known.
+        """
+        self._put_if_absent(key, body, is_read_back=True)
+
+    def create_whole(self, key: str, body: bytes) -> None:
+        """Create the object, whose key nobody else has, in one step; what is stored is believed."""
+        self._put_if_absent(key, body, is_read_back=False)
+
+    def _put_if_absent(self, key: str, body: bytes, *, is_read_back: bool) -> None:
         import obstore
 
         check_key(key)
-        try:
-            with _translated(key):
-                obstore.put(self._client, key, body, mode="create", use_multipart=False)
-        except (ObjectExistsError, StoreUnavailableError) as error:
-            if not self._holds(key, body, error):
-                raise
 
-    def _holds(self, key: str, body: bytes, error: StoreError) -> bool:
+        def put() -> None:
+            try:
+                obstore.put(self._client, key, body, mode="create", use_multipart=False)
+            except Exception as error:
+                told, _ = self._requests.told(error, key)
+                is_open = isinstance(told, (ObjectExistsError, StoreUnavailableError))
+                if not is_open or not self._holds(key, body, error):
+                    raise
+                return
+            if is_read_back and not self._holds(key, body, None):
+                raise StoreUnavailableError(f"`{key}` was put and is not there", key=key)
+
+        self._requests.send(key, put)
+
+    def _holds(self, key: str, body: bytes, error: Exception | None) -> bool:
         """Say whether `body` is there; raise if other bytes are."""
+        import obstore
+
         try:
-            found = self.get(key)
-        except ObjectMissingError:
+            found = obstore.get(self._client, key).bytes().to_bytes()
+        except FileNotFoundError:
             return False
-        if found != body:
-            raise ObjectExistsError(f"object `{key}` exists, expected none", key=key) from error
-        return True
+        if found == body:
+            return True
+        if error is None:
+            raise CorruptDataError(
+                f"{self}: `{key}` was put and has other bytes: this store is not safe",
+                hint=f"pymr doctor --store {self}",
+                key=key,
+            )
+        raise ObjectExistsError(f"object `{key}` exists, expected none", key=key) from error
 
     def replace(self, key: str, body: bytes) -> None:
         """Create or replace the object atomically and durably."""
         import obstore
 
         check_key(key)
-        with _translated(key):
-            obstore.put(self._client, key, body, mode="overwrite", use_multipart=False)
+        self._requests.send(
+            key,
+            lambda: obstore.put(self._client, key, body, mode="overwrite", use_multipart=False),
+        )
+
+    def replace_if(self, key: str, body: bytes, version: str) -> None:
+        """Replace the object in one atomic, durable step, if it still is of that version.
+
+        Raises:
+            ObjectExistsError: it is of another version, which is left as it is.
+            ObjectMissingError: it is gone.
+            StoreUnavailableError: whether it was replaced is not known.
+        """
+        import obstore
+
+        check_key(key)
+
+        def put() -> None:
+            is_quoted = self._is_quoted
+            mode: Any = {"e_tag": version if is_quoted else version.strip('"')}
+            try:
+                obstore.put(self._client, key, body, mode=mode, use_multipart=False)
+            except Exception as error:
+                told, _ = self._requests.told(error, key)
+                if not isinstance(told, (ObjectChangedError, StoreUnavailableError)):
+                    raise
+                found = obstore.get(self._client, key)
+                if found.bytes() == body:
+                    return
+                if found.meta["e_tag"] == version:
+                    if told.retryable:
+                        raise
+                    if is_quoted:  # Ceph compares with what stands between the quotes.
+                        self._is_quoted = False
+                        put()
+                        return
+                raise ObjectExistsError(
+                    f"object `{key}` was replaced since it was read", key=key
+                ) from error
+
+        self._requests.send(key, put)
+
+    def create(self, key: str) -> PartsWriter:
+        """Return a stream into a new object."""
+        check_key(key)
+        return PartsWriter(self, key)
+
+    def upload_parts(self, key: str, parts: Iterator[bytes]) -> None:
+        """Create the object of its parts; the library sends a part again that failed."""
+        import obstore
+
+        try:
+            obstore.put(
+                self._uploads,
+                key,
+                parts,
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_IN_FLIGHT_MAX,
+            )
+        except Exception as error:
+            told, _ = self._requests.told(error, key)
+            if isinstance(told, ObjectMissingError):  # of the upload, when it was completed
+                told = StoreUnavailableError(f"the upload of `{key}` is lost", key=key)
+            raise told from error
+
+    def get(self, key: str) -> bytes:
+        """Return the whole object."""
+        return self.get_versioned(key)[0]
 
     def get_versioned(self, key: str) -> tuple[bytes, str]:
         """Return the whole object, and its version for `replace_if`."""
         import obstore
 
         check_key(key)
-        with _translated(key):
-            found = obstore.get(self._client, key)
-            return found.bytes().to_bytes(), found.meta["e_tag"] or ""
 
-    def replace_if(self, key: str, body: bytes, version: str) -> None:
-        """Replace the object in one atomic, durable step, if it still is of that version."""
-        import obstore
+        def get() -> tuple[bytes, str]:
+            answer = obstore.get(self._client, key)
+            return answer.bytes().to_bytes(), answer.meta["e_tag"] or ""
 
+        return self._requests.send(key, get)
+
+    def get_range(self, key: str, start: int, length: int, version: str | None = None) -> bytes:
+        """Return bytes [start, start + length); shorter only where the object ends.
+
+        Raises:
+            ObjectChangedError: it is not the `version` that was asked for.
+        """
         check_key(key)
-        try:
-            with _translated(key):
-                mode: Any = {"e_tag": version}
-                obstore.put(self._client, key, body, mode=mode, use_multipart=False)
-        except (ObjectExistsError, StoreUnavailableError) as error:
-            found, now = self.get_versioned(key)
-            if found != body:
-                if now == version and error.retryable:
-                    raise
-                raise ObjectExistsError(
-                    f"object `{key}` was replaced since it was read", key=key
-                ) from error
-
-    def create(self, key: str) -> BufferedWriter:
-        """Return a stream into a new object; it is held in memory until its commit."""
-        check_key(key)
-        return BufferedWriter(self, key)
-
-    def get(self, key: str) -> bytes:
-        """Return the whole object."""
-        import obstore
-
-        check_key(key)
-        with _translated(key):
-            return obstore.get(self._client, key).bytes().to_bytes()
-
-    def get_range(self, key: str, start: int, length: int) -> bytes:
-        """Return bytes [start, start + length); shorter only where the object ends."""
-        import obstore
-
-        length = min(length, self.size(key) - start)
         if length <= 0:
-            return b""  # Stores refuse an empty range, and one that starts past the end.
-        with _translated(key):
-            return obstore.get_range(self._client, key, start=start, length=length).to_bytes()
+            self.size(key)
+            return b""
+        return self._requests.send(key, lambda: self._range(key, start, length, version))
+
+    def _range(self, key: str, start: int, length: int, version: str | None) -> bytes:
+        import obstore
+
+        options: obstore.GetOptions = {"range": (start, start + length)}
+        if version is not None:
+            options["if_match"] = version
+        try:
+            return obstore.get(self._client, key, options=options).bytes().to_bytes()
+        except Exception as error:
+            if refusal_of(error).status == _UNSATISFIABLE or _PAST_THE_END in str(error):
+                return b""
+            raise
+
+    def get_ranges(self, key: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        """Return the bytes of ranges, which lie within the object, asked for at once.
+
+        Raises:
+            ObjectMissingError: no such object.
+        """
+        import obstore
+
+        check_key(key)
+        ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+
+        def get() -> list[bytes]:
+            # As they are asked for: the library's default reads what lies between two, too.
+            found = obstore.get_ranges(self._client, key, starts=starts, ends=ends, coalesce=0)
+            return [each.to_bytes() for each in found]
+
+        if not starts:
+            return []
+        return self._requests.send(key, get)
 
     def size(self, key: str) -> int:
         """Return the object's size in bytes."""
+        return self.describe(key)[0]
+
+    def describe(self, key: str) -> tuple[int, str]:
+        """Return the size in bytes, and the token of the version, as `get_versioned`.
+
+        Raises:
+            ObjectMissingError: no such object.
+        """
         import obstore
 
         check_key(key)
-        with _translated(key):
-            return obstore.head(self._client, key)["size"]
+
+        def head() -> tuple[int, str]:
+            try:
+                told = obstore.head(self._client, key)
+            except Exception as error:
+                if refusal_of(error).status == _FORBIDDEN:
+                    self._range(key, 0, 1, None)  # whose refusal has words
+                raise
+            return told["size"], told["e_tag"] or ""
+
+        return self._requests.send(key, head)
 
     def list(self, prefix: str) -> Iterator[ObjectEntry]:
         """Yield the objects under the folder `prefix`, in key order."""
         import obstore
 
-        with _translated(prefix):
-            pages = obstore.list(self._client, prefix.rstrip("/") or None, chunk_size=1000)
-            entries = [ObjectEntry(row["path"], row["size"]) for page in pages for row in page]
-        yield from sorted(set(entries))  # Not every store lists in order, or once.
+        listing, folder = Listing(), prefix.rstrip("/") or None
+
+        def read_on() -> None:
+            # A page that fails is asked for again from the greatest key on that was seen.
+            pages = obstore.list(
+                self._client, folder, offset=listing.last or None, chunk_size=_PAGE_KEYS
+            )
+            for page in pages:
+                listing.add(cast("Sequence[Mapping[str, Any]]", page))
+
+        self._requests.send(prefix, read_on)
+        yield from listing.entries()
 
     def list_names(self, prefix: str) -> Iterator[str]:
         """Yield the names directly in the folder `prefix`, sorted; those of folders end in `/`."""
         import obstore
 
-        with _translated(prefix):
-            found = obstore.list_with_delimiter(self._client, prefix.rstrip("/") or None)
+        folder = prefix.rstrip("/") or None
+        found = self._requests.send(
+            prefix, lambda: obstore.list_with_delimiter(self._client, folder)
+        )
         folders = {f"{path.rstrip('/').rpartition('/')[2]}/" for path in found["common_prefixes"]}
-        yield from sorted(folders | {row["path"].rpartition("/")[2] for row in found["objects"]})
+        objects = {row["path"].rpartition("/")[2] for row in found["objects"] if row["path"]}
+        yield from sorted(folders | objects)
 
     def copy(self, source: str, target: str) -> None:
         """Make `target` an object with the bytes of `source`, in the store."""
@@ -167,78 +329,46 @@ class ObstoreStore:
 
         check_key(source)
         check_key(target)
-        with _translated(source):
-            obstore.copy(self._client, source, target)
+        try:
+            self._requests.send(source, lambda: obstore.copy(self._client, source, target))
+        except StoreError as error:
+            if error.fields.get("code") not in {"EntityTooLarge", "InvalidRequest"}:
+                raise
+            self._copy_through(source, target)  # S3 copies no more than 5 GiB in one request.
+
+    def _copy_through(self, source: str, target: str) -> None:
+        size, version = self.describe(source)
+        with PartsWriter(self, target) as writer:
+            for start in range(0, size, PART_BYTES):
+                writer.write(self.get_range(source, start, PART_BYTES, version))
+            writer.commit()
 
     def delete(self, key: str) -> None:
         """Remove the object, if it is there."""
-        import obstore
-
         check_key(key)
-        try:
-            with _translated(key):
-                obstore.delete(self._client, key)
-        except ObjectMissingError:
-            return
+        self._delete([key])
 
     def delete_folder(self, prefix: str, *, but: Container[str] = ()) -> None:
         """Remove what is under the folder `prefix`, but the objects named in `but`."""
         check_key(prefix)
-        for entry in self.list(prefix):
-            if entry.key not in but:
-                self.delete(entry.key)
+        doomed = (entry.key for entry in self.list(prefix) if entry.key not in but)
+        while keys := list(islice(doomed, _DELETED_AT_ONCE_MAX)):
+            self._delete(keys)
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        import obstore
+
+        def delete() -> None:
+            try:
+                obstore.delete(self._client, keys)
+            except FileNotFoundError as error:
+                if refusal_of(error).code == "NoSuchBucket":
+                    raise
+                if len(keys) > 1:  # one that was missing may have stopped it
+                    for key in keys:
+                        self._delete([key])
+
+        self._requests.send(keys[0], delete)
 
     def sync(self, prefix: str) -> None:
         """Do nothing: what an object store has answered is durable."""
-
-
-class BufferedWriter:
-    """A stream into one new object, kept in memory until `commit`."""
-
-    def __init__(self, store: ObstoreStore, key: str) -> None:
-        self._store = store
-        self._key = key
-        self._chunks: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """Append `data`."""
-        self._chunks.append(bytes(data))
-
-    def commit(self) -> None:
-        """Make the object visible and durable."""
-        self._store.put_if_absent(self._key, b"".join(self._chunks))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._chunks.clear()
-
-
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    from obstore import exceptions
-
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ObjectMissingError(f"no object `{key}`", key=key) from error
-    except exceptions.AlreadyExistsError as error:
-        raise ObjectExistsError(f"object `{key}` exists, expected none", key=key) from error
-    except exceptions.PreconditionError as error:
-        raise ObjectExistsError(f"object `{key}` is not as it was read", key=key) from error
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise StoreError(f"the store refused `{key}`: {_first_line(error)}", key=key) from error
-    except exceptions.BaseError as error:
-        raise StoreUnavailableError(
-            f"the store failed on `{key}`: {_first_line(error)}", key=key
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

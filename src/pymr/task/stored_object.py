@@ -7,14 +7,13 @@ the store meanwhile: other bytes are refused before anything looks into them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Final, cast
 
-import msgspec
-
 from pymr import names
+from pymr.core.sources import decode_sources, encode_sources
 from pymr.core.spec import MapSource, ReduceWork, Stored
 from pymr.errors import CorruptDataError, ObjectExistsError
 from pymr.store.base import ObjectStore
@@ -53,13 +52,13 @@ def get_stored(store: ObjectStore, stored: Stored) -> bytes:
     )
 
 
-def put_sources(store: ObjectStore, run: str, sources: Sequence[MapSource]) -> Stored:
+def put_sources(store: ObjectStore, run: str, sources: tuple[MapSource, ...]) -> Stored:
     """Write the list of map outputs that each reduce attempt of `run` reads.
 
     Raises:
         StoreError: the store failed.
     """
-    return put_stored(store, msgspec.json.encode(sources), partial(names.sources_key, run))
+    return put_stored(store, encode_sources(sources), partial(names.sources_key, run))
 
 
 def sources_of(store: ObjectStore, work: ReduceWork) -> tuple[MapSource, ...]:
@@ -71,7 +70,7 @@ def sources_of(store: ObjectStore, work: ReduceWork) -> tuple[MapSource, ...]:
     if not isinstance(work.sources, Stored):
         return work.sources
     # What is kept is the text: as structs it takes three times the memory.
-    return msgspec.json.decode(_kept(cast("Any", store), work.sources), type=tuple[MapSource, ...])
+    return decode_sources(_kept(cast("Any", store), work.sources))
 
 
 _kept = lru_cache(maxsize=1)(get_stored)

@@ -118,11 +118,9 @@ def _completion(message: Any) -> m.Completion:
         case _:
             raise MalformedError("it has no outcome")
     return m.Completion(
-        run=message.run,
-        epoch=message.epoch,
-        worker=message.worker,
-        attempt=_attempt(message.attempt),
         seq=message.seq,
+        epoch=message.epoch,
+        attempt=_attempt(message.attempt),
         outcome=outcome,
     )
 
@@ -131,7 +129,7 @@ def _completion_reply(message: Any) -> m.CompletionReply:
     verdict = _VERDICT_NAMES.get(message.verdict)
     if verdict is None:
         raise MalformedError(f"its verdict is {message.verdict}")
-    return m.CompletionReply(verdict, from_json_error(message.error_json))
+    return m.CompletionReply(verdict, from_json_error(message.error_json), message.seq)
 
 
 def _status_reply(message: Any) -> m.StatusReply:
@@ -228,19 +226,19 @@ _FROM_WORKER: Final[dict[str, Callable[[Any], m.FromWorker]]] = {
     "renew": _renew,
     "started": lambda item: m.Started(_attempt(item.attempt), item.process),
     "noted": lambda item: m.Noted(_note(item.event_json)),
+    "completion": _completion,
     "leaving": lambda item: m.Leaving(item.reason),
 }
 _FOR_WORKER: Final[dict[str, Callable[[Any], m.ForWorker]]] = {
     "grant": _grant,
     "revoke": lambda item: m.Revoke(_attempt(item.attempt)),
     "drain": lambda item: m.Drain(item.reason),
+    "completion_reply": _completion_reply,
     "done": lambda item: m.Done(from_json_error(item.error_json)),
 }
 DECODERS: Final[dict[type, tuple[Any, Callable[[Any], object]]]] = {
     m.RegisterRequest: (pb.RegisterRequest, _register_request),
     m.RegisterReply: (pb.RegisterReply, _register_reply),
-    m.Completion: (pb.Completion, _completion),
-    m.CompletionReply: (pb.CompletionReply, _completion_reply),
     m.StatusRequest: (pb.StatusRequest, lambda each: m.StatusRequest(each.run)),
     m.StatusReply: (pb.StatusReply, _status_reply),
     m.CancelRequest: (pb.CancelRequest, lambda each: m.CancelRequest(each.run)),

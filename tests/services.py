@@ -1,0 +1,176 @@
+"""Real stores for tests: MinIO, built once from its pinned Go module, and Ceph from Debian.
+
+    python tests/services.py install             builds and installs what is missing
+    python tests/services.py run COMMAND …       starts both, runs the command, stops them
+
+A test that asks for the fixture `minio` or `ceph` uses those that `run` has started; without, a
+MinIO is started for the process if it is built, and what is not there is skipped; with CI set, it
+fails. Data is in temporary folders, ports are free ones, keys are made up each time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPException
+from pathlib import Path
+
+import msgspec
+
+from pymr.store.access import Access, Address
+from pymr.store.object_store import ObstoreStore, open_objects
+from s3_request import Server, send
+
+MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
+CEPH = ("ceph-mon", "ceph-mgr", "ceph-osd", "radosgw", "ceph-common")  # packages of Debian
+CACHE = Path(os.environ.get("PYMR_SERVICES_CACHE") or "~/.cache/pymr-services/bin").expanduser()
+STARTED: dict[str, list[str]] = json.loads(os.environ.get("PYMR_SERVICES") or "{}")
+HOW = "make test-services   starts it; python tests/services.py install   gets it"
+_START_S = 120.0
+
+
+@contextmanager
+def minio() -> Iterator[Server]:
+    """Run a MinIO until the end of the block."""
+    keys = secrets.token_hex(8), secrets.token_hex(16)
+    with tempfile.TemporaryDirectory(prefix="pymr-minio-") as folder:
+        address = f"127.0.0.1:{_free_port()}"
+        environ = {
+            "HOME": folder,
+            "MINIO_ROOT_USER": keys[0],
+            "MINIO_ROOT_PASSWORD": keys[1],
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+        }
+        command = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]  # it ends if we are killed
+        command += [str(CACHE / "minio"), "server", "--quiet", "--address", address]
+        command += [f"{folder}/data"]
+        with Path(folder, "log").open("wb") as log:
+            process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        try:
+            server = Server(f"http://{address}", *keys)
+            _wait(lambda: new_bucket(server), Path(folder, "log"), process)
+            yield server
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def ceph() -> Iterator[Server]:
+    """Run a Ceph with one gateway until the end of the block."""
+    keys = secrets.token_hex(8), secrets.token_hex(16)
+    script = str(Path(__file__).with_name("ceph.sh"))
+    with tempfile.TemporaryDirectory(prefix="pymr-ceph-") as folder:
+        log = Path(folder, "up.log")
+        ports = str(_free_port()), str(_free_port())
+        server = Server(f"http://127.0.0.1:{ports[1]}", *keys)
+        try:
+            with log.open("wb") as out:
+                subprocess.run(
+                    [script, "up", folder, *ports, *keys], stdout=out, stderr=out, check=True
+                )
+            _wait(lambda: new_bucket(server), log)
+            yield server
+        except subprocess.CalledProcessError as error:
+            raise RuntimeError(f"Ceph does not start:\n{log.read_text()}") from error
+        finally:
+            subprocess.run([script, "down", folder], check=False)
+
+
+SERVICES: dict[str, Callable[[], object]] = {"minio": minio, "ceph": ceph}
+
+
+def is_installed(name: str) -> bool:
+    """Say whether a service can be started here."""
+    programs = [str(CACHE / "minio")] if name == "minio" else [*CEPH[:4], "ceph"]
+    return all(shutil.which(program) for program in programs)
+
+
+def new_bucket(server: Server) -> str:
+    """Make a bucket and return its name."""
+    name = f"b-{secrets.token_hex(6)}"
+    send(server, "PUT", f"/{name}")
+    return name
+
+
+def open_bucket(server: Server, **access: object) -> ObstoreStore:
+    """Return the objects under a prefix of a new bucket."""
+    address = Address("s3", new_bucket(server), "a/prefix")
+    return open_objects(address, access_to(server, **access))
+
+
+def access_to(server: Server, **changes: object) -> Access:
+    """Return the access of a server's owner."""
+    return msgspec.convert({**server._asdict(), **changes}, Access)
+
+
+def install() -> None:
+    """Build MinIO, and install Ceph's packages."""
+    if not is_installed("minio"):
+        sys.stderr.write(f"building MinIO in {CACHE}\n")
+        subprocess.run(
+            ["go", "install", "-trimpath", "-ldflags=-s -w", MINIO],
+            env={**os.environ, "GOBIN": str(CACHE), "CGO_ENABLED": "0"},
+            check=True,
+        )
+    if not is_installed("ceph"):
+        apt = [*([] if os.geteuid() == 0 else ["sudo"]), "apt-get", "-qq"]
+        subprocess.run([*apt, "update"], check=True)
+        subprocess.run([*apt, "install", "-y", "--no-install-recommends", *CEPH], check=True)
+
+
+def run(command: list[str]) -> int:
+    """Run a command beside all services that are installed."""
+    with ExitStack() as stack:
+        started = {}
+        for name, start in SERVICES.items():
+            if is_installed(name):
+                started[name] = stack.enter_context(start())  # type: ignore[arg-type]
+            else:
+                sys.stderr.write(f"skipped: tests on {name}   {HOW}\n")
+        environ = {**os.environ, "PYMR_SERVICES": json.dumps(started)}
+        return subprocess.run(command, env=environ, check=False).returncode
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait(
+    ask: Callable[[], object], log: Path, process: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Return as soon as the service does what it is asked for."""
+    deadline, pause = time.monotonic() + _START_S, threading.Event()
+    while time.monotonic() < deadline and (process is None or process.poll() is None):
+        try:
+            ask()
+        except (OSError, HTTPException, AssertionError):
+            pause.wait(0.05)
+        else:
+            return
+    raise RuntimeError(f"the service does not start:\n{log.read_text(errors='replace')}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["install"]:
+        install()
+    elif sys.argv[1:2] == ["run"] and sys.argv[2:]:
+        if os.environ.get("CI"):
+            install()
+        sys.exit(run(sys.argv[2:]))
+    else:
+        sys.exit(__doc__)

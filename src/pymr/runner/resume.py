@@ -298,7 +298,7 @@ def _plan(held: Held, settings: Settings, shape: Shape, process: ProcessSize) ->
     if old:
         tasks = show_many(old, "finished task")
         notes.append(f"{spec.worker} has changed; kept from before: {tasks}")
-    size = run_size(before.inputs, before.tasks, spec.reducers)
+    size = run_size(before.inputs, before.tasks, spec.reducers, output=found.output)
     workers, notices = share_again(settings, spec.limits, size, process)
     return Plan(
         spec=msgspec.structs.replace(spec, shape=shape, skip=skip_rules(settings)),

@@ -24,6 +24,7 @@ from growth import growth
 from instructions import instructions
 from memory import memory
 from scaling import scaling
+from scheduler import scheduler
 from sizes import FULL, QUICK, Sizes
 from sort_records import sort_records
 from start_up import start_up
@@ -43,6 +44,7 @@ MEASURES = (
     "growth",
     "memory",
     "instructions",
+    "scheduler",
 )
 
 
@@ -92,6 +94,7 @@ def _measures(arguments: argparse.Namespace, sizes: Sizes) -> Iterator[Callable[
         "growth": [partial(growth, sizes)],
         "memory": [partial(memory, sizes)],
         "instructions": [instructions],
+        "scheduler": [partial(scheduler, sizes)],
     }
     assert tuple(builders) == MEASURES
     for name in arguments.measures or MEASURES:

@@ -14,6 +14,7 @@ class Sizes(NamedTuple):
     sort_megabytes: int  # of sort_records
     growth_megabytes: int  # the smaller input of growth; the larger is four times that
     memory_megabytes: int  # of memory
+    scheduler_tasks: int  # of scheduler; a tenth of them with partitions
 
 
 FULL = Sizes(
@@ -23,6 +24,7 @@ FULL = Sizes(
     sort_megabytes=1_000,
     growth_megabytes=1_000,
     memory_megabytes=10_000,
+    scheduler_tasks=1_000_000,
 )
 QUICK = Sizes(
     text_megabytes=48,
@@ -31,4 +33,5 @@ QUICK = Sizes(
     sort_megabytes=100,
     growth_megabytes=100,
     memory_megabytes=1_000,
+    scheduler_tasks=100_000,
 )

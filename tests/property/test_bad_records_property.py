@@ -15,7 +15,7 @@ import pymr
 from inline_run import InlineRun
 from pymr.core.events import Journal, Recovered, RunPlanned, TaskCommitted, TaskInvalidated
 from pymr.core.job import Job
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.replay import attempt_first, outdated, replay
 from pymr.core.spec import Limits, SkipRules
 from pymr.errors import BadRecordsError

@@ -12,16 +12,22 @@ from pymr.core.events import (
     AttemptRevoked,
     AttemptStarted,
     Command,
+    Crashed,
     Grant,
+    Held,
     Journal,
+    Keep,
     Note,
     Renewed,
+    Returned,
     Revoke,
     Ticked,
     Verify,
     WorkerLost,
 )
+from pymr.core.failing import SHUN_S
 from pymr.core.phase import Phase, PhaseEvent
+from pymr.core.replay import attempt_first
 from pymr.core.spec import Attempt
 from pymr.errors import StoreUnavailableError
 
@@ -30,7 +36,7 @@ TASKS = 4
 WORKERS = ("w0", "w1", "w2")
 SULKING = StoreUnavailableError("no answer")
 
-NEVER_HELD = attempt(1, 77)
+NEVER_HELD = attempt(1, 1077)
 
 PAUSES_S = (0.5, 3.0, 4.9, 20.0)
 # What happens, the likely things more often, and to which worker, attempt or pause.
@@ -38,9 +44,15 @@ KINDS = (
     *["ask", "finish"] * 4,
     *["deliver"] * 6,
     *["verify", "fail", "sulk", "renew", "lose", "tick", "tick"],
+    *["crash", "give back", "hold", "hold earlier"],
 )
 steps = st.tuples(st.sampled_from(KINDS), st.integers(0, 9))
 histories = st.lists(steps, min_size=20, max_size=100)
+
+
+def later(**limits: float) -> Phase:
+    """A phase under the second master: some attempts of the first may still run."""
+    return phase(TASKS, attempt_first=attempt_first(2), **limits)
 
 
 class Edge:
@@ -81,6 +93,10 @@ class Edge:
             "fail": failed(of, now=self.now),
             "sulk": failed(of, SULKING, now=self.now),
             "renew": Renewed(of, self.now),
+            "crash": Crashed(of, LOST, self.now),
+            "give back": Returned(of, LOST, self.now),
+            "hold": Held(of, worker, self.now),
+            "hold earlier": Held(attempt(value % TASKS, 1 + value // 5), worker, self.now),
         }[kind]
 
     def pick(self, which: int) -> Attempt:
@@ -108,6 +124,12 @@ class Edge:
                 assert granted.task not in self.phase.committed, "a committed task was granted"
                 self.granted.add(granted)
                 self.live.add(granted)
+            case Keep(attempt=kept):
+                assert kept.task not in self.phase.committed, "a committed task was given back"
+                assert kept in self.live or kept.number < attempt_first(2), "a lease came back"
+                self.seen.add("adopted" if kept not in self.live else "kept")
+                self.live.add(kept)
+                self.granted.add(kept)
             case Revoke(attempt=revoked):
                 assert revoked not in self.decided, "the output of a task is not wanted"
                 self.live.discard(revoked)
@@ -137,7 +159,7 @@ def test_any_history_commits_each_task_at_most_once_and_by_right(
     history: list[tuple[str, int]],
 ) -> None:
     """Safety: a commit needs a lease, a finish and a verification, in this order."""
-    edge = Edge(phase(TASKS, losses_max=6, backup_ready=0.25, backup_floor_s=1.0))
+    edge = Edge(later(losses_max=6, backup_ready=0.25, backup_floor_s=1.0))
 
     for kind, value in history:
         edge.step(kind, value)
@@ -158,7 +180,7 @@ def test_after_any_history_fair_workers_end_the_phase(
 
     Workers that held leases in the history have gone silent; a new one does all the rest.
     """
-    edge = Edge(phase(TASKS, attempts_max=99, losses_max=99, backup_after=float("inf")))
+    edge = Edge(later(attempts_max=99, losses_max=99, crashes_max=99, backup_after=float("inf")))
     for kind, value in history:
         edge.step(kind, value)
 
@@ -174,27 +196,28 @@ def test_after_any_history_fair_workers_end_the_phase(
         while edge.owed:
             edge.tell(edge.owed.pop(0))
 
-    retried = any(told.attempt.number > 1 for told in edge.phase.committed.values())
+    retried = any(told.attempt.number % 1000 > 1 for told in edge.phase.committed.values())
     event("a retry won" if retried else "first attempts won")
     assert not edge.phase.failed
     assert edge.phase.running == edge.phase.pending == 0
 
 
 @unhurried
-@given(st.lists(st.sampled_from(("fail", "sulk", "lose")), max_size=12), st.integers(1, 5))
+@given(st.lists(st.sampled_from(("fail", "sulk", "lose", "crash")), max_size=9), st.integers(1, 5))
 def test_a_task_is_tried_until_a_limit_is_reached_and_never_longer(
     ends: list[str], limit: int
 ) -> None:
-    """Failures and losses have limits of their own, and the one reached first ends the run."""
-    edge = Edge(phase(1, attempts_max=limit, losses_max=limit))
+    """Failures, losses and crashes have limits of their own, and the one reached first ends the run."""
+    edge = Edge(phase(1, attempts_max=limit, losses_max=limit, crashes_max=limit))
 
     for number, end in enumerate(ends, start=1):
-        failures = sum(kind != "lose" for kind in ends[:number])
-        losses = number - failures
+        losses, crashes = (ends[:number].count(kind) for kind in ("lose", "crash"))
+        failures = number - losses - crashes
+        edge.now += SHUN_S
         assert any(isinstance(c, Grant) for c in edge.tell(asked("w0", edge.now)))
         told = edge.report(end, 0 if end == "lose" else number - 1)
         aborted = any(isinstance(c, Abort) for c in edge.tell(told))
-        assert aborted == (limit in (failures, losses))
+        assert aborted == (limit in (failures, losses, crashes))
         if aborted:
             event("aborted")
             return

@@ -213,7 +213,7 @@ def test_a_task_that_is_committed_while_it_waits_is_not_run() -> None:
 def test_a_task_that_is_opened_again_while_it_lingers_waits_once() -> None:
     """In the line in which it stood."""
     queue = TaskQueue(1)
-    assert queue.take((), ()) == 0
+    assert queue.take((), (), lambda _: True) == 0
     queue.put_back(0, alone=True)
     queue.reopen(0)
 

@@ -30,7 +30,7 @@ from pymr.core.events import (
     Verified,
 )
 from pymr.core.job import Job
-from pymr.core.phase import PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import BadObject, JobSpec, SkipRules
 from pymr.errors import BadRecordsError, IntegrityError, PymrError, UserCodeError, from_dict

@@ -15,8 +15,7 @@ from pymr.core.events import (
     TaskInvalidated,
     encode,
 )
-from pymr.core.limit import PhaseLimits
-from pymr.core.phase import LIVE_ATTEMPTS_MAX
+from pymr.core.limit import HOST_LOSSES_MAX, LIVE_ATTEMPTS_MAX, PhaseLimits
 from pymr.core.replay import ATTEMPTS_PER_EPOCH, attempt_first, outdated, replay
 
 PLANNED = RunPlanned(spec(), 3, 1, 26)
@@ -91,7 +90,7 @@ def test_a_journal_with_two_plans_is_a_bug() -> None:
 def test_no_task_has_as_many_attempts_as_an_epoch_has_numbers() -> None:
     """So no number comes twice, though grants are not journalled."""
     limits = PhaseLimits(attempts_max=BY_NAME["attempts"].kind.maximum)
-    attempts_max = limits.attempts_max + limits.losses_max + LIVE_ATTEMPTS_MAX
+    attempts_max = limits.attempts_max + limits.crashes_max + HOST_LOSSES_MAX + LIVE_ATTEMPTS_MAX
 
     assert attempts_max < ATTEMPTS_PER_EPOCH
     assert [attempt_first(epoch) for epoch in (1, 2, 3)] == [1, 1001, 2001]

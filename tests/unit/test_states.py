@@ -33,9 +33,12 @@ from core_samples import (
 )
 from pymr.core.events import (
     Command,
+    Crashed,
     Finished,
+    Held,
     Published,
     Renewed,
+    Returned,
     TaskCommitted,
     TaskInvalidated,
     Ticked,
@@ -45,30 +48,36 @@ from pymr.core.events import (
 from pymr.core.job import Job, JobEvent
 from pymr.core.phase import Phase, PhaseEvent
 from pymr.core.plan import plan_map_tasks
+from pymr.core.replay import attempt_first
 from pymr.errors import InputError
 
 PAGE = Path(__file__).parents[2] / "docs" / "design" / "states.md"
 BEGIN, END = "<!-- made by tests/unit/test_states.py: {} -->", "<!-- end -->"
 
+FIRST = attempt(0, attempt_first(2))  # of this epoch; an earlier one had others
 # How a task gets into each state, and what may happen then to its attempt.
 TASK_PATHS: dict[str, list[PhaseEvent]] = {
     "pending": [],
     "running": [asked()],
-    "verifying": [asked(), finished(attempt())],
-    "verified": [asked(), finished(attempt()), verified(attempt())],
-    "committed": [asked(), finished(attempt()), verified(attempt()), committed(attempt())],
+    "verifying": [asked(), finished(FIRST)],
+    "verified": [asked(), finished(FIRST), verified(FIRST)],
+    "committed": [asked(), finished(FIRST), verified(FIRST), committed(FIRST)],
 }
 TASK_EVENTS: dict[str, PhaseEvent] = {
     "LeaseAsked": asked(),
-    "Renewed": Renewed(attempt(), now=1.0),
-    "Finished": finished(attempt()),
-    "Verified": verified(attempt()),
-    "TaskCommitted": committed(attempt()),
-    "TaskInvalidated": TaskInvalidated(committed(attempt()).receipt, "it is gone"),
-    "Failed": failed(attempt()),
-    "Failed, no cure": failed(attempt(), InputError("no such file")),
-    "MemoryExceeded": exceeded(attempt()),
+    "Renewed": Renewed(FIRST, now=1.0),
+    "Finished": finished(FIRST),
+    "Verified": verified(FIRST),
+    "TaskCommitted": committed(FIRST),
+    "TaskInvalidated": TaskInvalidated(committed(FIRST).receipt, "it is gone"),
+    "Failed": failed(FIRST),
+    "Failed, no cure": failed(FIRST, InputError("no such file")),
+    "MemoryExceeded": exceeded(FIRST),
     "WorkerLost": WorkerLost("w", LOST, now=1.0),
+    "Crashed": Crashed(FIRST, LOST, now=1.0),
+    "Returned": Returned(FIRST, LOST, now=1.0),
+    "Held": Held(FIRST, "again", now=1.0),
+    "Held, of an earlier epoch": Held(attempt(), "again", now=1.0),
     "Ticked, lease over": Ticked(10.0),
 }
 IMPOSSIBLE = "a bug of ours"
@@ -84,7 +93,7 @@ def shown(before: str, after: str, commands: list[Command]) -> str:
 
 def task_cell(state: str, event: PhaseEvent) -> str:
     """Return what a phase of one task does about `event` in `state`."""
-    p: Phase = phase()
+    p: Phase = phase(attempt_first=FIRST.number)
     for told in TASK_PATHS[state]:
         p.handle(told)
     assert p.state_of(0) == state

@@ -32,12 +32,12 @@ class Backups:
         self._durations.add(duration_s)
 
     def pick(
-        self, worker: str, now: float, find_alone: Callable[[Attempt], Lease | None]
+        self, but: str | None, now: float, find_alone: Callable[[Attempt], Lease | None]
     ) -> Attempt | None:
-        """Take the longest running attempt that is slow, alone, and not on `worker`.
+        """Take the longest running attempt that is slow, alone, and not on worker `but`.
 
         `find_alone` gives the lease of an attempt if it still runs, and runs alone. The
-        attempt is not watched any more. O(log attempts) for each slot of the worker.
+        attempt is not watched any more. O(log attempts) for each slot of that worker.
         """
         median = self._durations.value
         if median is None:
@@ -51,7 +51,7 @@ class Backups:
             if lease is not None and now - lease.started <= slow_s:
                 break  # those behind it run for less
             entry = heappop(self._alone)
-            if lease is not None and lease.worker == worker:
+            if lease is not None and lease.worker == but:
                 own.append(entry)
             elif lease is not None:
                 found = attempt

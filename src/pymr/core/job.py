@@ -28,6 +28,7 @@ from pymr.core.events import (
     Abort,
     Command,
     Failed,
+    Held,
     Journal,
     LeaseAsked,
     Note,
@@ -35,17 +36,23 @@ from pymr.core.events import (
     Publish,
     Published,
     Recovered,
+    Revoke,
     TaskCommitted,
     TaskInvalidated,
     TaskKept,
     Ticked,
     Verified,
     Warned,
+    WorkerJoined,
+    WorkerLeft,
     WorkerLost,
 )
 from pymr.core.ledger import Ledger
 from pymr.core.limit import PhaseLimits
 from pymr.core.phase import Phase, PhaseEvent
+from pymr.core.quarantine import Quarantine
+from pymr.core.rewritten import refuse_another_output
+from pymr.core.sources import encode_sources, source_of, sources_digest
 from pymr.core.spec import Attempt, InputFile, JobSpec, MapSource, MapTask, Receipt
 from pymr.errors import (
     BadRecordsError,
@@ -56,7 +63,8 @@ from pymr.errors import (
     to_dict,
 )
 
-JobEvent: TypeAlias = PhaseEvent | Published | Recovered
+JobEvent: TypeAlias = PhaseEvent | Published | Recovered | WorkerJoined | WorkerLeft
+Verdict: TypeAlias = Literal["committed", "open", "stale"]
 JobState: TypeAlias = Literal["map", "reduce", "publishing", "done", "failed"]
 
 MISREADS_MAX = 2  # of a map output, by checksum; then it is written again
@@ -80,8 +88,10 @@ class Job:
         self.spec = spec
         self.state: JobState = "map"
         may_scan = spec.skip.records_max > 0
-        self.map = Phase("map", len(tasks), msgspec.structs.replace(limits, may_scan=may_scan))
-        self.reduce = Phase("reduce", spec.reducers, limits)
+        self.quarantine = Quarantine()
+        of_map = msgspec.structs.replace(limits, may_scan=may_scan)
+        self.map = Phase("map", len(tasks), of_map, self.quarantine)
+        self.reduce = Phase("reduce", spec.reducers, limits, self.quarantine)
         is_by_record = spec.shape.input_format != "text"
         self.ledger = Ledger(inputs, tasks, spec.reducers, is_by_record=is_by_record)
         self._worst = 0, ""  # most bad records of a task, and what they raise
@@ -90,6 +100,7 @@ class Job:
         self._unready_losses = 0
         self._verified: dict[Attempt, Verified] = {}  # map attempts on their way to the journal
         self._sources: tuple[MapSource, ...] | None = None
+        self._sources_digest: str | None = None
         self._invalidated: dict[int, Receipt] = {}  # map outputs to be written again
         self._misread: Counter[str] = Counter()  # attempts that found a map output damaged
         self._given_up: dict[str, int] = {}  # keys of map outputs nobody shall read: their tasks
@@ -130,8 +141,22 @@ class Job:
         if self._sources is None:
             assert self.map.done, "map outputs are not known before the barrier"
             committed = self.map.committed
-            self._sources = tuple(_source(committed[task]) for task in range(self.map.tasks))
+            self._sources = tuple(source_of(committed[task]) for task in range(self.map.tasks))
         return self._sources
+
+    def sources_digest(self) -> str:
+        """Return the digest of `map_sources`, as a list that is an object (`core.sources`)."""
+        if self._sources_digest is None:
+            self._sources_digest = sources_digest(encode_sources(self.map_sources()))
+        return self._sources_digest
+
+    def verdict(self, attempt: Attempt) -> Verdict:
+        """Return what a worker is told that reports an attempt, however late or often."""
+        phase = self._of(attempt)
+        winner = phase.committed.get(attempt.task)
+        if winner is not None:
+            return "committed" if winner.attempt == attempt else "stale"
+        return "open" if phase.leases.get(attempt) is not None else "stale"
 
     def check(self) -> None:
         """Assert that both phases are sound and stand where the run's state says. O(tasks)."""
@@ -161,12 +186,12 @@ class Job:
                 return self._keep(event)
             case TaskInvalidated():
                 return self._give_up(event)
-            case WorkerLost(was_ready=False):
-                return self._lose_unready(event)
+            case WorkerJoined() | WorkerLeft() | WorkerLost():
+                return self._change_workers(event)
             case LeaseAsked():
                 return self._ask(event)
-            case WorkerLost():
-                return [*self.map.handle(event), *self.reduce.handle(event)]
+            case Held(attempt=Attempt(phase="reduce")):
+                return self._adopt_reduce(event)
             case Ticked():
                 self._check_deadline(event.now)
                 return [*self.map.handle(event), *self.reduce.handle(event)]
@@ -179,9 +204,36 @@ class Job:
         """Grant from the phase at work. While a map task is open again, both phases may run."""
         phase = self.phase
         other = self.reduce if phase is self.map else self.map
+        if self.quarantine.holds_back(event.worker, event.now):
+            return []
         if other.runs_alone or (other.running and phase.waits_to_be_alone):
             return []
         return phase.handle(event)
+
+    def _adopt_reduce(self, event: Held) -> list[Command]:
+        """Let a reduce attempt of an earlier epoch go on, if it reads what there is now."""
+        is_current = self.map.done and event.sources == self.sources_digest()
+        if is_current or self.reduce.leases.get(event.attempt) is not None:
+            return self.reduce.handle(event)
+        return [] if self.verdict(event.attempt) == "committed" else [Revoke(event.attempt)]
+
+    def _change_workers(self, event: WorkerJoined | WorkerLeft | WorkerLost) -> list[Command]:
+        if isinstance(event, WorkerLost):
+            return self._lose_worker(event)
+        if isinstance(event, WorkerJoined):
+            self.quarantine.join(event.worker, event.host)
+        else:
+            self.quarantine.leave(event.worker)
+        return []
+
+    def _lose_worker(self, event: WorkerLost) -> list[Command]:
+        if event.was_ready:
+            commands = [*self.map.handle(event), *self.reduce.handle(event)]
+        else:
+            commands = self._lose_unready(event)
+        warning = self.quarantine.count(event.worker, event.now)
+        self.quarantine.leave(event.worker)
+        return commands if warning is None else [*commands, Note(Warned(warning))]
 
     def _lose_unready(self, event: WorkerLost) -> list[Command]:
         """Bear with a worker that never became ready, but not without end."""
@@ -201,7 +253,9 @@ class Job:
         commands = self._of(attempt).handle(event)
         if attempt.phase == "map" and any(isinstance(command, Journal) for command in commands):
             if attempt.task in self._invalidated:
-                self._compare(self._invalidated[attempt.task], event.receipt)
+                was_read = self.ledger.has(attempt) or bool(self._early)
+                before = self._invalidated[attempt.task]
+                refuse_another_output(before, event.receipt, was_read=was_read)
             self._verified[attempt] = event
         return commands
 
@@ -283,33 +337,8 @@ class Job:
         if receipt.attempt.phase == "map":
             if not event.is_replay:  # Then another output is what is wanted.
                 self._invalidated[receipt.attempt.task] = receipt
-            self._sources = None
+            self._sources = self._sources_digest = None
         return self._of(receipt.attempt).handle(event)
-
-    def _compare(self, before: Receipt, after: Receipt) -> None:
-        """Refuse another output for a map task that was committed before.
-
-        Raises:
-            IntegrityError: it differs. Other code may write something else, as long as no
-                reduce task has read what was there before.
-        """
-        if _output_of(before) == _output_of(after):
-            return
-        task = before.attempt
-        if before.code_digest == after.code_digest:
-            raise IntegrityError(
-                f"the mapper is not deterministic: `{task}` was run again, its output having been"
-                f" lost, and gave {_told(after)}, expected {_told(before)} as before",
-                hint="random numbers, times and the order of a set differ from run to run",
-                task=str(task),
-            )
-        if self.ledger.has(task) or self._early:
-            raise IntegrityError(
-                f"the output of `{task}` was lost after reduce tasks had read it, and the code"
-                f" as it is now gives {_told(after)}, expected {_told(before)} as before",
-                hint="pymr resume --restart RUN   does all tasks again",
-                task=str(task),
-            )
 
     def _advance(self) -> list[Command]:
         """Pass the barriers that are reached.
@@ -349,18 +378,3 @@ class Job:
             committed=len(phase.committed),
             tasks=phase.tasks,
         )
-
-
-def _source(receipt: Receipt) -> MapSource:
-    assert receipt.footer_digest is not None, f"`{receipt.attempt}` has no footer digest"
-    return MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest)
-
-
-def _output_of(receipt: Receipt) -> tuple[object, ...]:
-    return receipt.emitted, receipt.written, receipt.sha256, receipt.bad_records
-
-
-def _told(receipt: Receipt) -> str:
-    """Return what an attempt wrote, for a message."""
-    digest = receipt.sha256 or f"{receipt.written.fingerprint:032x}"
-    return f"{receipt.emitted:,} pairs with fingerprint `{digest[:16]}`"

@@ -74,6 +74,14 @@ class LeaseBook:
         """Start the time of `lease` again."""
         lease.expires = max(lease.expires, now + self._lease_s)
 
+    def move(self, attempt: Attempt, worker: str) -> None:
+        """Let an attempt that runs be `worker`'s: the one that has it goes by another name now."""
+        lease = self._leases[attempt]
+        if lease.state == "running" and lease.worker != worker:
+            self._detach(attempt, lease.worker)
+            self._held.setdefault(worker, {})[attempt] = None
+            lease.worker = worker
+
     def settle(self, attempt: Attempt, now: float) -> None:
         """Note that the object of `attempt` is complete: worker and time matter no more."""
         lease = self._leases[attempt]

@@ -6,8 +6,10 @@ with, so that nobody is idle for them more often than must be.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from heapq import heappop, heappush
+from collections.abc import Callable, Collection
+from heapq import heapify, heappop, heappush
+
+SHUNNED_MAX = 8  # tasks that are looked past for a worker they do not want
 
 
 class TaskQueue:
@@ -31,9 +33,26 @@ class TaskQueue:
         if task not in self._again and task not in self._alone:
             heappush(self._again, task)
 
-    def take(self, committed: Collection[int], started: Collection[int]) -> int | None:
-        """Take the next task that may run beside others."""
-        task = _pop(self._again, committed)
+    def remove(self, task: int) -> None:
+        """Let a task wait no more, if it was taken before. O(tasks that wait again)."""
+        for line in (self._again, self._alone):
+            if task in line:
+                line.remove(task)
+                heapify(line)
+
+    def take(
+        self, committed: Collection[int], started: Collection[int], may: Callable[[int], bool]
+    ) -> int | None:
+        """Take the next task that may run beside others, and that `may` be taken here."""
+        task: int | None = None
+        shunned: list[int] = []
+        while len(shunned) < SHUNNED_MAX and (task := _pop(self._again, committed)) is not None:
+            if may(task):
+                break
+            shunned.append(task)
+            task = None
+        for other in shunned:
+            heappush(self._again, other)
         while task is None and self._fresh < self._tasks:
             fresh, self._fresh = self._fresh, self._fresh + 1
             if fresh not in committed and fresh not in started:

@@ -3,6 +3,9 @@
 Plain structs, no behaviour: they travel over pipes and stand in the journal and the manifest,
 always as JSON (MessagePack has no ints over 64 bits, and fingerprints have 128). Bytes paths
 are `os.fsencode`d; sizes and offsets are bytes.
+
+`gc=False` where there are very many: no cycle goes through them, and a master that holds a million
+spends half of its time in the collector otherwise (`benchmarks/scheduler.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import msgspec
 PhaseName = Literal["map", "reduce"]
 
 
-class Attempt(msgspec.Struct, frozen=True, order=True):
+class Attempt(msgspec.Struct, frozen=True, order=True, gc=False):
     """One try at a task; `number` starts at 1 and is never reused."""
 
     phase: PhaseName
@@ -37,9 +40,15 @@ class InputFile(msgspec.Struct, frozen=True):
     inode: int = 0
     spool: bytes | None = None  # where the bytes really are, if not at `path`
     etag: str | None = None  # of an object, whose address `path` is: an opaque version
+    shown: bytes | None = None  # what the user calls it, if not `path`: it was uploaded
+
+    @property
+    def name(self) -> bytes:
+        """What the user calls it."""
+        return self.path if self.shown is None else self.shown
 
 
-class Split(msgspec.Struct, frozen=True):
+class Split(msgspec.Struct, frozen=True, gc=False):
     """The cells [start, end) of one input; for a stream, start is 0 and end is its size."""
 
     input: int  # index into the inputs of the run
@@ -47,7 +56,7 @@ class Split(msgspec.Struct, frozen=True):
     end: int
 
 
-class MapTask(msgspec.Struct, frozen=True):
+class MapTask(msgspec.Struct, frozen=True, gc=False):
     """Splits that are neighbours in input order; `index` is input order too."""
 
     index: int
@@ -90,17 +99,26 @@ class SkipRules(msgspec.Struct, frozen=True, kw_only=True):
     ratio_max: float = 0.01  # of all records (`core.bad_records`)
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """An object of the run's store, used only if its SHA-256 is `sha256` (hex)."""
+
+    key: str
+    size: int
+    sha256: str
+
+
 class Code(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task process finds the user's functions.
 
     Either `path` of a worker file, or `pickle`: a cloudpickled Job, used only if its
-    SHA-256 is `digest`. For other machines `path` is that of the file in a bundle, the object
-    `bundle` of the run's store, used only if its SHA-256 is `bundle_digest`.
+    SHA-256 is `digest`. For other machines `bundle` is an object with either (`task.bundle`);
+    `path` is that of the worker file where the run was submitted, `folder` where this machine
+    has its files.
     """
 
     path: str | None = None
-    bundle: str | None = None
-    bundle_digest: str | None = None
+    bundle: Stored | None = None
+    folder: str | None = None
     pickle: bytes | None = None
     digest: str | None = None  # of the file and its neighbours, or of the pickle
     sys_path: tuple[str, ...] = ()  # the caller's, for modules that travel by name
@@ -137,12 +155,13 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     skip: SkipRules = SkipRules()
 
 
-class MapSource(msgspec.Struct, frozen=True):
+class MapSource(msgspec.Struct, frozen=True, gc=False):
     """A committed map output, as a reduce task reads it."""
 
     task: int
     key: str  # object key
     footer_digest: str  # xxh3_128 hex of the footer, as committed
+    size: int  # of the object
 
 
 class MapWork(msgspec.Struct, frozen=True, tag="map"):
@@ -154,10 +173,13 @@ class MapWork(msgspec.Struct, frozen=True, tag="map"):
 
 
 class ReduceWork(msgspec.Struct, frozen=True, tag="reduce"):
-    """What a reduce attempt does: merge `partition` of `sources`, in this order."""
+    """What a reduce attempt does: merge `partition` of `sources`, in this order.
+
+    They are the same for all reduce tasks; `Stored` is an object with the list as JSON.
+    """
 
     partition: int
-    sources: tuple[MapSource, ...]
+    sources: tuple[MapSource, ...] | Stored
 
 
 class AttemptSpec(msgspec.Struct, frozen=True):
@@ -194,7 +216,7 @@ class KeySample(msgspec.Struct, frozen=True):
     emitted: int  # pairs, also those of which the key was not kept
 
 
-class EdgeSum(msgspec.Struct, frozen=True):
+class EdgeSum(msgspec.Struct, frozen=True, gc=False):
     """What crossed one shuffle edge, or many added up."""
 
     records: int = 0
@@ -209,7 +231,7 @@ class EdgeSum(msgspec.Struct, frozen=True):
         )
 
 
-class SplitReceipt(msgspec.Struct, frozen=True, kw_only=True):
+class SplitReceipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was read of one split."""
 
     input: int
@@ -236,7 +258,7 @@ class BadObject(msgspec.Struct, frozen=True, kw_only=True):
     error: str  # what most of them raise, for people
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an attempt did: the manifest of its one object. Stands in the journal.
 
     A map attempt's sums per partition and receipts per split stand in the footer of its

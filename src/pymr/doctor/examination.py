@@ -15,6 +15,7 @@ from pymr.doctor.machine import examine_machine
 from pymr.doctor.place import OUTPUT, TEMPORARY, examine_place, examine_registry
 from pymr.errors import ConfigError
 from pymr.runner.plan import OUTPUT_FOLDER, temporary_folder
+from pymr.store.access import is_address
 
 
 class Subject(NamedTuple):
@@ -54,11 +55,17 @@ def _settings(subject: Subject) -> Iterator[Finding]:
         yield area.ok("values", "the environment and the TOML files hold no wrong value")
 
 
+def _output(output: str) -> Iterator[Finding]:
+    """Yield how the folder of an output is; one in a store has none."""
+    if not is_address(output):
+        yield from examine_place(output, OUTPUT)
+
+
 THIS_MACHINE: tuple[Examine, ...] = (
     lambda _: examine_installation(),
     _settings,
     lambda subject: examine_machine(subject.settings),
-    lambda subject: examine_place(subject.settings.output or OUTPUT_FOLDER, OUTPUT),
+    lambda subject: _output(subject.settings.output or OUTPUT_FOLDER),
     lambda subject: examine_place(temporary_folder(subject.settings), TEMPORARY),
     lambda _: examine_registry(),
 )

@@ -105,6 +105,7 @@ class Snapshot(msgspec.Struct):
     printed: tuple[int, int] = (0, 0)  # bytes by user code, of which so many are in no log
     replaced: int = 0  # task processes that leaked memory
     strays: int = 0  # processes that attempts had left, and were ended
+    upload: events.UploadProgressed | None = None  # of inputs, as far as it has come
     memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[AttemptError] = msgspec.field(default_factory=list)
@@ -127,10 +128,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
     match entry.event:
         case events.RunPlanned() as planned:
             _plan(snapshot, planned, entry.time)
-        case events.RunResumed(epoch=epoch) as resumed:
-            _plan(snapshot, resumed, entry.time)
-            snapshot.epoch, snapshot.kept, snapshot.is_taking_on = epoch, (0, 0), True
-            snapshot.is_replay = resumed.is_replay
+        case events.RunResumed() as resumed:
+            _resume(snapshot, resumed, entry.time)
         case events.WorkersConnected(count):
             snapshot.workers, snapshot.is_taking_on = count, False
         case events.PhaseFinished(phase):
@@ -140,7 +139,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
             if message not in snapshot.warnings and len(snapshot.warnings) < WARNINGS_MAX:
                 snapshot.warnings.append(message)
         case (
-            events.MemoryMeasured()
+            events.UploadProgressed()
+            | events.MemoryMeasured()
             | events.PrintsKept()
             | events.StraysEnded()
             | events.ProcessReplaced()
@@ -158,6 +158,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
 
 def _fold_process(snapshot: Snapshot, event: Event) -> None:
     match event:
+        case events.UploadProgressed():
+            snapshot.upload = event
         case events.MemoryMeasured(peak_bytes, limit_bytes):
             snapshot.memory = peak_bytes, limit_bytes
         case events.PrintsKept(printed, left_out):  # Once in each life; its files stay.
@@ -219,6 +221,14 @@ def _plan(snapshot: Snapshot, planned: events.RunPlanned | events.RunResumed, ti
     snapshot.phase = "map"
     snapshot.started, snapshot.finished = time, None
     snapshot.skipped = 0
+
+
+def _resume(snapshot: Snapshot, resumed: events.RunResumed, time: float) -> None:
+    is_first = resumed.epoch == 1  # It was planned for this process: that is a start.
+    started = snapshot.started if is_first else None
+    _plan(snapshot, resumed, time if started is None else started)
+    snapshot.epoch, snapshot.kept, snapshot.is_taking_on = resumed.epoch, (0, 0), not is_first
+    snapshot.is_replay = resumed.is_replay
 
 
 def _commit(snapshot: Snapshot, receipt: Receipt) -> None:

@@ -23,6 +23,11 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from pymr.store.access import Address
+from pymr.store.object_store import ObstoreStore, open_objects
+from s3_request import Server
+from services import access_to
+
 Kind = Literal[
     "status",  # an answer of its own: status, code
     "cut",  # the connection ends before the store has seen the request
@@ -87,6 +92,7 @@ class FaultProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.seen: list[str] = []  # "GET /bucket/key"
+        self.heads: list[str] = []  # … with all headers
 
     def break_(self, fault: Fault) -> Fault:
         """Do `fault` from the next request on, before those that were given earlier."""
@@ -136,6 +142,7 @@ class FaultProxy:
     def _answer(self, client: socket.socket, stream: object, head: bytes) -> bool:
         """Answer one request; False if the connection is over then."""
         method, target = _Message(head, b"").words[:2]
+        self.heads.append(head.decode("latin-1"))
         fault = self._fault_of(method, target)
         kind = fault.kind if fault else None
         request = _Message(head, _body(stream, head, fault if kind == "slow" else None))
@@ -185,7 +192,8 @@ class FaultProxy:
             head = _head(stream)
             if request.words[0] == "HEAD":
                 return _Message(head, b"")
-            return _Message(head, _body(stream, head))
+            answer = _Message(head, _body(stream, head))
+            return _edited(answer, _unchunked) if _is_chunked(head) else answer
 
     def _send(self, client: socket.socket, answer: _Message, bytes_per_s: float) -> None:
         client.sendall(answer.head)
@@ -206,7 +214,7 @@ def _head(stream) -> bytes:
 
 def _body(stream, head: bytes, slow: Fault | None = None) -> bytes:
     message = _Message(head, b"")
-    if message.header("transfer-encoding").lower() == "chunked":
+    if _is_chunked(head):
         body = b""
         while True:
             line = stream.readline()
@@ -222,6 +230,21 @@ def _body(stream, head: bytes, slow: Fault | None = None) -> bytes:
         if not parts[-1]:
             raise ConnectionResetError
     return b"".join(parts)
+
+
+def _is_chunked(head: bytes) -> bool:
+    return _Message(head, b"").header("transfer-encoding").lower() == "chunked"
+
+
+def _unchunked(body: bytes) -> bytes:
+    parts = []
+    while True:
+        line, _, body = body.partition(b"\r\n")
+        length = int(line.split(b";")[0], 16)
+        if not length:
+            return b"".join(parts)
+        parts.append(body[:length])
+        body = body[length + 2 :]
 
 
 def _refusal(fault: Fault, method: str) -> bytes:
@@ -240,5 +263,15 @@ def _flipped(body: bytes) -> bytes:
 
 def _edited(answer: _Message, edit: Callable[[bytes], bytes]) -> _Message:
     body = edit(answer.body)
-    length = f"Content-Length: {len(body)}\r\n".encode()
-    return _Message(re.sub(rb"(?im)^content-length:.*\r\n", length, answer.head), body)
+    lines = [
+        line
+        for line in answer.head.removesuffix(b"\r\n").splitlines(keepends=True)
+        if not re.match(rb"(?i)content-length:|transfer-encoding:", line)
+    ]
+    return _Message(b"".join([*lines, b"Content-Length: %d\r\n\r\n" % len(body)]), body)
+
+
+def open_through(proxy: FaultProxy, server: Server, bucket: str, **access: object) -> ObstoreStore:
+    """Return the objects under a prefix of a bucket, reached through the proxy."""
+    changes = {"endpoint": proxy.endpoint, "storage_wait_s": 30.0, **access}
+    return open_objects(Address("s3", bucket, "out"), access_to(server, **changes))

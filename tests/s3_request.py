@@ -23,7 +23,12 @@ class Server(NamedTuple):
 
 
 def send(
-    server: Server, method: str, path: str, query: dict[str, str] | None = None, body: bytes = b""
+    server: Server,
+    method: str,
+    path: str,
+    query: dict[str, str] | None = None,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
 ) -> bytes:
     """Return the body of the answer to a request for `path`, which begins with `/bucket`.
 
@@ -55,7 +60,9 @@ def send(
     )
     connection = http.client.HTTPConnection(host, timeout=30)
     try:
-        connection.request(method, f"{target}?{parameters}".rstrip("?"), body, signed)
+        connection.request(
+            method, f"{target}?{parameters}".rstrip("?"), body, signed | (headers or {})
+        )
         answer = connection.getresponse()
         told = answer.read()
     finally:

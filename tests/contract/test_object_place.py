@@ -27,10 +27,17 @@ RUN = "0190-run-1"
 LATER = "0190-run-2"
 
 
-@pytest.fixture(params=["memory", pytest.param("minio", marks=pytest.mark.services)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("minio", marks=pytest.mark.services),
+        pytest.param("ceph", marks=pytest.mark.services),
+    ]
+)
 def place(request: pytest.FixtureRequest) -> ObjectPlace:
-    if request.param == "minio":
-        return ObjectPlace(open_bucket(request.getfixturevalue("minio")), "s3://bucket/out")
+    if request.param != "memory":
+        objects = open_bucket(request.getfixturevalue(request.param))
+        return ObjectPlace(objects, "s3://bucket/out")
     from obstore.store import MemoryStore
 
     return ObjectPlace(ObstoreStore(MemoryStore()), "s3://bucket/out")

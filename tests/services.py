@@ -52,13 +52,15 @@ def minio() -> Iterator[Server]:
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         }
-        server = [str(CACHE / "minio"), "server", "--quiet", "--address", address, f"{folder}/data"]
-        command = ["/usr/bin/setpriv", "--pdeathsig", "KILL", *server]  # ends if we are killed
+        program = [str(CACHE / "minio"), "server", "--quiet", "--address", address, f"{folder}/data"]
+        command = ["/usr/bin/setpriv", "--pdeathsig", "KILL", *program]  # ends if we are killed
         with Path(folder, "log").open("wb") as log:
             process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         try:
             _wait(f"http://{address}/minio/health/ready", Path(folder, "log"), process)
-            yield Server(f"http://{address}", *keys)
+            server = Server(f"http://{address}", *keys)
+            _wait_for_answer(server)
+            yield server
         finally:
             process.kill()
             process.wait()
@@ -157,6 +159,20 @@ def _wait(url: str, log: Path, process: subprocess.Popen[bytes] | None = None) -
         except OSError:
             pause.wait(0.05)
     raise RuntimeError(f"{url} does not answer:\n{log.read_text(errors='replace')}")
+
+
+def _wait_for_answer(server: Server) -> None:
+    """Wait until a MinIO that says it is ready takes requests: a moment later, if it is busy."""
+    deadline, pause = time.monotonic() + _START_S, threading.Event()
+    while True:
+        try:
+            send(server, "GET", "/")
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            pause.wait(0.05)
+        else:
+            return
 
 
 if __name__ == "__main__":

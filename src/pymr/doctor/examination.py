@@ -1,6 +1,6 @@
 """What `pymr doctor` looks at, area by area, each a function of the same subject.
 
-Another area (a store, a cluster) is another function in a list of its own.
+Another area (a cluster) is another function in a list of its own.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from pymr.doctor.finding import Area, Finding
 from pymr.doctor.installation import examine_installation
 from pymr.doctor.machine import examine_machine
 from pymr.doctor.place import OUTPUT, TEMPORARY, examine_place, examine_registry
+from pymr.doctor.store import examine_store
 from pymr.errors import ConfigError
 from pymr.runner.plan import OUTPUT_FOLDER, temporary_folder
+from pymr.store.credentials import access_of
 
 
 class Subject(NamedTuple):
@@ -23,6 +25,8 @@ class Subject(NamedTuple):
     settings: Settings
     warnings: tuple[str, ...] = ()
     error: ConfigError | None = None  # the settings are then the defaults
+    environ: Mapping[str, str] = {}  # with the usual variables of stores
+    home: str = ""
 
 
 Examine = Callable[[Subject], Iterable[Finding]]
@@ -35,8 +39,8 @@ def subject_of(
     try:
         resolved = resolve(flags, environ, cwd, home)
     except ConfigError as error:
-        return Subject(resolve(flags, {}, "", "").settings, error=error)
-    return Subject(resolved.settings, resolved.warnings)
+        return Subject(resolve(flags, {}, "", "").settings, (), error, environ, home)
+    return Subject(resolved.settings, resolved.warnings, None, environ, home)
 
 
 def examine(subject: Subject, areas: Iterable[Examine]) -> list[Finding]:
@@ -53,6 +57,20 @@ def _settings(subject: Subject) -> Iterator[Finding]:
     if subject.error is None and not subject.warnings:
         yield area.ok("values", "the environment and the TOML files hold no wrong value")
 
+
+def _store(subject: Subject) -> Iterator[Finding]:
+    place = subject.settings.store
+    if place is None:  # It was wrong, which is a finding of the settings.
+        return
+    try:
+        access = access_of(subject.settings, subject.environ, subject.home)
+    except ConfigError as error:
+        yield Area("store").broken("access", error.message, error.hint)
+        return
+    yield from examine_store(place, access)
+
+
+A_STORE: tuple[Examine, ...] = (_settings, _store)
 
 THIS_MACHINE: tuple[Examine, ...] = (
     lambda _: examine_installation(),

@@ -22,8 +22,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPException
 from pathlib import Path
-from urllib.request import urlopen
 
 import msgspec
 
@@ -52,14 +52,14 @@ def minio() -> Iterator[Server]:
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         }
-        program = [str(CACHE / "minio"), "server", "--quiet", "--address", address, f"{folder}/data"]
-        command = ["/usr/bin/setpriv", "--pdeathsig", "KILL", *program]  # ends if we are killed
+        command = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]  # it ends if we are killed
+        command += [str(CACHE / "minio"), "server", "--quiet", "--address", address]
+        command += [f"{folder}/data"]
         with Path(folder, "log").open("wb") as log:
             process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         try:
-            _wait(f"http://{address}/minio/health/ready", Path(folder, "log"), process)
             server = Server(f"http://{address}", *keys)
-            _wait_for_answer(server)
+            _wait(lambda: new_bucket(server), Path(folder, "log"), process)
             yield server
         finally:
             process.kill()
@@ -73,15 +73,15 @@ def ceph() -> Iterator[Server]:
     script = str(Path(__file__).with_name("ceph.sh"))
     with tempfile.TemporaryDirectory(prefix="pymr-ceph-") as folder:
         log = Path(folder, "up.log")
-        port = _free_port()
-        ports = str(_free_port()), str(port)
+        ports = str(_free_port()), str(_free_port())
+        server = Server(f"http://127.0.0.1:{ports[1]}", *keys)
         try:
             with log.open("wb") as out:
                 subprocess.run(
                     [script, "up", folder, *ports, *keys], stdout=out, stderr=out, check=True
                 )
-            _wait(f"http://127.0.0.1:{port}/", log)
-            yield Server(f"http://127.0.0.1:{port}", *keys)
+            _wait(lambda: new_bucket(server), log)
+            yield server
         except subprocess.CalledProcessError as error:
             raise RuntimeError(f"Ceph does not start:\n{log.read_text()}") from error
         finally:
@@ -150,29 +150,19 @@ def _free_port() -> int:
         return port
 
 
-def _wait(url: str, log: Path, process: subprocess.Popen[bytes] | None = None) -> None:
+def _wait(
+    ask: Callable[[], object], log: Path, process: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Return as soon as the service does what it is asked for."""
     deadline, pause = time.monotonic() + _START_S, threading.Event()
     while time.monotonic() < deadline and (process is None or process.poll() is None):
         try:
-            with urlopen(url, timeout=5):
-                return
-        except OSError:
-            pause.wait(0.05)
-    raise RuntimeError(f"{url} does not answer:\n{log.read_text(errors='replace')}")
-
-
-def _wait_for_answer(server: Server) -> None:
-    """Wait until a MinIO that says it is ready takes requests: a moment later, if it is busy."""
-    deadline, pause = time.monotonic() + _START_S, threading.Event()
-    while True:
-        try:
-            send(server, "GET", "/")
-        except AssertionError:
-            if time.monotonic() > deadline:
-                raise
+            ask()
+        except (OSError, HTTPException, AssertionError):
             pause.wait(0.05)
         else:
             return
+    raise RuntimeError(f"the service does not start:\n{log.read_text(errors='replace')}")
 
 
 if __name__ == "__main__":

@@ -15,15 +15,23 @@ from pymr.store.claim import ClaimRecord
 from pymr.store.object_place import ObjectPlace
 from pymr.store.object_store import ObstoreStore
 from pymr.store.slot_journal import SLOT_BYTES_MAX, SlotJournal
+from services import open_bucket
 
 RUN = "0190-run-1"
 LATER = "0190-run-2"
 
 
-@pytest.fixture(params=["memory", "minio"])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("minio", marks=pytest.mark.services),
+        pytest.param("ceph", marks=pytest.mark.services),
+    ]
+)
 def place(request: pytest.FixtureRequest) -> ObjectPlace:
-    if request.param == "minio":
-        return ObjectPlace(request.getfixturevalue("minio"), "s3://bucket/out")
+    if request.param != "memory":
+        objects = open_bucket(request.getfixturevalue(request.param))
+        return ObjectPlace(objects, "s3://bucket/out")
     from obstore.store import MemoryStore
 
     return ObjectPlace(ObstoreStore(MemoryStore()), "s3://bucket/out")

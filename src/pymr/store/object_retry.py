@@ -81,7 +81,7 @@ class Requests:
     """Sends the requests of one store. Threads may share it."""
 
     def __init__(self, place: Place, storage_wait_s: float, *, may_renew: bool = False) -> None:
-        self._place = place
+        self.place = place
         self._storage_wait_s = storage_wait_s
         self._may_renew = may_renew  # keys are read anew, so a denial may end
         self._was_answered = False
@@ -120,7 +120,7 @@ class Requests:
         """Return what to raise for an error of a request, and whether to send it again."""
         if isinstance(error, PymrError):  # the request itself has looked at it
             return error, Again.SOON if error.retryable else Again.NEVER
-        return explained(error, self._place, key)
+        return explained(error, self.place, key)
 
     def _goes_on(self, again: Again, tries: int, waited_s: float) -> bool:
         if again is Again.NEVER:

@@ -1,34 +1,28 @@
 """Objects in any store that obstore speaks to: S3, GCS, Azure, and memory.
 
-Who sends a failed request again is `object_retry`, and what a refusal means is in `object_errors`.
-What is written down here is the rule for answers that cannot be believed. A put may succeed and
-its reply be lost; then an "exists" may speak of one's own object, and a failure of one that is
-there, or comes later. So whatever a put-if-absent is answered, the object is read back: my bytes,
-then I won; other bytes, then I lost; nothing, then the same bytes are sent again; and if it cannot
-be read, nothing is claimed.
-
-obstore's local store does not fsync and is not used here.
+Who sends a failed request again is `object_retry`, what a refusal means is in `object_errors`, and
+which answer to a put is believed in `conditional_put`. obstore's local store does not fsync and is
+not used here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pymr.errors import (
-    CorruptDataError,
-    ObjectChangedError,
-    ObjectExistsError,
     ObjectMissingError,
     StoreError,
     StoreUnavailableError,
 )
 from pymr.store.access import Access, Address
 from pymr.store.base import ObjectEntry, check_key
+from pymr.store.conditional_put import ConditionalPuts
 from pymr.store.object_client import Clients, connect, place_of
 from pymr.store.object_errors import refusal_of
-from pymr.store.object_listing import Listing
+from pymr.store.object_listing import Listing, VersionedEntry
 from pymr.store.object_retry import RequestCounts, Requests
 from pymr.store.object_writer import PART_BYTES, PARTS_IN_FLIGHT_MAX, PartsWriter
 
@@ -64,8 +58,8 @@ class ObstoreStore:
         self._client, self._uploads = both
         self._place = place_of(address, access)
         may_renew = access.credentials_file is not None or access.access_key_id is None
-        self._is_quoted = True  # as an If-Match has it, until the store wants it otherwise
         self._requests = Requests(self._place, access.storage_wait_s, may_renew=may_renew)
+        self._puts = ConditionalPuts(self._client, self._requests)
 
     def __str__(self) -> str:
         return str(self._place)
@@ -91,51 +85,16 @@ class ObstoreStore:
 
         Raises:
             ObjectExistsError: it has other bytes.
-            IntegrityError: the store says that it took these bytes, and gives others.
+            StoreError: the store says that it took these bytes, and gives others.
             StoreUnavailableError: whether it was created is not known.
         """
-        self._put_if_absent(key, body, is_read_back=True)
+        check_key(key)
+        self._puts.put_if_absent(key, body, is_read_back=True)
 
     def create_whole(self, key: str, body: bytes) -> None:
-        """Create the object, whose key nobody else has, in one step; what is stored is believed."""
-        self._put_if_absent(key, body, is_read_back=False)
-
-    def _put_if_absent(self, key: str, body: bytes, *, is_read_back: bool) -> None:
-        import obstore
-
+        """Create the object, whose key nobody else has, in one step; a success is believed."""
         check_key(key)
-
-        def put() -> None:
-            try:
-                obstore.put(self._client, key, body, mode="create", use_multipart=False)
-            except Exception as error:
-                told, _ = self._requests.told(error, key)
-                is_open = isinstance(told, (ObjectExistsError, StoreUnavailableError))
-                if not is_open or not self._holds(key, body, error):
-                    raise
-                return
-            if is_read_back and not self._holds(key, body, None):
-                raise StoreUnavailableError(f"`{key}` was put and is not there", key=key)
-
-        self._requests.send(key, put)
-
-    def _holds(self, key: str, body: bytes, error: Exception | None) -> bool:
-        """Say whether `body` is there; raise if other bytes are."""
-        import obstore
-
-        try:
-            found = obstore.get(self._client, key).bytes().to_bytes()
-        except FileNotFoundError:
-            return False
-        if found == body:
-            return True
-        if error is None:
-            raise CorruptDataError(
-                f"{self}: `{key}` was put and has other bytes: this store is not safe",
-                hint=f"pymr doctor --store {self}",
-                key=key,
-            )
-        raise ObjectExistsError(f"object `{key}` exists, expected none", key=key) from error
+        self._puts.put_if_absent(key, body, is_read_back=False)
 
     def replace(self, key: str, body: bytes) -> None:
         """Create or replace the object atomically and durably."""
@@ -155,34 +114,8 @@ class ObstoreStore:
             ObjectMissingError: it is gone.
             StoreUnavailableError: whether it was replaced is not known.
         """
-        import obstore
-
         check_key(key)
-
-        def put() -> None:
-            is_quoted = self._is_quoted
-            mode: Any = {"e_tag": version if is_quoted else version.strip('"')}
-            try:
-                obstore.put(self._client, key, body, mode=mode, use_multipart=False)
-            except Exception as error:
-                told, _ = self._requests.told(error, key)
-                if not isinstance(told, (ObjectChangedError, StoreUnavailableError)):
-                    raise
-                found = obstore.get(self._client, key)
-                if found.bytes() == body:
-                    return
-                if found.meta["e_tag"] == version:
-                    if told.retryable:
-                        raise
-                    if is_quoted:  # Ceph compares with what stands between the quotes.
-                        self._is_quoted = False
-                        put()
-                        return
-                raise ObjectExistsError(
-                    f"object `{key}` was replaced since it was read", key=key
-                ) from error
-
-        self._requests.send(key, put)
+        self._puts.replace_if(key, body, version)
 
     def create(self, key: str) -> PartsWriter:
         """Return a stream into a new object."""
@@ -296,6 +229,23 @@ class ObstoreStore:
 
     def list(self, prefix: str) -> Iterator[ObjectEntry]:
         """Yield the objects under the folder `prefix`, in key order."""
+        return self._listing(prefix, has_versions=False).entries()
+
+    def list_versions(self, prefix: str) -> Iterator[VersionedEntry]:
+        """Yield the objects under the folder `prefix` with their versions, in key order.
+
+        Marks of folders, which some tools keep as empty objects whose key ends in `/`, are not
+        among them.
+        """
+        for entry in self._listing(prefix, has_versions=True).versioned():
+            if entry.size:
+                yield entry
+                continue
+            with suppress(ObjectMissingError):  # The library drops the `/`: nothing is there.
+                self.describe(entry.key)
+                yield entry
+
+    def _listing(self, prefix: str, *, has_versions: bool) -> Listing:
         import obstore
 
         listing, folder = Listing(), prefix.rstrip("/") or None
@@ -306,10 +256,10 @@ class ObstoreStore:
                 self._client, folder, offset=listing.last or None, chunk_size=_PAGE_KEYS
             )
             for page in pages:
-                listing.add(cast("Sequence[Mapping[str, Any]]", page))
+                listing.add(cast("Sequence[Mapping[str, Any]]", page), has_versions=has_versions)
 
         self._requests.send(prefix, read_on)
-        yield from listing.entries()
+        return listing
 
     def list_names(self, prefix: str) -> Iterator[str]:
         """Yield the names directly in the folder `prefix`, sorted; those of folders end in `/`."""

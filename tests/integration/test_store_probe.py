@@ -11,7 +11,8 @@ import services
 from cli import CommandLine, Outcome
 from flawed_stores import unconditional
 from pymr.errors import StoreError
-from pymr.store.access import Address
+from pymr.store.access import Access, Address
+from pymr.store.clock_offset import clock_offset_s
 from pymr.store.object_store import open_objects
 from pymr.store.safety import refuse_unsafe
 from s3_request import Server
@@ -101,3 +102,15 @@ def test_a_store_that_cannot_be_used_is_told_with_its_remedy(
     assert found(no_bucket)["access"]["remedy"].startswith("aws ")
     assert found(wrong_key)["access"]["level"] == "broken"
     assert "such as `--store s3://bucket/prefix`" in no_address.stderr
+
+
+def test_the_clock_of_a_store_is_known_without_keys(minio: Server) -> None:
+    """Any answer has it, also a refusal; nobody there, and it is not known."""
+    address = Address("s3", "bucket", "")
+    offset_s = clock_offset_s(address, Access(endpoint=minio.endpoint))
+
+    assert offset_s is not None
+    assert abs(offset_s) < 60
+    assert clock_offset_s(address, Access(endpoint="http://127.0.0.1:1")) is None
+    assert clock_offset_s(address, Access(endpoint="https://127.0.0.1:1")) is None
+    assert clock_offset_s(Address("gs", "bucket", ""), Access()) is None

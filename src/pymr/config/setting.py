@@ -43,6 +43,7 @@ ON_RESUME = frozenset(
         *("workers", "memory", "task_memory", "attempts", "timeout", "task_timeout"),
         *("keep", "tmp_dir", "json", "quiet", "verbose"),
         *("endpoint", "region", "storage_wait"),  # the same store, reached in another way
+        "allow_unsafe_store",
         *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
     }
 )
@@ -140,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str | None = None
     region: str | None = None
     storage_wait_s: float = STORAGE_WAIT_S
+    allow_unsafe_store: bool = False
     spill_bytes: int | None
     merge_fan_in: int
     json: bool
@@ -259,6 +261,12 @@ SETTINGS: tuple[Setting, ...] = (
         "longest time a store may be out of reach",
         STORAGE_WAIT_S,
         unit="s",
+    ),
+    Setting(
+        "allow_unsafe_store",
+        SWITCH,
+        "use a store on which two masters at once would do harm",
+        default=False,
     ),
     Setting(
         "spill",

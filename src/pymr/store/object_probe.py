@@ -25,7 +25,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from pymr.errors import (
-    CorruptDataError,
+    IntegrityError,
     ObjectExistsError,
     ObjectMissingError,
     PymrError,
@@ -136,7 +136,7 @@ def _try(name: str, worst: Verdict, work: Callable[[_Turn], str], turn: _Turn) -
         return Trait(name, "SAFE", work(turn))
     except _FlawError as flaw:
         return Trait(name, worst, str(flaw))
-    except (StoreError, CorruptDataError) as error:
+    except (StoreError, IntegrityError) as error:
         return Trait(name, "UNSAFE", error.message)
 
 
@@ -214,8 +214,8 @@ def _winners(turn: _Turn, number: int, write: Callable[[bytes], None]) -> list[b
 def _wins(write: Callable[[], object]) -> bool:
     try:
         write()
-    except (ObjectExistsError, ObjectMissingError, CorruptDataError):
-        return False  # Corrupt: the store took the bytes, and gave others.
+    except (ObjectExistsError, ObjectMissingError, IntegrityError):
+        return False  # Integrity: the store took the bytes, and gave others.
     return True
 
 

@@ -23,6 +23,11 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from pymr.store.access import Address
+from pymr.store.object_store import ObstoreStore, open_objects
+from s3_request import Server
+from services import access_to
+
 Kind = Literal[
     "status",  # an answer of its own: status, code
     "cut",  # the connection ends before the store has seen the request
@@ -242,3 +247,9 @@ def _edited(answer: _Message, edit: Callable[[bytes], bytes]) -> _Message:
     body = edit(answer.body)
     length = f"Content-Length: {len(body)}\r\n".encode()
     return _Message(re.sub(rb"(?im)^content-length:.*\r\n", length, answer.head), body)
+
+
+def open_through(proxy: FaultProxy, server: Server, bucket: str, **access: object) -> ObstoreStore:
+    """Return the objects under a prefix of a bucket, reached through the proxy."""
+    changes = {"endpoint": proxy.endpoint, "storage_wait_s": 30.0, **access}
+    return open_objects(Address("s3", bucket, "out"), access_to(server, **changes))

@@ -23,7 +23,12 @@ class Server(NamedTuple):
 
 
 def send(
-    server: Server, method: str, path: str, query: dict[str, str] | None = None, body: bytes = b""
+    server: Server,
+    method: str,
+    path: str,
+    query: dict[str, str] | None = None,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
 ) -> bytes:
     """Return the body of the answer to a request for `path`, which begins with `/bucket`.
 
@@ -39,7 +44,9 @@ def send(
     signed = signature(server, method, target, parameters, digest)
     connection = http.client.HTTPConnection(signed["host"], timeout=30)
     try:
-        connection.request(method, f"{target}?{parameters}".rstrip("?"), body, signed)
+        connection.request(
+            method, f"{target}?{parameters}".rstrip("?"), body, signed | (headers or {})
+        )
         answer = connection.getresponse()
         told = answer.read()
     finally:

@@ -37,6 +37,7 @@ CACHE = Path(os.environ.get("PYMR_SERVICES_CACHE") or "~/.cache/pymr-services/bi
 STARTED: dict[str, list[str]] = json.loads(os.environ.get("PYMR_SERVICES") or "{}")
 HOW = "make test-services   starts it; python tests/services.py install   gets it"
 _START_S = 120.0
+PIECE = bytes(range(256)) * 4096  # 1 MiB
 
 
 @contextmanager
@@ -108,6 +109,20 @@ def open_bucket(server: Server, **access: object) -> ObstoreStore:
     """Return the objects under a prefix of a new bucket."""
     address = Address("s3", new_bucket(server), "a/prefix")
     return open_objects(address, access_to(server, **access))
+
+
+def write_object(store: ObstoreStore, key: str, mebibytes: int) -> bytes:
+    """Write an object of so many MiB as a stream, and return its bytes."""
+    with store.create(key) as writer:
+        for _ in range(mebibytes):
+            writer.write(PIECE)
+        writer.commit()
+    return PIECE * mebibytes
+
+
+def unfinished_uploads(server: Server, bucket: str) -> int:
+    """Return how many uploads of a bucket are neither complete nor aborted."""
+    return send(server, "GET", f"/{bucket}", {"uploads": ""}).count(b"<UploadId>")
 
 
 def access_to(server: Server, **changes: object) -> Access:

@@ -5,68 +5,23 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from fault_proxy import Fault, FaultProxy
+from fault_proxy import Fault, FaultProxy, open_through
 from pymr.errors import (
     ObjectExistsError,
     ObjectMissingError,
     PymrError,
-    ResourceError,
-    StoreError,
     StoreUnavailableError,
 )
-from pymr.store.access import Address
-from pymr.store.object_store import ObstoreStore, open_objects
+from pymr.store.object_store import ObstoreStore
 from pymr.store.object_writer import PART_BYTES
-from s3_request import Server, send
-from services import access_to, new_bucket
+from s3_request import Server
+from services import PIECE, unfinished_uploads, write_object
 
 pytestmark = pytest.mark.services
-PIECE = bytes(range(256)) * 4096  # 1 MiB
-
-
-@pytest.fixture
-def bucket(minio: Server) -> str:
-    return new_bucket(minio)
-
-
-@pytest.fixture
-def proxy(minio: Server) -> Iterator[FaultProxy]:
-    with FaultProxy(minio.endpoint) as running:
-        yield running
-
-
-@pytest.fixture
-def direct(minio: Server, bucket: str) -> ObstoreStore:
-    """Give the store without the proxy."""
-    return open_objects(Address("s3", bucket, "out"), access_to(minio))
-
-
-@pytest.fixture
-def store(minio: Server, bucket: str, proxy: FaultProxy) -> ObstoreStore:
-    return open_through(proxy, minio, bucket)
-
-
-def open_through(proxy: FaultProxy, server: Server, bucket: str, **access: object) -> ObstoreStore:
-    changes = {"endpoint": proxy.endpoint, "storage_wait_s": 30.0, **access}
-    return open_objects(Address("s3", bucket, "out"), access_to(server, **changes))
-
-
-def write(store: ObstoreStore, key: str, mebibytes: int) -> bytes:
-    with store.create(key) as writer:
-        for _ in range(mebibytes):
-            writer.write(PIECE)
-        writer.commit()
-    return PIECE * mebibytes
-
-
-def uploads(server: Server, bucket: str) -> int:
-    return send(server, "GET", f"/{bucket}", {"uploads": "", "prefix": "out"}).count(b"<UploadId>")
 
 
 # -- failures that pass ----------------------------------------------------------------------
@@ -86,7 +41,7 @@ def test_a_tenth_of_all_requests_may_fail(
         store.replace(f"b/{number:02}", b"%d" % number)
         assert store.get(f"a/{number:02}") == b"%d" % number
         assert store.size(f"b/{number:02}") == len(str(number))
-    body = write(store, "large", 30)
+    body = write_object(store, "large", 30)
 
     assert store.get_ranges("large", [5, 9_000_000], [7, 20]) == [body[5:12], body[9_000_000:][:20]]
     assert [entry.key for entry in store.list("a")] == [f"a/{n:02}" for n in range(30)]
@@ -124,7 +79,7 @@ def test_a_store_that_comes_back_within_the_wait_has_cost_time_only(
         read = pool.submit(store.get, "before")
         put = pool.submit(store.put_if_absent, "during", b"y")
         listing = pool.submit(lambda: list(store.list("")))
-        upload = pool.submit(write, store, "large", 20)
+        upload = pool.submit(write_object, store, "large", 20)
         while outage.hits < 12:
             threading.Event().wait(0.01)
         proxy.heal()
@@ -244,7 +199,7 @@ def test_f42_an_answer_that_is_cut_short_is_asked_for_again(
     store: ObstoreStore, proxy: FaultProxy, kind: str
 ) -> None:
     """No verb that reads takes half of an answer for the whole."""
-    body = write(store, "large", 3)
+    body = write_object(store, "large", 3)
     store.put_if_absent("small", b"x")
     fault = proxy.break_(Fault(kind, share=0.5, method="GET"))
 
@@ -264,10 +219,10 @@ def test_a_byte_that_changes_on_the_way_up_is_noticed_by_the_store(
     fault = proxy.break_(Fault("flip_upload", method="PUT", times=2))
 
     try:
-        body = write(store, "object", mebibytes)
+        body = write_object(store, "object", mebibytes)
     except StoreUnavailableError:  # of parts the library sends none again that was refused
         assert mebibytes > 8
-        body = write(store, "object", mebibytes)
+        body = write_object(store, "object", mebibytes)
 
     assert direct.get("object") == body
     assert fault.hits > 0
@@ -300,143 +255,6 @@ def test_f47_a_listing_out_of_order_with_repeats_is_put_right(
     assert [entry.key for entry in store.list("k")] == keys
 
 
-# -- refusals ------------------------------------------------------------------------------
-
-
-def test_f48_keys_that_expire_are_read_anew(
-    minio: Server, proxy: FaultProxy, bucket: str, tmp_path: Path
-) -> None:
-    """While the file has none that hold, requests wait; then they go on."""
-    file = tmp_path / "credentials"
-    section = "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n"
-    file.write_text(section.format(minio.access_key_id, minio.secret_access_key))
-    store = open_through(proxy, minio, bucket, credentials_file=str(file))
-    store.put_if_absent("before", b"x")
-    expired = proxy.break_(Fault("status", status=403, code="ExpiredToken"))
-
-    with ThreadPoolExecutor(1) as pool:
-        put = pool.submit(store.put_if_absent, "after", b"y")
-        while expired.hits < 5:
-            threading.Event().wait(0.01)
-        assert not put.done()
-        proxy.heal()
-        put.result()
-
-    assert store.get("after") == b"y"
-
-
-def test_f48_a_denial_is_not_tried_without_end(store: ObstoreStore, proxy: FaultProxy) -> None:
-    """Three times; then what was asked for is named, with the store's own words."""
-    store.put_if_absent("key", b"x")
-    for code in ("AccessDenied", "ExpiredToken", "SignatureDoesNotMatch"):
-        denied = proxy.break_(Fault("status", status=403, code=code, words="so there"))
-
-        with pytest.raises(StoreError, match=rf"/out/key at .*`{code}`: so there") as caught:
-            store.get("key")
-
-        assert (denied.hits, caught.value.exit_code, caught.value.retryable) == (3, 5, False)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message", "hint"),
-    [
-        ({"bucket": "no-such-bucket"}, "there is no bucket `no-such-bucket`", "s3 mb s3://no-such"),
-        ({"access_key_id": "nobody"}, "does not know the access key", "AWS_ACCESS_KEY_ID"),
-        ({"secret_access_key": "wrong"}, "secret key does not fit", "AWS_SECRET_ACCESS_KEY"),
-        ({"scheme": "https"}, "does not speak TLS there", "--endpoint http://"),
-    ],
-)
-def test_f49_a_store_that_is_addressed_wrongly_is_told_in_one_line(
-    minio: Server, bucket: str, changes: dict[str, str], message: str, hint: str
-) -> None:
-    """At once, by the check before the first task: what is wrong, and the next command."""
-    endpoint = minio.endpoint.replace("http:", f"{changes.pop('scheme', 'http')}:")
-    address = Address("s3", changes.pop("bucket", bucket), "out")
-    store = open_objects(address, access_to(minio, endpoint=endpoint, **changes))
-
-    for ask in (store.check, lambda: store.get("key"), lambda: store.put_if_absent("key", b"")):
-        with pytest.raises(StoreError, match=message) as caught:
-            ask()
-        assert "\n" not in str(caught.value)
-        assert endpoint in str(caught.value)
-        assert address.bucket in str(caught.value)
-        assert hint in str(caught.value.hint)
-        assert caught.value.exit_code == 5
-
-
-@pytest.mark.parametrize(
-    ("refusal", "message", "hint"),
-    [
-        (Fault("status", status=301, code="PermanentRedirect"), "another region", "--region"),
-        (
-            Fault(
-                "status",
-                status=400,
-                code="AuthorizationHeaderMalformed",
-                words="the region is wrong; expecting 'eu-west-9'",
-            ),
-            "another region",
-            "--region eu-west-9",
-        ),
-        (Fault("status", status=403, code="RequestTimeTooSkewed"), "clocks", "set-ntp true"),
-    ],
-    ids=lambda value: value.code if isinstance(value, Fault) else "",
-)
-def test_f49_a_wrong_region_or_clock_is_told_in_one_line(
-    store: ObstoreStore, proxy: FaultProxy, refusal: Fault, message: str, hint: str
-) -> None:
-    """As stores answer that are strict about it; MinIO is not."""
-    proxy.break_(refusal)
-
-    with pytest.raises(StoreError, match=message) as caught:
-        store.check()
-
-    assert hint in str(caught.value.hint)
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "words", "message"),
-    [
-        (403, "InvalidObjectState", "", "the object is archived"),
-        (
-            400,
-            "InvalidRequest",
-            "The object was stored using a form of Server Side Encryption",
-            "SSE-C",
-        ),
-        (403, "AccessDenied", "requester pays", "no right"),
-    ],
-)
-def test_b90_an_object_that_cannot_be_read_is_told_with_the_stores_code(
-    store: ObstoreStore, proxy: FaultProxy, status: int, code: str, words: str, message: str
-) -> None:
-    """Archived, encrypted by its owner, or paid for by its reader: exit 5 and a hint."""
-    proxy.break_(Fault("status", status=status, code=code, words=words))
-
-    with pytest.raises(StoreError, match=message) as caught:
-        store.get("key")
-
-    assert f"`{code}`" in str(caught.value)
-    assert caught.value.hint
-    assert caught.value.exit_code == 5
-
-
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [(507, "XMinioStorageFull"), (400, "QuotaExceeded"), (400, "XMinioAdminBucketQuotaExceeded")],
-)
-def test_a_store_without_room_is_not_asked_again(
-    store: ObstoreStore, proxy: FaultProxy, status: int, code: str
-) -> None:
-    """Exit 6 at the first answer."""
-    full = proxy.break_(Fault("status", method="PUT", status=status, code=code))
-
-    with pytest.raises(ResourceError, match="has no room left") as caught:
-        store.put_if_absent("key", b"x")
-
-    assert (full.hits, caught.value.exit_code) == (1, 6)
-
-
 # -- uploads in parts ------------------------------------------------------------------------
 
 
@@ -446,7 +264,7 @@ def test_f52_a_completion_whose_reply_is_lost_is_found_by_the_objects_size(
     """The store says `no such upload` to the next try, and the object is there."""
     lost = proxy.break_(Fault("lose_reply", method="POST", target="uploadId", times=1))
 
-    body = write(store, "large", 20)
+    body = write_object(store, "large", 20)
 
     assert direct.get("large") == body
     assert lost.hits == 1
@@ -459,12 +277,12 @@ def test_f52_an_upload_that_cannot_be_completed_may_be_tried_again(
     proxy.break_(Fault("status", method="POST", target="uploadId", status=404, code="NoSuchUpload"))
 
     with pytest.raises(PymrError) as caught:
-        write(store, "large", 20)
+        write_object(store, "large", 20)
 
     assert caught.value.retryable
     with pytest.raises(ObjectMissingError):
         store.get("large")
-    assert uploads(minio, bucket) == 0
+    assert unfinished_uploads(minio, bucket) == 0
 
 
 @pytest.mark.parametrize("mebibytes", [12, 30])
@@ -477,7 +295,7 @@ def test_an_upload_that_is_dropped_leaves_no_parts(
             writer.write(PIECE)
 
     assert list(store.list("")) == []
-    assert uploads(minio, bucket) == 0
+    assert unfinished_uploads(minio, bucket) == 0
 
 
 def test_an_upload_holds_few_parts_at_once(store: ObstoreStore, proxy: FaultProxy) -> None:
@@ -499,7 +317,7 @@ def test_a_copy_that_one_request_cannot_do_goes_through_here(
     store: ObstoreStore, proxy: FaultProxy
 ) -> None:
     """As S3 refuses it over 5 GiB: the bytes are read and uploaded in parts."""
-    body = write(store, "large", 20)
+    body = write_object(store, "large", 20)
     proxy.break_(
         Fault("status", method="PUT", target="/target$", status=400, code="InvalidRequest")
     )

@@ -7,6 +7,7 @@ and nowhere else. What is told names the endpoint, the bucket and the key, and n
 from __future__ import annotations
 
 import re
+import shlex
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -19,6 +20,7 @@ from pymr.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from pymr.text_form import show_text
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
@@ -26,6 +28,7 @@ _WORDS: Final = re.compile(r"<Message>(.{0,300}?)</Message>", re.DOTALL)
 _REGION: Final = re.compile(r"(?:<Region>|expecting (?:'|&#39;))([\w-]+)")
 # Where the library's text has the innermost cause of a request without an answer.
 _CAUSES: Final = (r"\b(?:InvalidCertificate|AlertReceived)\(\s*(\w+)", r'message: "([^"]{1,120})"')
+_CONFLICT: Final = 409
 _WORDS_SHOWN: Final = 160  # characters of the store's own words in a message
 
 
@@ -209,24 +212,25 @@ def explained(error: BaseException, place: Place, key: str) -> tuple[PymrError, 
     """Return the error to raise for one of the library, and whether trying again can help."""
     from obstore import exceptions
 
-    told = refusal_of(error)
-    if isinstance(error, exceptions.AlreadyExistsError) and told.status != 409:  # noqa: PLR2004
-        return ObjectExistsError(f"object `{key}` exists, expected none", key=key), Again.NEVER
+    told, shown = refusal_of(error), show_text(key)
+    if isinstance(error, exceptions.AlreadyExistsError) and told.status != _CONFLICT:
+        return ObjectExistsError(f"object `{shown}` exists, expected none", key=key), Again.NEVER
     if isinstance(error, exceptions.PreconditionError):
-        changed = f"object `{key}` is not as it was read"
+        changed = f"object `{shown}` is not as it was read"
         return ObjectChangedError(changed, key=key), Again.NEVER
     if isinstance(error, FileNotFoundError) and told.code != "NoSuchBucket":
-        return ObjectMissingError(f"no object `{key}` in {place}", key=key), Again.NEVER
+        return ObjectMissingError(f"no object `{shown}` in {place}", key=key), Again.NEVER
     if isinstance(error, (ValueError, exceptions.InvalidPathError)):
-        refused = f"the key `{key}` cannot be asked for: {_first_line(error)}"
+        what = f"the key `{shown}`" if shown else f"one of the keys in {place}"
+        refused = f"{what} cannot be asked for: {show_text(_first_line(error))}"
         return StoreError(refused, key=key), Again.NEVER
     again, error_class, happened, hint = _row(told)
     region = _REGION.search(told.text)
     names = {
         "bucket": place.bucket,
         "endpoint": place.endpoint,
-        "key": f"{place.prefix}/{key}".strip("/"),
-        "object": f"{place}/{key}".rstrip("/"),
+        "key": shlex.quote(f"{place.prefix}/{key}".strip("/")),
+        "object": f"{place}/{shown}".rstrip("/"),
         "place": str(place),
         "region": region[1] if region else "…",
     }
@@ -235,9 +239,7 @@ def explained(error: BaseException, place: Place, key: str) -> tuple[PymrError, 
     what = happened.format(**names)
     message = f"{names['object']} at {place.endpoint}: {what} (`{code}`{words})"
     return (
-        error_class(
-            message.replace("\n", " "), hint=hint and hint.format(**names), key=key, code=code
-        ),
+        error_class(show_text(message), hint=hint and hint.format(**names), key=key, code=code),
         again,
     )
 

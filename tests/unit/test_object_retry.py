@@ -1,0 +1,162 @@
+"""Which requests are sent again, after how long, and how many go at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from obstore.exceptions import GenericError, PermissionDeniedError
+
+from pymr.errors import PymrError, StoreError, StoreUnavailableError
+from pymr.store import object_retry
+from pymr.store.object_errors import Place
+from pymr.store.object_retry import BACKOFF_FIRST_S, BACKOFF_MAX_S, DENIED_TRIES_MAX, Gate, Requests
+
+PLACE = Place("http://127.0.0.1:9", "s3", "bucket", "out")
+AWAY = GenericError("HTTP error: error sending request")
+SLOW = GenericError("status code: 503 X: <Code>SlowDown</Code>")
+EXPIRED = PermissionDeniedError("status code: 403 X: <Code>ExpiredToken</Code>")
+DENIED = PermissionDeniedError("status code: 403 X: <Code>AccessDenied</Code>")
+
+
+class Clock:
+    """Time that passes only while somebody waits, and how long each wait may be at most."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.bounds: list[float] = []
+
+    def monotonic(self) -> float:
+        """Stand for `time.monotonic`."""
+        return self.now
+
+    def uniform(self, low: float, high: float) -> float:
+        """Stand for `random.uniform`, and draw the longest."""
+        assert low == 0
+        self.bounds.append(high)
+        return high
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+    sleep = pause
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(object_retry, "time", clock)
+    monkeypatch.setattr(object_retry, "random", clock)
+    return clock
+
+
+def failing(*errors: Exception) -> Callable[[], str]:
+    """Return a request that fails with the errors, one after the other, then succeeds."""
+    left = list(errors)
+
+    def request() -> str:
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return request
+
+
+def test_the_random_pause_may_be_twice_as_long_each_time(clock: Clock) -> None:
+    """From the first bound to the last, from zero on."""
+    requests = Requests(PLACE, 600)
+
+    assert requests.send("key", failing(*[AWAY] * 10)) == "done"
+
+    assert clock.bounds == [min(BACKOFF_FIRST_S * 2**n, BACKOFF_MAX_S) for n in range(10)]
+    assert requests.counts.retried == 10
+    assert requests.counts.waited_s == pytest.approx(sum(clock.bounds))
+
+
+def test_an_outage_may_last_as_long_as_the_setting_says_and_no_longer(clock: Clock) -> None:
+    """The last try is at its end; the error tells how long it was tried."""
+    with pytest.raises(StoreUnavailableError, match="tried for 60 s") as caught:
+        Requests(PLACE, 60).send("key", failing(*[AWAY] * 1000))
+
+    assert clock.now == pytest.approx(60)
+    assert "--storage-wait" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("may_renew", "was_answered", "error", "is_patient"),
+    [
+        (True, True, EXPIRED, True),
+        (True, False, EXPIRED, False),
+        (False, True, EXPIRED, False),
+        (True, True, DENIED, False),
+    ],
+)
+def test_only_keys_that_held_and_may_be_renewed_are_waited_for(
+    clock: Clock, *, may_renew: bool, was_answered: bool, error: Exception, is_patient: bool
+) -> None:
+    """A wrong key is told at once, and so is a right that is missing."""
+    requests = Requests(PLACE, 600, may_renew=may_renew)
+    if was_answered:
+        requests.send("key", failing())
+
+    if is_patient:
+        assert requests.send("key", failing(*[error] * 20)) == "done"
+        return
+    with pytest.raises(StoreError) as caught:
+        requests.send("key", failing(*[error] * DENIED_TRIES_MAX))
+    assert not caught.value.retryable
+    assert len(clock.bounds) == DENIED_TRIES_MAX - 1
+
+
+@pytest.mark.usefixtures("clock")
+def test_an_error_of_ours_is_sent_again_if_it_says_so() -> None:
+    """What a request has looked at itself keeps its class and message."""
+    assert Requests(PLACE, 9).send("key", failing(StoreUnavailableError("later"))) == "done"
+    with pytest.raises(PymrError, match=r"^never$"):
+        Requests(PLACE, 9).send("key", failing(StoreError("never")))
+
+
+def test_a_gate_lets_as_many_through_as_its_limit() -> None:
+    """The rest waits for somebody to leave."""
+    gate, inside, most = Gate(4), [], []
+    gate.halve()
+    entered, leave = threading.Semaphore(0), threading.Event()
+
+    def enter() -> None:
+        with gate.passed():
+            inside.append(1)
+            most.append(len(inside))
+            entered.release()
+            leave.wait(10)
+            inside.pop()
+
+    threads = [threading.Thread(target=enter) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):
+        assert entered.acquire(timeout=10)
+    assert not entered.acquire(timeout=0.05)
+    leave.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert (len(most), max(most)) == (6, 2)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_gate_halves_down_to_one_and_widens_to_where_it_was() -> None:
+    """By one for as many successes as go at once."""
+    requests = Requests(PLACE, 600)
+    most = requests.gate.limit
+
+    requests.send("key", failing(*[SLOW] * 9))
+    assert requests.gate.limit == 2, "one, and one more for the success"
+    requests.send("key", failing())
+    assert requests.gate.limit == 2
+    for _ in range(most * most):
+        requests.send("key", failing())
+
+    assert requests.gate.limit == most
+    assert requests.counts.slowed == 9

@@ -47,7 +47,7 @@ class InProcess:
     def reduce(self) -> Answer:
         """Return the answer, from what was mapped last."""
         sources = tuple(
-            MapSource(task, receipt.key, receipt.footer_digest or "")
+            MapSource(task, receipt.key, receipt.footer_digest or "", receipt.size)
             for task, receipt in enumerate(self._mapped)
         )
         receipt = self._run("reduce", 0, ReduceWork(0, sources))

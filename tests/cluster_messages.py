@@ -20,6 +20,7 @@ from pymr.core.spec import (
     ReduceWork,
     Shape,
     Split,
+    Stored,
 )
 from pymr.store.access import Access
 
@@ -44,7 +45,7 @@ MAYBE_ERRORS = st.none() | ERRORS
 ATTEMPTS = st.builds(
     Attempt, st.sampled_from(["map", "reduce"]), COUNTS, st.integers(1, (1 << 32) - 1)
 )
-STORED = st.builds(m.Stored, TEXTS, SIZES, TEXTS)
+STORED = st.builds(Stored, TEXTS, SIZES, TEXTS)
 SUMS = st.builds(EdgeSum, SIZES, SIZES, st.integers(0, (1 << 128) - 1))
 RECEIPTS = st.builds(
     Receipt,
@@ -67,9 +68,9 @@ WORKS = st.one_of(
     st.builds(
         ReduceWork,
         COUNTS,
-        st.lists(st.builds(MapSource, COUNTS, TEXTS, TEXTS), max_size=3).map(tuple),
+        st.lists(st.builds(MapSource, COUNTS, TEXTS, TEXTS, SIZES), max_size=3).map(tuple),
     ),
-    st.builds(m.PartitionWork, COUNTS, STORED),
+    st.builds(ReduceWork, COUNTS, STORED),
     STORED,
 )
 SHAPES = st.builds(
@@ -95,6 +96,13 @@ NOTES = st.one_of(
     st.builds(events.Warned, TEXTS),
 )
 PROGRESS = st.builds(m.Progress, ATTEMPTS, SIZES, SIZES)
+FAILURES = st.builds(
+    m.Failure,
+    error=ERRORS,
+    retryable=st.booleans(),
+    signature=TEXTS,
+    kind=st.sampled_from(m.FailureKind),
+)
 FROM_WORKER: st.SearchStrategy[m.FromWorker] = st.one_of(
     st.builds(
         m.Hello,
@@ -116,19 +124,14 @@ FROM_WORKER: st.SearchStrategy[m.FromWorker] = st.one_of(
     st.builds(m.Started, ATTEMPTS, TEXTS),
     st.builds(m.Noted, NOTES),
     st.builds(m.Leaving, TEXTS),
+    st.builds(m.Completion, SIZES, SIZES, ATTEMPTS, st.one_of(RECEIPTS, STORED, FAILURES)),
 )
 FOR_WORKER: st.SearchStrategy[m.ForWorker] = st.one_of(
     st.builds(m.Grant, epoch=SIZES, attempt=ATTEMPTS, key=TEXTS, work=WORKS, alone=st.booleans()),
     st.builds(m.Revoke, ATTEMPTS),
     st.builds(m.Drain, TEXTS),
     st.builds(m.Done, MAYBE_ERRORS),
-)
-FAILURES = st.builds(
-    m.Failure,
-    error=ERRORS,
-    retryable=st.booleans(),
-    signature=TEXTS,
-    kind=st.sampled_from(m.FailureKind),
+    st.builds(m.CompletionReply, st.sampled_from(m.Verdict), MAYBE_ERRORS, SIZES),
 )
 MESSAGES: dict[type, st.SearchStrategy[Any]] = {
     m.RegisterRequest: st.builds(
@@ -153,16 +156,6 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
         code=st.builds(Code, path=st.none() | TEXTS, pickle=st.none() | BYTES),
         settings=st.builds(m.WorkerSettings, is_watched=st.booleans()),
     ),
-    m.Completion: st.builds(
-        m.Completion,
-        run=TEXTS,
-        epoch=SIZES,
-        worker=TEXTS,
-        attempt=ATTEMPTS,
-        seq=SIZES,
-        outcome=st.one_of(RECEIPTS, STORED, FAILURES),
-    ),
-    m.CompletionReply: st.builds(m.CompletionReply, st.sampled_from(m.Verdict), MAYBE_ERRORS),
     m.StatusRequest: st.builds(m.StatusRequest, TEXTS),
     m.StatusReply: st.builds(
         m.StatusReply,

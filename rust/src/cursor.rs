@@ -22,6 +22,7 @@ const KEPT_BYTES_MAX: usize = 1 << 20; // of a block that was read, kept for the
 pub struct Source {
     pub name: String,
     pub path: Option<PathBuf>,
+    pub shift: i64, // from an offset in the run to that in the file
     pub read_at: Option<Py<PyAny>>,
     pub folder: Option<String>, // of a spill, for messages
 }
@@ -58,10 +59,11 @@ impl Source {
         attached: bool,
     ) -> Result<(), Trouble> {
         if let Some(file) = file {
+            let at = offset.wrapping_add_signed(self.shift);
             let read = if attached {
-                Python::attach(|py| py.detach(|| read_file(file, out, offset, length)))
+                Python::attach(|py| py.detach(|| read_file(file, out, at, length)))
             } else {
-                read_file(file, out, offset, length)
+                read_file(file, out, at, length)
             };
             let Err(error) = read else { return Ok(()) };
             if error.kind() != io::ErrorKind::UnexpectedEof

@@ -8,6 +8,7 @@ use crate::object::bytes_from;
 use crate::trouble::Trouble;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use xxhash_rust::xxh3::xxh3_64;
 
 pub const VERSION: u8 = 3; // of the whole sorted run; the footer begins with it
 pub const STORED: u8 = 0;
@@ -55,6 +56,27 @@ impl Index {
     /// The block at `at`.
     pub fn block(&self, at: usize) -> Block {
         self.blocks[at]
+    }
+
+    /// All blocks, as they lie.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Where the first block lies that is not as it was written, in the bytes at `offset`, which
+    /// are some blocks from their beginning on.
+    pub fn damage(&self, offset: u64, data: &[u8]) -> Option<u64> {
+        let end = offset.saturating_add(data.len() as u64);
+        let first = self.blocks.partition_point(|block| block.offset < offset);
+        let mut blocks = self.blocks[first..].iter();
+        let bad = blocks.find(|block| {
+            block.offset < end && {
+                let start = (block.offset - offset) as usize;
+                let stored = data.get(start..start + block.size as usize);
+                stored.is_none_or(|stored| xxh3_64(stored) != block.checksum)
+            }
+        })?;
+        Some(bad.offset)
     }
 
     /// Where the blocks of `partition` are; none of one that is not there.

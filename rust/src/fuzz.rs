@@ -91,6 +91,7 @@ impl Place {
         let source = Source {
             name: "fuzz".to_owned(),
             path: Some(self.path.clone()),
+            shift: 0,
             read_at: None,
             folder: None,
         };

@@ -11,7 +11,7 @@ use crate::run_writer::{RunWriter, Written};
 use crate::sink::{CallSink, SpillFile};
 use crate::trouble::Trouble;
 use pyo3::prelude::*;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 // Read ahead, of all runs of a merge together and of one: more makes no merge faster.
@@ -49,6 +49,7 @@ impl Run {
             source: Arc::new(Source {
                 name,
                 path,
+                shift: 0,
                 read_at: Some(read_at),
                 folder: None,
             }),
@@ -62,6 +63,44 @@ impl Run {
     #[getter]
     fn merge_bytes(&self) -> usize {
         self.index.longest.saturating_mul(2) // whatever a footer says
+    }
+
+    /// Where its blocks lie: offset and length of pieces, of at most `bytes_max`, or of one block.
+    #[pyo3(signature = (bytes_max, /))]
+    fn pieces(&self, bytes_max: u64) -> Vec<(u64, u64)> {
+        let mut pieces: Vec<(u64, u64)> = Vec::new();
+        for block in self.index.blocks() {
+            let size = u64::from(block.size);
+            match pieces.last_mut() {
+                Some((_, length)) if *length + size <= bytes_max => *length += size,
+                _ => pieces.push((block.offset, size)),
+            }
+        }
+        pieces
+    }
+
+    /// Where the first block lies that is not as it was written, in `data`: the bytes of a piece,
+    /// which is at `offset`.
+    #[pyo3(signature = (offset, data, /))]
+    fn damage(&self, py: Python<'_>, offset: u64, data: &[u8]) -> Option<u64> {
+        py.detach(|| self.index.damage(offset, data))
+    }
+
+    /// The same run, whose bytes from `offset` on stand in a file of `folder` from `at` on.
+    #[pyo3(signature = (folder, file, offset, at, /))]
+    fn kept_in(&self, folder: String, file: &str, offset: u64, at: u64) -> Self {
+        Run {
+            source: Arc::new(Source {
+                name: self.source.name.clone(),
+                path: Some(Path::new(&folder).join(file)),
+                shift: at.wrapping_sub(offset) as i64,
+                read_at: None,
+                folder: Some(folder),
+            }),
+            index: self.index.clone(),
+            counted: self.counted,
+            spill: None,
+        }
     }
 
     /// Remove the file, if this is a spill; it may be called twice.
@@ -80,6 +119,7 @@ impl Run {
             source: Arc::new(Source {
                 name: path.display().to_string(),
                 path: Some(path.clone()),
+                shift: 0,
                 read_at: None,
                 folder: Some(folder.to_owned()),
             }),

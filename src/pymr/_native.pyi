@@ -189,6 +189,21 @@ class Run:
     def merge_bytes(self) -> int:
         """The memory that a merge needs of it, at the least."""
 
+    def pieces(self, bytes_max: int, /) -> list[tuple[int, int]]:
+        """Return where its blocks lie: offset and length of pieces.
+
+        A piece is some neighbours, of `bytes_max` together, or one block.
+        """
+
+    def damage(self, offset: int, data: bytes, /) -> int | None:
+        """Return where the first block lies that is not as it was written; None: all are.
+
+        `data` is what was read of a piece, at `offset`.
+        """
+
+    def kept_in(self, folder: str, file: str, offset: int, at: int, /) -> Run:
+        """Return the same run, whose bytes from `offset` on stand in a file from `at` on."""
+
     def remove(self) -> None:
         """Remove the file, if this is a spill; it may be called twice."""
 

@@ -20,6 +20,8 @@ takes the place of the lock:
 
     OUT/_pymr/<run>/journal/00000042       a slot: some decisions
     OUT/_pymr/<run>/events/00000042        a piece: events of about a second
+    OUT/_pymr/<run>/code/<sha256>          worker.py and the modules beside it
+    OUT/_pymr/<run>/sources/<sha256>       what each reduce task reads: a list of map outputs
     OUT/_pymr/<run>/alive                  who works on the run; replaced every few seconds
     OUT/_pymr/probe-<nonce>/               what a probe of the store tries, and removes
 
@@ -32,6 +34,7 @@ different bytes, except MANIFEST.json, the parts, _bad/ and _SUCCESS under `--ov
 from __future__ import annotations
 
 import os
+import re
 import time
 
 STATE = "_pymr"
@@ -41,6 +44,7 @@ SUCCESS = "_SUCCESS"
 BAD = "_bad"
 _PART_DIGITS = 5
 _RECORDS = frozenset({"journal", "events.jsonl", "events", "cancelled", "alive", "logs", "code"})
+_UPLOAD_NAME_CHARS = 100
 
 
 def new_run_id() -> str:
@@ -56,6 +60,15 @@ def new_run_id() -> str:
 def new_nonce() -> str:
     """Return 128 random bits as hex: two attempts never share a key."""
     return os.urandom(16).hex()
+
+
+def upload_key(digest: str, size: int, name: str) -> str:
+    """Return where an input of those bytes is in a store, below its prefix.
+
+    `name` is for people: what of it is no plain character is left out.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[-_UPLOAD_NAME_CHARS:]
+    return f"inputs/{digest}-{size}/{plain or 'input'}"
 
 
 def run_prefix(run: str) -> str:
@@ -132,6 +145,16 @@ def attempt_key(run: str, phase: str, task: int, number: int, nonce: str) -> str
 def bad_key(run: str, task: int, number: int, nonce: str) -> str:
     """Return the object for the bad records of one map attempt."""
     return f"{STATE}/{run}/bad-{task:05d}-{number}-{nonce}"
+
+
+def code_key(run: str, sha256: str) -> str:
+    """Return the object with the user's code, whose bytes have that digest."""
+    return f"{STATE}/{run}/code/{sha256}"
+
+
+def sources_key(run: str, sha256: str) -> str:
+    """Return the object with a list of map outputs, whose bytes have that digest."""
+    return f"{STATE}/{run}/sources/{sha256}"
 
 
 def is_map_output(key: str) -> bool:

@@ -71,7 +71,7 @@ def test_b38_b39_b40_broken_gzip_commits_nothing(cli: CommandLine, broken, parts
     """File and offset, and the command that checks the file."""
     cli.write("in.gz", broken(gzip.compress(random_text())))
 
-    cli.start("--input=in.gz").refused(3, "`in.gz` at byte ", "gzip -t 'in.gz'", *parts)
+    cli.start("--input=in.gz").refused(3, "`in.gz` at byte ", "gzip -t in.gz", *parts)
 
 
 def test_b42_a_decompression_bomb_is_refused(cli: CommandLine) -> None:

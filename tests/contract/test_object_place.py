@@ -9,7 +9,13 @@ from contextlib import suppress
 
 import pytest
 
-from pymr.errors import CorruptDataError, DeposedError, InternalError, OutputError, PymrError
+from pymr.errors import (
+    CorruptDataError,
+    DeposedError,
+    InternalError,
+    OutputError,
+    PymrError,
+)
 from pymr.names import CLAIM, alive_key, events_piece_key, journal_slot_key
 from pymr.store.claim import ClaimRecord
 from pymr.store.object_place import ObjectPlace
@@ -89,6 +95,31 @@ def test_of_sixteen_that_take_over_one_run_one_wins(place: ObjectPlace) -> None:
 
     with ThreadPoolExecutor(16) as threads:
         assert sum(threads.map(claim, range(16))) == 1
+
+
+def test_who_looks_while_another_claims_has_lost() -> None:
+    """Between its look and its write: what it replaces is not what it has seen."""
+    from obstore.store import MemoryStore
+
+    class Watched(ObstoreStore):
+        between: list[Callable[[], object]]
+
+        def get_versioned(self, key: str) -> tuple[bytes, str]:
+            found = super().get_versioned(key)
+            if self.between:
+                self.between.pop()()
+            return found
+
+    objects = Watched(MemoryStore())
+    objects.between = []
+    place = ObjectPlace(objects, "s3://bucket/out")
+    place.claim(record()).release()
+
+    objects.between = [lambda: place.claim(record(LATER))]
+    with pytest.raises(OutputError, match=f"claimed by run {LATER}"):
+        place.claim(record())
+
+    assert place.owner()[0].run == LATER  # type: ignore[union-attr]
 
 
 def test_who_was_taken_over_releases_nothing(place: ObjectPlace) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from pymr.errors import (
+    ConfigError,
     InternalError,
     ObjectExistsError,
     ObjectMissingError,
     OutputError,
 )
+from pymr.store.access import Access
 from pymr.store.claim import ClaimRecord
+from pymr.store.folder_place import FolderPlace
 from pymr.store.object_place import ObjectPlace
 from pymr.store.object_store import ObstoreStore
-from pymr.store.place import Journal, Place
+from pymr.store.place import Journal, Place, open_place
 from services import open_bucket
 
 RUN = "0190-run-1"
@@ -26,12 +30,15 @@ LATER = "0190-run-2"
 
 @pytest.fixture(
     params=[
+        "folder",
         "memory",
         pytest.param("minio", marks=pytest.mark.services),
         pytest.param("ceph", marks=pytest.mark.services),
     ]
 )
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "folder":
+        return FolderPlace(str(tmp_path / "out"))
     if request.param != "memory":
         objects = open_bucket(request.getfixturevalue(request.param))
         return ObjectPlace(objects, "s3://bucket/out")
@@ -259,4 +266,22 @@ def test_names_that_are_not_ours_are_told(place: Place) -> None:
 
 def test_a_place_is_shown_as_the_user_named_it(place: Place) -> None:
     """For messages."""
-    assert str(place) in ("memory://bucket/out", "s3://bucket/out")
+    assert str(place) == place.folder or str(place) in ("memory://bucket/out", "s3://bucket/out")
+
+
+def test_only_a_folder_has_files_here(place: Place) -> None:
+    """Where there is no folder, no half of an object lies anywhere."""
+    wrote(place, [b"one"]).close()
+
+    assert (place.folder is not None) == isinstance(place, FolderPlace)
+    assert place.halves("") == []
+    place.sweep("")
+
+
+def test_a_text_names_a_folder_or_an_address(tmp_path: Path) -> None:
+    """Which of them it is, nobody else asks."""
+    assert isinstance(open_place(str(tmp_path), Access()), FolderPlace)
+    access = Access(endpoint="http://127.0.0.1:1", region="us-east-1")
+    assert isinstance(open_place("s3://bucket/out", access), ObjectPlace)
+    with pytest.raises(ConfigError, match="has the bucket"):
+        open_place("s3://", Access())

@@ -23,8 +23,8 @@ import pytest
 
 from cli import CommandLine, Outcome
 from pymr.errors import RunNotFoundError
-from pymr.runner.find import runs_in
 from pymr.runner.stored import read_stored
+from pymr.store.folder_place import FolderPlace
 from pymr.store.local import LocalStore
 from pymr.task.commit import verify_kept, verify_output
 from pymr.task.manifest import read_manifest
@@ -170,9 +170,10 @@ def kept_in(output: Path) -> int | None:
         for part in manifest.parts:
             assert hashlib.sha256(store.get(part.key)).hexdigest() == part.sha256
         return len(manifest.tasks)
-    for run in runs_in(str(output)) if output.exists() else ():
+    place = FolderPlace(str(output))
+    for run in place.runs():
         try:
-            committed = read_stored(str(output), run).replay.committed
+            committed = read_stored(place, run).replay.committed
         except RunNotFoundError:
             return None
         for receipt in committed.values():

@@ -1,13 +1,19 @@
 """The history file of a run: appended while it goes, read when it is over."""
 
 import resource
+from pathlib import Path
 
 import pytest
 
 from pymr.core.events import PhaseFinished, RunFinished, Warned, WorkersConnected
-from pymr.observe.feed import Feed, HistoryFile, read_history
+from pymr.observe.feed import Feed, JsonLines, read_entries
+from pymr.store.folder_place import FolderHistory
 
 EVENTS = [WorkersConnected(2, 2), Warned("é\n"), PhaseFinished("map", 1), RunFinished(None)]
+
+
+def read(path):
+    return list(read_entries(Path(path).read_bytes().splitlines()))
 
 
 def test_what_is_appended_is_read_back(tmp_path):
@@ -16,12 +22,12 @@ def test_what_is_appended_is_read_back(tmp_path):
     wrote = []
 
     for _ in range(2):
-        with HistoryFile(path) as history:
-            feed = Feed([history, wrote.append], lambda: 12.5)
+        with FolderHistory(path) as history:
+            feed = Feed([JsonLines(history.append), wrote.append], lambda: 12.5)
             for event in EVENTS:
                 feed.append(event)
 
-    assert list(read_history(path)) == wrote
+    assert read(path) == wrote
     assert len(wrote) == 8
 
 
@@ -29,8 +35,8 @@ def test_every_prefix_of_a_history_is_read_without_its_torn_line(tmp_path):
     """A run that was killed leaves whatever had reached the disk."""
     path = tmp_path / "events.jsonl"
     wrote = []
-    with HistoryFile(str(path)) as history:
-        feed = Feed([history, wrote.append], lambda: 12.5)
+    with FolderHistory(str(path)) as history:
+        feed = Feed([JsonLines(history.append), wrote.append], lambda: 12.5)
         for event in EVENTS:
             feed.append(event)
     data = path.read_bytes()
@@ -38,7 +44,7 @@ def test_every_prefix_of_a_history_is_read_without_its_torn_line(tmp_path):
     for size in range(len(data)):
         path.write_bytes(data[:size])
         whole = data[:size].count(b"\n") + data[: size + 1].endswith(b"}\n")
-        assert list(read_history(str(path))) == wrote[:whole], size
+        assert read(path) == wrote[:whole], size
 
 
 def test_a_kind_that_is_not_known_is_passed_over(tmp_path):
@@ -50,7 +56,7 @@ def test_a_kind_that_is_not_known_is_passed_over(tmp_path):
         b'{"v":1,"seq":2,"time":2.0,"kind":"Warned","message":"m","more":1}\n'
     )
 
-    assert [(entry.seq, entry.event) for entry in read_history(str(path))] == [(2, Warned("m"))]
+    assert [(entry.seq, entry.event) for entry in read(path)] == [(2, Warned("m"))]
 
 
 def test_a_line_that_is_written_in_part_ends_the_history(tmp_path):
@@ -59,8 +65,8 @@ def test_a_line_that_is_written_in_part_ends_the_history(tmp_path):
     warnings = []
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    with HistoryFile(path, warnings.append) as history:
-        feed = Feed([history], lambda: 12.5)
+    with FolderHistory(path, warnings.append) as history:
+        feed = Feed([JsonLines(history.append)], lambda: 12.5)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
         try:
             for event in EVENTS:
@@ -70,7 +76,7 @@ def test_a_line_that_is_written_in_part_ends_the_history(tmp_path):
 
     assert len(warnings) == 1
     assert "no space left" in warnings[0]
-    assert [entry.event for entry in read_history(path)] == EVENTS[:1]
+    assert [entry.event for entry in read(path)] == EVENTS[:1]
 
 
 @pytest.mark.parametrize("path", ["/dev/full", "/proc/no/such/folder/events.jsonl"])
@@ -78,8 +84,8 @@ def test_a_history_that_can_not_be_written_warns_once_and_the_run_goes_on(path):
     """A full disk, or a folder that can not be made."""
     warnings, seen = [], []
 
-    with HistoryFile(path, warnings.append) as history:
-        feed = Feed([history, seen.append], lambda: 0.0)
+    with FolderHistory(path, warnings.append) as history:
+        feed = Feed([JsonLines(history.append), seen.append], lambda: 0.0)
         for event in EVENTS:
             feed.append(event)
 

@@ -16,7 +16,7 @@ import pymr
 from oracle import reference
 from pymr.core.events import AttemptLost, Event, TaskCommitted
 from pymr.names import events_key
-from pymr.observe.feed import read_history
+from pymr.observe.feed import read_entries
 from pymr.shuffle.engine import REFERENCE
 
 REDUCERS = 3
@@ -165,7 +165,7 @@ def row_of(key: Any, value: Any, output_format: str) -> str:
 
 def history(result: pymr.Result) -> list[Event]:
     path = Path(result.output) / events_key(result.manifest.run)
-    return [entry.event for entry in read_history(str(path))]
+    return [entry.event for entry in read_entries(path.read_bytes().splitlines())]
 
 
 def phases_that_spilled(happened: list[Event]) -> set[str]:

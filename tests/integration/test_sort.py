@@ -15,7 +15,7 @@ import pymr
 from cli import CommandLine
 from pymr.core.events import Event, TaskCommitted
 from pymr.names import events_key
-from pymr.observe.feed import read_history
+from pymr.observe.feed import read_entries
 from pymr.shuffle.codec import encode_key
 from pymr.shuffle.engine import REFERENCE
 
@@ -81,7 +81,7 @@ def shares(result: pymr.Result) -> list[float]:
 
 def history(result: pymr.Result) -> list[Event]:
     path = Path(result.output) / events_key(result.manifest.run)
-    return [entry.event for entry in read_history(str(path))]
+    return [entry.event for entry in read_entries(path.read_bytes().splitlines())]
 
 
 WAYS = {

@@ -14,7 +14,7 @@ from cli import CommandLine
 from pymr.core.events import Warned
 from pymr.errors import ConfigError, TaskLostError, TimeoutReachedError, UserCodeError
 from pymr.names import events_key
-from pymr.observe.feed import read_history
+from pymr.observe.feed import read_entries
 
 
 def words(ctx, chunk):
@@ -43,7 +43,7 @@ def parts_of(result: pymr.Result) -> list[bytes]:
 def warnings_in(result: pymr.Result) -> list[str]:
     """Return what was warned of while it ran."""
     path = Path(result.output) / events_key(result.manifest.run)
-    events = [entry.event for entry in read_history(str(path))]
+    events = [entry.event for entry in read_entries(path.read_bytes().splitlines())]
     return [event.message for event in events if isinstance(event, Warned)]
 
 

@@ -58,7 +58,7 @@ REDUCE = AttemptSpec(
     Attempt("reduce", 0, 1),
     "k",
     "t",
-    ReduceWork(2, (MapSource(0, "m", "d"), MapSource(1, "n", "e"))),
+    ReduceWork(2, (MapSource(0, "m", "d", 9), MapSource(1, "n", "e", 10))),
 )
 RECEIPT = Receipt(
     attempt=Attempt("map", 7, 2),

@@ -12,9 +12,10 @@ from pymr import names
 from pymr.core.events import Event, RunFinished, RunPlanned, Warned
 from pymr.errors import InterruptedRunError, RunNotFoundError, UserCodeError, to_dict
 from pymr.names import MANIFEST
-from pymr.observe.feed import Feed, HistoryFile
+from pymr.observe.feed import Feed, JsonLines
 from pymr.runner.find import FoundRun, committed_manifest, find_run, history_of, state_of
 from pymr.store.claim import ClaimRecord, LocalClaim
+from pymr.store.folder_place import FolderPlace
 from pymr.store.local import LocalStore
 from pymr.store.registry import RegisteredRun, register
 from staged_run import OLD, published
@@ -34,8 +35,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_history(output: Path, run: str, *history: Event) -> None:
-    with HistoryFile(str(output / names.events_key(run))) as file:
-        feed = Feed([file], lambda: 7.5)
+    with FolderPlace(str(output)).history(run, list) as file:
+        feed = Feed([JsonLines(file.append)], lambda: 7.5)
         for event in history:
             feed.append(event)
 
@@ -45,17 +46,19 @@ def claim(output: Path, run: str) -> LocalClaim:
     return LocalClaim.take(str(output), record)
 
 
+def told(found: FoundRun) -> tuple[str, str, str, float]:
+    return found.run, found.name, found.output, found.started
+
+
 # -- finding -----------------------------------------------------------------------------------
 
 
 def test_a_committed_output_is_found_by_its_folder(here: Path) -> None:
     """From its manifest, even if its history is lost; relative, absolute, with a slash."""
     published(LocalStore(str(here / "out")), RUN, OLD)
-    expected = FoundRun(RUN, f"name-{RUN}", str(here / "out"), 1.5)
 
-    assert [find_run(text) for text in ("out", "out/", "./out", str(here / "out"))] == [
-        expected
-    ] * 4
+    for text in ("out", "out/", "./out", str(here / "out")):
+        assert told(find_run(text)) == (RUN, f"name-{RUN}", str(here / "out"), 1.5)
 
 
 def test_the_newest_history_in_a_folder_names_its_run(here: Path) -> None:
@@ -89,8 +92,8 @@ def test_the_registry_knows_ids_and_names() -> None:
         name = "words" if number < 3 else "other"
         register(RegisteredRun(f"01-{number}", name, f"/out/{number}", float(number)))
 
-    assert find_run("words") == FoundRun("01-2", "words", "/out/2", 2.0)
-    assert find_run("01-1") == FoundRun("01-1", "words", "/out/1", 1.0)
+    assert told(find_run("words")) == ("01-2", "words", "/out/2", 2.0)
+    assert told(find_run("01-1")) == ("01-1", "words", "/out/1", 1.0)
 
 
 def test_a_folder_goes_before_a_name(here: Path) -> None:
@@ -122,14 +125,14 @@ def test_a_manifest_that_is_corrupt_counts_as_none(here: Path) -> None:
     published(store, RUN, OLD)
     store.replace(MANIFEST, store.get(MANIFEST).replace(b'"records": 2', b'"records": 3'))
 
-    assert committed_manifest(str(here / "out")) is None
+    assert committed_manifest(FolderPlace(str(here / "out"))) is None
 
 
 # -- how it stands -----------------------------------------------------------------------------
 
 
 def found(output: Path, run: str = RUN) -> FoundRun:
-    return FoundRun(run, "n", str(output), 1.0)
+    return FoundRun(run, "n", FolderPlace(str(output)), 1.0)
 
 
 def test_a_run_without_an_output_is_gone(here: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from pymr import names
 from pymr.errors import OutputError, ResourceError
 from pymr.store.claim import read_claim
+from pymr.store.folder_place import FolderPlace
 from pymr.store.local import LocalStore
 from pymr.task.commit import publish, verify_output
 from pymr.task.manifest import Manifest, read_manifest
@@ -28,7 +29,7 @@ def publish_run(root: Path) -> Manifest:
 
 def refused(root: Path | str, **options: bool) -> OutputError:
     with pytest.raises(OutputError) as caught:
-        prepare_output(str(root), run="r2", name="new", **options)
+        prepare_output(FolderPlace(str(root)), run="r2", name="new", **options)
     assert caught.value.exit_code == 4
     assert caught.value.hint
     return caught.value
@@ -40,19 +41,19 @@ def test_a_new_or_empty_directory_is_claimed(tmp_path: Path, make: Callable[[Pat
     root = tmp_path / "out"
     make(root)
 
-    with prepare_output(str(root), run="r1", name="wc") as output:
+    with prepare_output(FolderPlace(str(root)), run="r1", name="wc") as output:
         record, is_held = read_claim(str(root))
         assert record is not None
         assert (record.run, record.name, record.pid, is_held) == ("r1", "wc", os.getpid(), True)
         assert output.previous is None
-        assert output.store.root == str(root)
+        assert str(output.store) == str(root)
 
     assert read_claim(str(root)) == (None, False)
 
 
 def test_f98_a_claimed_output_is_refused(tmp_path: Path) -> None:
     """The second run is told which run owns the output."""
-    with prepare_output(str(tmp_path), run="r1", name="wc"):
+    with prepare_output(FolderPlace(str(tmp_path)), run="r1", name="wc"):
         error = refused(tmp_path, overwrite=True)
 
     assert "is claimed by run r1 (pid" in error.message
@@ -84,7 +85,7 @@ def test_a_link_to_a_directory_is_an_output(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")
 
-    with prepare_output(str(tmp_path / "out"), run="r1", name="wc"):
+    with prepare_output(FolderPlace(str(tmp_path / "out")), run="r1", name="wc"):
         assert (tmp_path / "disk/_pymr/CLAIM").exists()
 
 
@@ -108,7 +109,7 @@ def test_f100_files_of_the_user_are_listed_and_left(tmp_path: Path) -> None:
 
 def test_a_single_foreign_file_is_enough(tmp_path: Path) -> None:
     """Also beside what a dead run left: it may be the user's only copy."""
-    with prepare_output(str(tmp_path), run="r1", name="wc"):
+    with prepare_output(FolderPlace(str(tmp_path)), run="r1", name="wc"):
         (tmp_path / "part-00000.tsv").write_bytes(b"mine")
 
     assert "not PyMR's: `part-00000.tsv`, expected" in refused(tmp_path).message
@@ -131,7 +132,7 @@ def test_an_output_to_be_overwritten_stays_until_then(tmp_path: Path) -> None:
     manifest = publish_run(tmp_path)
     (tmp_path / "notes.txt").write_bytes(b"mine")
 
-    with prepare_output(str(tmp_path), run="r2", name="new", overwrite=True) as output:
+    with prepare_output(FolderPlace(str(tmp_path)), run="r2", name="new", overwrite=True) as output:
         assert output.previous == manifest
         assert output.store.get(manifest.parts[0].key) == b"a\t1\n"
         assert (tmp_path / "_SUCCESS").exists()
@@ -183,7 +184,7 @@ def test_a_committed_run_whose_parts_are_not_shown_is_finished_first(unshown: Lo
 
 def test_a_committed_run_is_finished_before_it_is_overwritten(unshown: LocalStore) -> None:
     """So the old output is there as a whole, should the new run fail."""
-    with prepare_output(unshown.root, run="r3", name="new", overwrite=True) as output:
+    with prepare_output(FolderPlace(unshown.root), run="r3", name="new", overwrite=True) as output:
         assert output.previous is not None
         assert output.previous.run == "r2"
         assert verify_output(unshown) == []
@@ -197,7 +198,7 @@ def test_a_disk_that_is_still_full_says_so_again(
     fill_disk(monkeypatch)
 
     with pytest.raises(ResourceError, match="the result is committed, but its parts cannot"):
-        prepare_output(unshown.root, run="r3", name="new", overwrite=overwrite)
+        prepare_output(FolderPlace(unshown.root), run="r3", name="new", overwrite=overwrite)
 
     assert read(unshown) == NEW
     assert read_claim(unshown.root) == (None, False)
@@ -211,7 +212,7 @@ def test_a_part_that_cannot_be_shown_is_named(unshown: LocalStore) -> None:
 
     assert "exists, and its parts cannot be shown: object `_pymr/r2/reduce-00001" in error.message
     assert "--overwrite" in (error.hint or "")
-    with prepare_output(unshown.root, run="r3", name="new", overwrite=True) as output:
+    with prepare_output(FolderPlace(unshown.root), run="r3", name="new", overwrite=True) as output:
         assert output.previous is not None
 
 
@@ -223,7 +224,7 @@ def test_f100_what_a_dead_run_left_is_removed(tmp_path: Path) -> None:
     for folder in ["", "_pymr/", "_pymr/r0/"]:
         (tmp_path / f"{folder}.tmp-1").write_bytes(b"half")
 
-    with prepare_output(str(tmp_path), run="r1", name="wc"):
+    with prepare_output(FolderPlace(str(tmp_path)), run="r1", name="wc"):
         assert sorted(path.name for path in tmp_path.rglob("*")) == ["CLAIM", "_pymr"]
 
 
@@ -233,7 +234,7 @@ def test_dead_runs_beside_an_output_are_removed_too(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     store.put_if_absent(names.journal_key("r0"), b"x")
 
-    with prepare_output(str(tmp_path), run="r2", name="new", overwrite=True):
+    with prepare_output(FolderPlace(str(tmp_path)), run="r2", name="new", overwrite=True):
         assert {entry.key for entry in store.list("_pymr")} == {
             "_pymr/CLAIM",
             "_pymr/MANIFEST.json",
@@ -302,7 +303,7 @@ def test_an_output_is_claimed_again_with_all_that_is_in_it(tmp_path: Path) -> No
     store = unfinished_run(tmp_path)
     before = list(store.list(""))
 
-    with reclaim_output(str(tmp_path), run="r1", name="wc") as output:
+    with reclaim_output(FolderPlace(str(tmp_path)), run="r1", name="wc") as output:
         record, is_held = read_claim(str(tmp_path))
         assert record is not None
         assert (record.run, is_held) == ("r1", True)
@@ -314,11 +315,11 @@ def test_an_output_is_claimed_again_with_all_that_is_in_it(tmp_path: Path) -> No
 
 def test_a_run_that_still_runs_is_not_claimed_again(tmp_path: Path) -> None:
     """It is told by its own name, another one by whose the output is."""
-    with prepare_output(str(tmp_path), run="r1", name="wc"):
+    with prepare_output(FolderPlace(str(tmp_path)), run="r1", name="wc"):
         with pytest.raises(OutputError, match=r"^run wc still runs \(pid \d+ on ") as own:
-            reclaim_output(str(tmp_path), run="r1", name="wc")
+            reclaim_output(FolderPlace(str(tmp_path)), run="r1", name="wc")
         with pytest.raises(OutputError, match="is claimed by run r1"):
-            reclaim_output(str(tmp_path), run="r2", name="other")
+            reclaim_output(FolderPlace(str(tmp_path)), run="r2", name="other")
 
     assert own.value.hint == "pymr attach wc"
 
@@ -330,7 +331,7 @@ def test_a_publication_that_was_stopped_is_brought_to_its_end(tmp_path: Path) ->
     for name in [names.SUCCESS, *(part.name for part in manifest.parts)]:
         store.delete(name)
 
-    with reclaim_output(str(tmp_path), run="r1", name="wc") as output:
+    with reclaim_output(FolderPlace(str(tmp_path)), run="r1", name="wc") as output:
         assert output.previous is not None
         assert output.previous.run == "r1"
 
@@ -342,7 +343,7 @@ def test_the_result_that_a_run_was_to_replace_is_there_when_it_goes_on(tmp_path:
     store = unfinished_run(tmp_path)
     published(store, "r0", OLD)
 
-    with reclaim_output(str(tmp_path), run="r1", name="wc") as output:
+    with reclaim_output(FolderPlace(str(tmp_path)), run="r1", name="wc") as output:
         assert output.previous is not None
         assert output.previous.run == "r0"
 

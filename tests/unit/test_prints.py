@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pymr.core.spec import Attempt
 from pymr.runner.prints import HEAD_BYTES_MAX, TAIL_BYTES_MAX, Logs, Prints
+from pymr.store.folder_place import FolderPlace
 
 RUN = "0190"
 
@@ -16,10 +17,10 @@ def kept(folder: Path) -> dict[str, bytes]:
 
 def test_what_comes_before_there_is_a_place_is_written_when_there_is_one(tmp_path: Path) -> None:
     """An import prints before the run has a folder."""
-    logs, prints = Logs(str(tmp_path), RUN, 2), Prints()
+    logs, prints = Logs(FolderPlace(str(tmp_path)), RUN, 2), Prints()
     prints.add(b"before\n")
 
-    prints.keep(logs, logs.path_of("worker-7", None))
+    prints.keep(logs, logs.key_of("worker-7", None))
     prints.add(b"after\n")
 
     assert kept(tmp_path) == {"worker-7-2.log": b"before\nafter\n"}
@@ -29,8 +30,8 @@ def test_what_comes_before_there_is_a_place_is_written_when_there_is_one(tmp_pat
 
 def test_every_byte_is_kept_or_counted(tmp_path: Path) -> None:
     """Whatever the pieces are in which it comes."""
-    logs, prints = Logs(str(tmp_path), RUN, 1), Prints()
-    prints.keep(logs, logs.path_of("w", Attempt("reduce", 3, 1)))
+    logs, prints = Logs(FolderPlace(str(tmp_path)), RUN, 1), Prints()
+    prints.keep(logs, logs.key_of("w", Attempt("reduce", 3, 1)))
     for _ in range(50):
         prints.add(b"\n" * 65_535)
 
@@ -48,9 +49,9 @@ def test_every_byte_is_kept_or_counted(tmp_path: Path) -> None:
 
 def test_a_run_that_has_printed_much_keeps_no_more(tmp_path: Path) -> None:
     """All logs together have a limit, too."""
-    logs, prints = Logs(str(tmp_path), RUN, 1), Prints()
+    logs, prints = Logs(FolderPlace(str(tmp_path)), RUN, 1), Prints()
     logs.room = 10
-    prints.keep(logs, logs.path_of("w", Attempt("map", 0, 1)))
+    prints.keep(logs, logs.key_of("w", Attempt("map", 0, 1)))
 
     prints.add(b"0123456789abc\n")
     prints.add(b"x")
@@ -64,8 +65,8 @@ def test_a_run_that_has_printed_much_keeps_no_more(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     """What is in the way stays; what was printed counts as left out."""
     (tmp_path / "_pymr").write_text("a file")
-    logs, prints = Logs(str(tmp_path), RUN, 1), Prints()
-    prints.keep(logs, logs.path_of("w", Attempt("map", 0, 1)))
+    logs, prints = Logs(FolderPlace(str(tmp_path)), RUN, 1), Prints()
+    prints.keep(logs, logs.key_of("w", Attempt("map", 0, 1)))
 
     prints.add(b"lost")
     prints.close()

@@ -19,10 +19,11 @@ from pymr.core.events import (
     WorkersConnected,
 )
 from pymr.errors import InputError, to_dict
-from pymr.observe.feed import Feed, HistoryFile, last_seq, read_history
+from pymr.observe.feed import Feed, JsonLines, last_seq, read_entries
 from pymr.observe.progress import ProgressView
 from pymr.observe.quantity import show_kept
 from pymr.observe.snapshot import Snapshot, fold
+from pymr.store.folder_place import FolderHistory
 
 PLANNED = RunPlanned(spec(), map_tasks=3, input_files=1, input_bytes=90)
 RESUMED = RunResumed(spec(), map_tasks=3, input_files=1, input_bytes=90, epoch=2)
@@ -140,17 +141,19 @@ def test_the_history_of_a_second_process_goes_on_counting(tmp_path):
     """The line that a crash cut short is passed over, and does not swallow the next."""
     file = tmp_path / "events.jsonl"
     path = str(file)
-    assert last_seq(path) == 0
-    with HistoryFile(path) as history:
-        feed = Feed([history], lambda: 1.0)
+    assert last_seq([]) == 0
+    with FolderHistory(path) as history:
+        feed = Feed([JsonLines(history.append)], lambda: 1.0)
         feed.append(Warned("one"))
         feed.append(Warned("two"))
     file.write_bytes(file.read_bytes() + b'{"v":1,"seq":3,"ti')
 
-    with HistoryFile(path) as history:
-        Feed([history], lambda: 2.0, last_seq(path) + 1).append(Warned("three"))
+    with FolderHistory(path) as history:
+        seq = last_seq(file.read_bytes().splitlines()) + 1
+        Feed([JsonLines(history.append)], lambda: 2.0, seq).append(Warned("three"))
 
-    assert [(entry.seq, entry.event.message) for entry in read_history(path)] == [
+    entries = read_entries(file.read_bytes().splitlines())
+    assert [(entry.seq, entry.event.message) for entry in entries] == [
         (1, "one"),
         (2, "two"),
         (3, "three"),
@@ -162,7 +165,7 @@ def test_a_whole_history_gets_no_empty_line(tmp_path):
     """Nor does a new one."""
     path = tmp_path / "events.jsonl"
     for _ in range(2):
-        with HistoryFile(str(path)) as history:
-            Feed([history], lambda: 1.0).append(Warned("x"))
+        with FolderHistory(str(path)) as history:
+            Feed([JsonLines(history.append)], lambda: 1.0).append(Warned("x"))
 
     assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["Warned"] * 2

@@ -18,6 +18,7 @@ from pymr.errors import CorruptDataError, IncompleteError, RunNotFoundError
 from pymr.runner.find import FoundRun, unfinished, unfinished_in
 from pymr.runner.plan import Plan, Request
 from pymr.runner.stored import StoredRun, folders_outside, head_of, read_stored
+from pymr.store.folder_place import FolderPlace
 from pymr.store.journal import Journal
 
 RUN = "01a2-1"
@@ -60,14 +61,14 @@ def write(output: Path, records: list[bytes]) -> Path:
 def stored(output: Path, asked: Request | None = None) -> StoredRun:
     commit = encode(committed(attempt(0)))
     write(output, [*head_of(asked or request(), plan(output), 7.5), commit])
-    return read_stored(str(output), RUN)
+    return read_stored(FolderPlace(str(output)), RUN)
 
 
 def test_what_is_needed_comes_back(tmp_path: Path) -> None:
     """Request, plan and decisions; names that are no text, too."""
     found = stored(tmp_path)
 
-    before, kept = found
+    before, kept, _ = found
     assert before.code == request().code
     assert before.given == (b"a*.txt", b"\xff.txt")
     assert before.folder == str(Path.cwd())
@@ -95,7 +96,7 @@ def test_a_run_that_ended_before_its_plan_was_written_has_nothing(
 
     for run in (RUN, "another"):
         with pytest.raises(RunNotFoundError, match="it ended before it began"):
-            read_stored(str(tmp_path), run)
+            read_stored(FolderPlace(str(tmp_path)), run)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_another_version_s_journal_is_refused(
     write(tmp_path, changed)
 
     with pytest.raises(IncompleteError, match=said) as caught:
-        read_stored(str(tmp_path), RUN)
+        read_stored(FolderPlace(str(tmp_path)), RUN)
 
     assert "resume with the version" in str(caught.value.hint)
 
@@ -129,7 +130,7 @@ def test_a_damaged_journal_is_told_as_that(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"7.5", b"8.5"))
 
     with pytest.raises(CorruptDataError):
-        read_stored(str(tmp_path), RUN)
+        read_stored(FolderPlace(str(tmp_path)), RUN)
 
 
 # -- runs that can be resumed --------------------------------------------------------------------
@@ -138,25 +139,32 @@ def test_a_damaged_journal_is_told_as_that(tmp_path: Path) -> None:
 def test_a_run_that_ended_early_can_be_resumed(tmp_path: Path) -> None:
     """It died; its journal says what it has kept."""
     expected = stored(tmp_path)
-    found = FoundRun(RUN, "wordcount", str(tmp_path), 7.5)
+    found = FoundRun(RUN, "wordcount", FolderPlace(str(tmp_path)), 7.5)
 
     assert unfinished(found) == expected
-    assert list(unfinished_in(str(tmp_path))) == [(found, expected)]
+    [(again, kept)] = unfinished_in(found.place)
+    assert (again.run, again.name, again.output, again.started) == (
+        "01a2-1",
+        "wordcount",
+        str(tmp_path),
+        7.5,
+    )
+    assert kept == expected
 
 
 def test_a_run_that_was_cancelled_or_has_no_plan_cannot(tmp_path: Path) -> None:
     """Neither can one that is nowhere."""
     stored(tmp_path)
-    found = FoundRun(RUN, "wordcount", str(tmp_path), 7.5)
+    found = FoundRun(RUN, "wordcount", FolderPlace(str(tmp_path)), 7.5)
     (tmp_path / names.cancelled_key(RUN)).touch()
     assert unfinished(found) is None
-    assert list(unfinished_in(str(tmp_path))) == []
+    assert list(unfinished_in(FolderPlace(str(tmp_path)))) == []
 
     (tmp_path / names.cancelled_key(RUN)).unlink()
     (tmp_path / names.journal_key(RUN)).write_bytes(b"")
     assert unfinished(found) is None
-    assert list(unfinished_in(str(tmp_path))) == []
-    assert unfinished(FoundRun("gone", "x", str(tmp_path / "nowhere"), 7.5)) is None
+    assert list(unfinished_in(FolderPlace(str(tmp_path)))) == []
+    assert unfinished(FoundRun("gone", "x", FolderPlace(str(tmp_path / "nowhere")), 7.5)) is None
 
 
 def test_only_folders_of_our_own_names_are_a_run_s_to_remove(tmp_path: Path) -> None:
@@ -173,7 +181,7 @@ def test_only_folders_of_our_own_names_are_a_run_s_to_remove(tmp_path: Path) -> 
         for record in head_of(request(tmp_dir=str(tmp_path)), made, 7.5):
             journal.append(record)
         journal.close()
-        return folders_outside(str(output), run)
+        return folders_outside(FolderPlace(str(output)), run)
 
     assert outside(copy) == [], "there are none"
     spills.mkdir()
@@ -181,4 +189,4 @@ def test_only_folders_of_our_own_names_are_a_run_s_to_remove(tmp_path: Path) -> 
     assert outside(copy) == [str(copy), str(spills)]
     assert outside(tmp_path) == [str(spills)]
     assert outside(copy / "..") == [str(spills)]
-    assert folders_outside(str(output), "another") == []
+    assert folders_outside(FolderPlace(str(output)), "another") == []

@@ -22,6 +22,10 @@ UNPICKLING = {"src/pymr/shuffle/value_codec.py", "src/pymr/task/user_code.py"}
 THIRD_PARTY = {
     "src/pymr/store/object_errors.py": {"bucket"},  # S3
     "src/pymr/store/object_client.py": {"bucket"},  # S3
+    "src/pymr/cluster/admission.py": {"metadata"},  # gRPC
+    "src/pymr/cluster/client.py": {"metadata"},  # gRPC
+    "src/pymr/cluster/status.py": {"metadata"},  # gRPC
+    "src/pymr/cluster/transport.py": {"keepalive", "metadata"},  # gRPC
     "src/pymr/store/access.py": {"bucket", "session"},  # S3
     "src/pymr/store/credentials.py": {"session"},  # S3
     "src/pymr/task/user_code.py": {"metadata"},  # PEP 723 script metadata

@@ -10,7 +10,7 @@ from pymr import errors
 from pymr.cluster import message as m
 from pymr.cluster import wire
 from pymr.core.events import TaskCommitted, Warned
-from pymr.core.spec import Attempt, MapSource, MapWork, Receipt, ReduceWork
+from pymr.core.spec import Attempt, MapSource, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import InternalError, ProtocolError, PymrError
 
 ATTEMPT = Attempt("map", 17, 1)
@@ -25,7 +25,16 @@ def tree(root: type[PymrError] = PymrError) -> list[type[PymrError]]:
 
 def completion(outcome: Any) -> m.Completion:
     """Return the report of an attempt."""
-    return m.Completion(run="r", epoch=2, worker="w", attempt=ATTEMPT, seq=1, outcome=outcome)
+    return m.Completion(1, 2, ATTEMPT, outcome)
+
+
+def crossed(error: PymrError) -> dict[str, Any]:
+    """Return the error as the master gets it in a completion."""
+    [body] = wire.encode_items([completion(failure(error))])
+    [back] = wire.decode_from_worker(body)
+    assert isinstance(back, m.Completion)
+    assert isinstance(back.outcome, m.Failure)
+    return back.outcome.error
 
 
 def failure(error: PymrError) -> m.Failure:
@@ -42,11 +51,8 @@ def test_every_class_of_error_crosses_the_wire(
     fields = {"offset": 1 << 70, "line": None, "ratio": 0.5, "frames": [{"file": "é.py"}]}
     error = error_class("`x` is\n\u2028 wrong", hint=hint, **fields)
 
-    sent = completion(failure(error))
-    outcome = wire.decode(m.Completion, wire.encode(sent)).outcome
+    back = errors.from_dict(crossed(error))
 
-    assert isinstance(outcome, m.Failure)
-    back = errors.from_dict(outcome.error)
     assert type(back) is error_class
     assert (back.message, back.hint, back.fields) == (error.message, hint, fields)
     assert (back.exit_code, back.retryable) == (error.exit_code, error.retryable)
@@ -56,23 +62,19 @@ def test_an_error_of_user_code_with_anything_in_it_crosses_the_wire() -> None:
     """A lone surrogate has no UTF-8, a range no JSON: neither may cost the report."""
     error = errors.UserCodeError("bad \udc80", place=range(3))
 
-    outcome = wire.decode(m.Completion, wire.encode(completion(failure(error)))).outcome
+    back = crossed(error)
 
-    assert isinstance(outcome, m.Failure)
-    assert outcome.error["message"] == "bad ?"
-    assert outcome.error["fields"] == {"place": "range(0, 3)"}
+    assert back["message"] == "bad ?"
+    assert back["fields"] == {"place": "range(0, 3)"}
 
 
 def test_a_huge_error_is_cut_and_keeps_what_tells_most() -> None:
     """A message of 10 MB is the user's; that the attempt failed is what must arrive."""
     error = errors.UserCodeError("x" * (10 * MIB), offset=7, record="y" * MIB, hint="z" * MIB)
 
-    body = wire.encode(completion(failure(error)))
-    outcome = wire.decode(m.Completion, body).outcome
+    back = errors.from_dict(crossed(error))
 
-    assert len(body) <= wire.ERROR_BYTES_MAX + 100
-    assert isinstance(outcome, m.Failure)
-    back = errors.from_dict(outcome.error)
+    assert len(next(wire.encode_items([completion(failure(error))]))) <= wire.ERROR_BYTES_MAX + 100
     assert type(back) is errors.UserCodeError
     assert back.message == "x" * 4000 + " …"
     assert back.fields == {"offset": 7}
@@ -80,7 +82,7 @@ def test_a_huge_error_is_cut_and_keeps_what_tells_most() -> None:
 
 def test_f31_a_message_over_the_limit_is_never_sent() -> None:
     """A list of map sources beyond 1 MiB must be an object, and the error names the message."""
-    sources = tuple(MapSource(task, "k" * 50, "d" * 32) for task in range(10_000))
+    sources = tuple(MapSource(task, "k" * 50, "d" * 32, 9) for task in range(10_000))
     grant = m.Grant(epoch=1, attempt=ATTEMPT, key="k", work=ReduceWork(3, sources))
 
     with pytest.raises(InternalError, match=r"message `Grant` has \d{7} bytes, expected at most"):
@@ -94,7 +96,7 @@ def test_f31_a_message_over_the_limit_is_never_sent() -> None:
 
 def test_f31_what_is_too_large_goes_as_the_key_of_an_object() -> None:
     """A few bytes stand for any number of map sources."""
-    work = m.PartitionWork(3, m.Stored("_pymr/r/sources-1", 5 * MIB, "ab" * 32))
+    work = ReduceWork(3, Stored("_pymr/r/sources-1", 5 * MIB, "ab" * 32))
     grant = m.Grant(epoch=1, attempt=ATTEMPT, key="k", work=work)
 
     [body] = wire.encode_items([grant])
@@ -117,13 +119,32 @@ def test_f31_many_items_are_as_many_messages_as_they_need() -> None:
     assert [g for body in bodies for g in wire.decode_for_worker(body)] == grants
 
 
-@pytest.mark.parametrize("message_type", [m.Completion, m.CompletionReply, m.RegisterReply])
-def test_a_message_that_lacks_what_it_must_have_is_refused(message_type: type) -> None:
-    """An empty one has neither outcome nor verdict; the error names the message."""
-    with pytest.raises(ProtocolError, match=rf"0 bytes is no `{message_type.__name__}`") as caught:
-        wire.decode(message_type, b"")
+def test_a_message_that_lacks_what_it_must_have_is_refused() -> None:
+    """An empty reply has no way to the store; the error names the message."""
+    with pytest.raises(ProtocolError, match="0 bytes is no `RegisterReply`") as caught:
+        wire.decode(m.RegisterReply, b"")
 
     assert caught.value.exit_code == 8
+
+
+@pytest.mark.parametrize(
+    ("decode", "body", "problem"),
+    [
+        (
+            wire.decode_from_worker,
+            b"\x0a\x0a\x3a\x08\x1a\x06\x08\x01\x10\x11\x18\x01",
+            "no outcome",
+        ),
+        (wire.decode_for_worker, b"\x0a\x02\x2a\x00", "its verdict is 0"),
+        (wire.decode_for_worker, b"\x0a\x04\x2a\x02\x10\x63", "its verdict is 99"),
+    ],
+)
+def test_an_item_that_lacks_what_it_must_have_is_refused(
+    decode: Any, body: bytes, problem: str
+) -> None:
+    """A completion without an outcome, a reply without a verdict."""
+    with pytest.raises(ProtocolError, match=problem):
+        decode(body)
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"type":1}', b'"\xb0"', b'{"type":' + b"[" * 100_000])

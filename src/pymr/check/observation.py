@@ -26,7 +26,6 @@ from pymr.errors import PymrError, TaskLostError, TimeoutReachedError, UserCodeE
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
-from pymr.store.access import Access
 from pymr.task import channel
 from pymr.text_form import show_path
 
@@ -49,7 +48,11 @@ class Observation(NamedTuple):
 
 
 def observe(
-    plan: Plan, splits: tuple[Split, ...], pool: Pool, tmp: str, deadline: float | None
+    plan: Plan,
+    splits: tuple[Split, ...],
+    pool: Pool,
+    tmp: str,
+    deadline: float | None,
 ) -> Observation:
     """Return what the job of `plan` does with `splits`; `pool` holds one process, which is ready.
 
@@ -63,7 +66,7 @@ def observe(
     second = pool.start()
     trials = _Trials(plan, pool, tmp, deadline)
     for process in (first, second):
-        process.begin(plan.spec, plan.output, Access())
+        process.begin(plan.spec, plan.output, plan.access)
     found = trials.map_first(first, splits)
     numbers = sorted(found)
     map_differences = trials.map_again(first, second, splits, found)
@@ -208,7 +211,7 @@ class _Trials:
 
 
 def _place(file: InputFile, split: Split) -> str:
-    return f"`{show_path(file.path)}` [{split.start}:{split.end}]"
+    return f"`{show_path(file.name)}` [{split.start}:{split.end}]"
 
 
 def sampled_bytes(observation: Observation) -> int:

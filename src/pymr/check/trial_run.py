@@ -13,6 +13,7 @@ from pymr.core.sample import is_combined, trial_splits
 from pymr.doctor.finding import Finding
 from pymr.runner.plan import Plan, Request, plan_run, temporary_folder
 from pymr.runner.pool import Pool
+from pymr.store.access import is_address
 from pymr.store.probe import existing_folder
 
 
@@ -70,6 +71,8 @@ def _examples(plan: Plan, observation: Observation) -> tuple[str, ...]:
 
 
 def _free_bytes(output: str) -> int | None:
+    if is_address(output):
+        return None
     try:
         seen = os.statvfs(existing_folder(output))
     except OSError:

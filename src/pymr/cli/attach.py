@@ -9,14 +9,14 @@ from itertools import islice
 
 import click
 
-from pymr import errors, names
+from pymr import errors
 from pymr.cli.failure import fail
 from pymr.core.events import RunFinished
 from pymr.errors import IncompleteError, PymrError, RunNotFoundError
-from pymr.observe.feed import JsonLines, follow
+from pymr.observe.feed import JsonLines, read_entries
 from pymr.observe.progress import ProgressView
 from pymr.runner.find import FoundRun, committed_manifest, find_run
-from pymr.store.claim import read_claim
+from pymr.runner.reach import usual_access
 
 EXIT_DETACHED = 130
 LOOK_S = 0.2  # between looks for what is new
@@ -29,7 +29,7 @@ ROWS_SHOWN = 3
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def command(run: str, as_json: bool, quiet: bool) -> int:
     """Follow RUN to its end, and exit with its exit code. Ctrl-C leaves it running."""
-    found = find_run(run)
+    found = find_run(run, usual_access)
     view = ProgressView(sys.stderr, is_terminal=sys.stderr.isatty(), quiet=quiet)
     view.show_plan(found.output)
     try:
@@ -57,21 +57,20 @@ def _follow(found: FoundRun, view: ProgressView, *, as_json: bool) -> PymrError 
             time.sleep(LOOK_S)
         is_first = False
         view.tick(time.monotonic())
-        owner, is_held = read_claim(found.output)
+        owner, is_held = found.place.owner()
         return is_held and owner is not None and owner.run == found.run
 
     last = None
-    try:
-        for entry in follow(f"{found.output}/{names.events_key(found.run)}", wait):
-            view.entry(entry)
-            if write is not None:
-                write(entry)
-                sys.stdout.buffer.flush()
-            last = entry.event
-    except OSError as error:
+    for entry in read_entries(found.place.follow_history(found.run, wait)):
+        view.entry(entry)
+        if write is not None:
+            write(entry)
+            sys.stdout.buffer.flush()
+        last = entry.event
+    if last is None:
         raise RunNotFoundError(
             f"run {found.name} has no history in `{found.output}`", hint="pymr jobs"
-        ) from error
+        )
     if isinstance(last, RunFinished):
         return None if last.error is None else errors.from_dict(last.error)
     return IncompleteError("it ended without a word: killed, or the machine went down")
@@ -81,11 +80,11 @@ def _show_success(found: FoundRun, view: ProgressView) -> None:
     from pymr.observe.summary import render_success
     from pymr.runner.result import Result
 
-    manifest = committed_manifest(found.output)
+    manifest = committed_manifest(found.place)
     if manifest is None or manifest.run != found.run:
         click.echo(f"✓ {found.name} was done; its result was replaced since", err=True)
         return
     first_rows: list[bytes] = []
     with suppress(PymrError):
-        first_rows = list(islice(Result(found.output).first_part_rows(), ROWS_SHOWN))
+        first_rows = list(islice(Result(found.place).first_part_rows(), ROWS_SHOWN))
     click.echo(render_success(manifest, view.snapshot, found.output, first_rows), err=True)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pymr.runner.find import find_run
+from pymr.runner.reach import usual_access
 from pymr.runner.result import Result
 from pymr.task.manifest import Manifest
 
@@ -19,7 +20,7 @@ INPUTS_SHOWN = 20
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(run: str, as_json: bool) -> None:
     """Print what went in, across the shuffle and out of RUN; each line must balance."""
-    manifest = Result(find_run(run).output).manifest
+    manifest = Result(find_run(run, usual_access).place).manifest
     if as_json:
         inputs = [{"path": i.path, "size": i.size, "records": i.records} for i in manifest.inputs]
         click.echo(json.dumps({"run": manifest.run, "inputs": inputs, **manifest.ledger}))

@@ -6,6 +6,7 @@ import click
 
 from pymr.runner.cancel import cancel_run
 from pymr.runner.find import find_run, state_of
+from pymr.runner.reach import usual_access
 
 
 @click.command("cancel")
@@ -16,7 +17,7 @@ def command(run: str, as_json: bool) -> None:
 
     Of a run that has stopped already, what it keeps for a resume is removed.
     """
-    found = find_run(run)
+    found = find_run(run, usual_access)
     was_running = cancel_run(found)
     if as_json:
         import json

@@ -10,6 +10,7 @@ import click
 from pymr.errors import OutputError
 from pymr.observe.quantity import show_many
 from pymr.runner.find import find_run
+from pymr.runner.reach import usual_access
 from pymr.runner.result import Result
 from pymr.task.manifest import ManifestPart
 
@@ -21,7 +22,7 @@ from pymr.task.manifest import ManifestPart
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(run: str, target: str, overwrite: bool, as_json: bool) -> None:
     """Copy the parts of RUN into FOLDER; each is checked against the manifest."""
-    result = Result(find_run(run).output)
+    result = Result(find_run(run, usual_access).place)
     parts = result.manifest.parts
     folder = Path(target)
     _prepare(folder, parts, overwrite=overwrite)

@@ -18,6 +18,7 @@ from pymr.errors import ConfigError, PymrError, UserCodeError
 from pymr.observe.quantity import show_many
 from pymr.runner.debug import Debugged, Target, open_debug
 from pymr.runner.find import find_run, state_of
+from pymr.runner.reach import usual_access
 from pymr.task.blame import user_error
 from pymr.task.debugger import debug_after, debug_from, raised_by_user, users_traceback
 from pymr.task.trace import traced
@@ -45,7 +46,7 @@ def command(
         raise ConfigError("--pdb goes neither with --trace nor with --json")
     _take_hashes_of_tasks()
     faulthandler.enable()  # What ends a task's process ends this one, and says where.
-    found = find_run(run)
+    found = find_run(run, usual_access)
     debugged = open_debug(found, task)
     pairs = _Pairs()
     with tempfile.TemporaryDirectory(prefix="pymr-debug-") as tmp:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
 from pymr.errors import PymrError
 from pymr.observe.quantity import show_many, show_size
-from pymr.runner.find import find_run
+from pymr.runner.find import find_run, known_place
 from pymr.runner.gc import Leftover, find_leftovers
+from pymr.runner.reach import usual_access
+from pymr.store.place import Place
 from pymr.store.registry import newest_runs
 from pymr.text_form import show_path, show_text
 
@@ -33,9 +36,9 @@ def command(runs: tuple[str, ...], yes: bool, drop_replay: bool, as_json: bool) 
     what it keeps for `pymr replay` by --drop-replay: a replay does all map tasks again then.
     """
     total: list[Leftover] = []
-    for output in _outputs(runs):
+    for output, place in _outputs(runs).items():
         try:
-            found = find_leftovers(output, remove=yes, drop_replay=drop_replay)
+            found = find_leftovers(place(), remove=yes, drop_replay=drop_replay)
         except PymrError as error:
             if runs:
                 raise
@@ -49,11 +52,16 @@ def command(runs: tuple[str, ...], yes: bool, drop_replay: bool, as_json: bool) 
         _show_sum(total, is_removed=yes, removal=f"pymr gc {shlex.join(arguments)}")
 
 
-def _outputs(runs: tuple[str, ...]) -> Iterator[str]:
-    """Yield each output once."""
-    named = [find_run(run).output for run in runs]
-    known = named if runs else [run.output for run in newest_runs()]
-    yield from dict.fromkeys(known)
+def _outputs(runs: tuple[str, ...]) -> dict[str, Callable[[], Place]]:
+    """Return each output once, and what opens it."""
+    if runs:
+        named = [find_run(run, usual_access).place for run in runs]
+        return {str(place): partial(_same, place) for place in named}
+    return {run.output: partial(known_place, run, usual_access) for run in newest_runs()}
+
+
+def _same(place: Place) -> Place:
+    return place
 
 
 def _show(output: str, leftover: Leftover, *, is_removed: bool, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from pymr.config import Settings, change
 from pymr.errors import PymrError
 from pymr.observe.feed import JsonLines, refused
 from pymr.runner.find import FoundRun, find_run
+from pymr.runner.reach import access_with
 
 
 class GoingOn(NamedTuple):
@@ -34,8 +35,8 @@ def going_on(run: str, flags: dict[str, Any]) -> GoingOn:
         PymrError: no such run, or a flag that cannot be.
     """
     try:
-        found = find_run(run)
         now = resolved_settings(flags).settings
+        found = find_run(run, lambda: access_with(now))
     except PymrError as error:
         if flags["json"]:
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))

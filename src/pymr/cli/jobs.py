@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from functools import cache
 from itertools import islice
 from typing import Any
 
 import click
+import msgspec
 
+from pymr.errors import ConfigError, StoreError
 from pymr.observe.quantity import show_kept
-from pymr.runner.find import FoundRun, state_of, unfinished
-from pymr.store.registry import newest_runs
+from pymr.runner.find import known_run, state_of, unfinished
+from pymr.runner.reach import usual_access
+from pymr.runner.stored import StoredRun
+from pymr.store.access import Access
+from pymr.store.registry import RegisteredRun, newest_runs
+
+STORE_WAIT_S = 3.0  # for a store that does not answer: a list is no place to wait
 
 
 @click.command("jobs")
@@ -21,11 +30,8 @@ from pymr.store.registry import newest_runs
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each run.")
 def command(number: int, as_json: bool) -> None:
     """List runs, newest first; how each stands is read from its output."""
-    runs = [
-        FoundRun(run.run, run.name, run.output, run.started)
-        for run in islice(newest_runs(), number)
-    ]
-    rows = [_row(run) for run in runs]
+    access = cache(_access)
+    rows = [_row(run, access) for run in islice(newest_runs(), number)]
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
@@ -40,8 +46,15 @@ def command(number: int, as_json: bool) -> None:
             click.echo(line)
 
 
-def _row(run: FoundRun) -> dict[str, Any]:
-    stored = unfinished(run)
+def _access() -> Access:
+    return msgspec.structs.replace(usual_access(), storage_wait_s=STORE_WAIT_S)
+
+
+def _row(known: RegisteredRun, access: Callable[[], Access]) -> dict[str, Any]:
+    try:
+        state, stored = _standing(known, access)
+    except (ConfigError, StoreError):  # Its store may be switched off, or the keys another's.
+        state, stored = "unreachable", None
     kept = None
     if stored is not None:
         maps, reduces = stored.replay.kept
@@ -52,14 +65,19 @@ def _row(run: FoundRun) -> dict[str, Any]:
             "reduce_tasks": stored.replay.spec.reducers,
         }
     return {
-        "name": run.name,
-        "state": state_of(run),
-        "started": run.started,
-        "output": run.output,
-        "run": run.run,
+        "name": known.name,
+        "state": state,
+        "started": known.started,
+        "output": known.output,
+        "run": known.run,
         "resumable": kept is not None,
         "kept": kept,
     }
+
+
+def _standing(known: RegisteredRun, access: Callable[[], Access]) -> tuple[str, StoredRun | None]:
+    run = known_run(known, access)
+    return state_of(run), unfinished(run)
 
 
 def _kept_line(kept: dict[str, int]) -> str:

@@ -11,10 +11,10 @@ import click
 
 from pymr.runner.find import FoundRun, find_run, history_of, state_of
 from pymr.runner.logs import LogFile, logs_of
+from pymr.runner.reach import usual_access
 from pymr.text_form import show_lines
 
 FOLLOW_LOOK_S = 0.2  # between looks for what is new
-READ_BYTES = 1 << 20  # of a file at once; it has not much more
 
 
 @click.command("logs")
@@ -31,7 +31,7 @@ def command(run: str, task: str | None, number: int | None, follow: bool, as_jso
     """
     if follow and as_json:
         raise click.UsageError("--json shows what there is, --follow what comes: choose one")
-    found = find_run(run)
+    found = find_run(run, usual_access)
     if follow:
         with suppress(KeyboardInterrupt):
             _follow(found, task, number)
@@ -39,9 +39,9 @@ def command(run: str, task: str | None, number: int | None, follow: bool, as_jso
     logs = logs_of(found, task, number)
     for log in logs:
         if as_json:
-            click.echo(json.dumps(_row(log)))
+            click.echo(json.dumps(_row(found, log)))
         else:
-            _show(log, with_title=len(logs) > 1)
+            _show(found, log, with_title=len(logs) > 1)
     if not logs and not as_json:
         is_gone = not history_of(found)
         click.echo(f"{found.name}: {'its logs are gone' if is_gone else _nothing(task)}", err=True)
@@ -49,19 +49,21 @@ def command(run: str, task: str | None, number: int | None, follow: bool, as_jso
 
 def _follow(found: FoundRun, task: str | None, number: int | None) -> None:
     """Write what is there and what is added, as it comes, while the run works."""
+    objects = found.place.objects
     shown: dict[str, int] = {}
     last = ""
     is_running = True
     while is_running:
         is_running = state_of(found) == "running"  # Asked first: then all is there.
         for log in logs_of(found, task, number):
-            with open(log.path, "rb") as file:
-                file.seek(shown.get(log.path, 0))
-                data = file.read()
-                shown[log.path] = file.tell()
-            if data and last != log.path:
+            start = shown.get(log.key, 0)
+            if start == log.size:
+                continue
+            data = objects.get_range(log.key, start, log.size - start)
+            shown[log.key] = start + len(data)
+            if data and last != log.key:
                 click.echo(f"── {log.title} ──")
-                last = log.path
+                last = log.key
             sys.stdout.flush()
             sys.stdout.buffer.write(show_lines(data) if sys.stdout.isatty() else data)
             sys.stdout.buffer.flush()
@@ -73,29 +75,24 @@ def _nothing(task: str | None) -> str:
     return "nothing was printed" + (f" in {task}" if task else "")
 
 
-def _row(log: LogFile) -> dict[str, object]:
-    with open(log.path, "rb") as file:
-        text = file.read().decode("utf-8", "replace")
+def _row(found: FoundRun, log: LogFile) -> dict[str, object]:
+    text = found.place.objects.get(log.key).decode("utf-8", "replace")
     return {
         "task": None if log.attempt is None else str(log.attempt),
         "attempt": None if log.attempt is None else log.attempt.number,
         "worker": log.worker,
-        "path": log.path,
+        "path": f"{found.output}/{log.key}",
         "text": text,
     }
 
 
-def _show(log: LogFile, *, with_title: bool) -> None:
-    """Write one file to stdout: as it is, or escaped where that is a terminal."""
+def _show(found: FoundRun, log: LogFile, *, with_title: bool) -> None:
+    """Write one log to stdout: as it is, or escaped where that is a terminal."""
     if with_title:
         click.echo(f"── {log.title} ──")
-    is_terminal = sys.stdout.isatty()
-    last = b"\n"
+    data = found.place.objects.get(log.key)
     sys.stdout.flush()
-    with open(log.path, "rb") as file:
-        while data := file.readline() if is_terminal else file.read(READ_BYTES):
-            sys.stdout.buffer.write(show_lines(data) if is_terminal else data)
-            last = data[-1:]
-    if last != b"\n":
+    sys.stdout.buffer.write(show_lines(data) if sys.stdout.isatty() else data)
+    if data and not data.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()

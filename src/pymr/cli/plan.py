@@ -16,6 +16,7 @@ from pymr.runner.find import committed_manifest
 from pymr.runner.memory import task_memory_of
 from pymr.runner.plan import Plan, plan_run
 from pymr.runner.pool import Pool
+from pymr.store.place import open_place
 from pymr.text_form import show_path
 
 TASKS_SHOWN = 10
@@ -42,7 +43,8 @@ def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **fla
         click.echo(json.dumps(facts))
         return
     warnings = [*resolved.warnings, *plan.warnings]
-    if not resolved.settings.overwrite and committed_manifest(plan.output) is not None:
+    place = open_place(plan.output, request.access)
+    if not resolved.settings.overwrite and committed_manifest(place) is not None:
         warnings.append(f"`{plan.shown_output}` has a result: start needs --overwrite")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -75,7 +77,7 @@ def _facts(plan: Plan, settings: Settings) -> dict[str, Any]:
                 "bytes": task.size,
                 "splits": [
                     {
-                        "input": show_path(plan.inputs[split.input].path),
+                        "input": show_path(plan.inputs[split.input].name),
                         "start": split.start,
                         "end": split.end,
                     }

@@ -9,6 +9,7 @@ import click
 
 from pymr.cli.going_on import going_on
 from pymr.cli.settings import setting_options
+from pymr.runner.reach import access_with
 from pymr.runner.replay import replay_run
 from pymr.task.manifest import Manifest
 from pymr.text_form import show_text
@@ -27,7 +28,7 @@ def command(run: str, **flags: Any) -> int:
     going = going_on(run, flags)
 
     def work() -> Manifest | None:
-        replayed = replay_run(going.found, going.changed, going.view)
+        replayed = replay_run(going.found, going.changed, going.view, access_with)
         if not replayed.was_done:
             return replayed.manifest
         if not going.now.quiet:

@@ -9,6 +9,7 @@ import click
 
 from pymr.cli.going_on import going_on
 from pymr.cli.settings import setting_options
+from pymr.runner.reach import access_with
 from pymr.runner.resume import restart_run, resume_run
 from pymr.task.manifest import Manifest
 from pymr.text_form import show_path
@@ -28,8 +29,8 @@ def command(run: str, restart: bool, **flags: Any) -> int:
 
     def work() -> Manifest | None:
         if restart:
-            return restart_run(going.found, going.changed, going.view)
-        resumed = resume_run(going.found, going.changed, going.view)
+            return restart_run(going.found, going.changed, going.view, access_with)
+        resumed = resume_run(going.found, going.changed, going.view, access_with)
         if not resumed.was_done:
             return resumed.manifest
         if not going.now.quiet:

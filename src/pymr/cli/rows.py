@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pymr.runner.find import find_run
+from pymr.runner.reach import usual_access
 from pymr.runner.result import Result
 
 JSON_HELP = "One JSON object for each row."
@@ -23,7 +24,7 @@ JSON_HELP = "One JSON object for each row."
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def head_command(run: str, number: int, as_json: bool) -> None:
     """Show the first rows of RUN: a name, an id or an output folder."""
-    result = Result(find_run(run).output)
+    result = Result(find_run(run, usual_access).place)
     _write(islice(_json_rows(result) if as_json else result.raw_rows(), number))
 
 
@@ -33,7 +34,7 @@ def head_command(run: str, number: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def cat_command(run: str, is_sorted: bool, as_json: bool) -> None:
     """Write all rows of RUN, part after part: a name, an id or an output folder."""
-    result = Result(find_run(run).output)
+    result = Result(find_run(run, usual_access).place)
     if is_sorted:
         _write_sorted(result, _as_json(result) if as_json else bytes)
     else:

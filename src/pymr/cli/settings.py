@@ -12,6 +12,7 @@ from pymr.config import SETTINGS, Resolved, resolve
 from pymr.core.spec import Code
 from pymr.errors import ConfigError
 from pymr.runner.plan import Request
+from pymr.runner.reach import access_to
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,13 +61,15 @@ def request_of(
     worker: str, inputs: tuple[str, ...], params: tuple[str, ...], resolved: Resolved
 ) -> Request:
     """Return the request that a command line makes."""
+    settings = resolved.settings
     return Request(
         code=Code(path=os.path.join(os.getcwd(), worker) if worker else worker),
         worker=worker,
         inputs=inputs,
-        settings=resolved.settings,
+        settings=settings,
         params=dict(map(_param, params)),
         warnings=resolved.warnings,
+        access=access_to(inputs, settings),
     )
 
 

@@ -26,6 +26,7 @@ from pymr.runner.find import (
     state_of,
     unfinished,
 )
+from pymr.runner.reach import usual_access
 from pymr.task.bad_record import BadRecord
 from pymr.text_form import show_path
 
@@ -37,7 +38,7 @@ EXAMPLES_SHOWN = 3  # of each kind of bad record
 @click.option("--json", "as_json", is_flag=True, help="All events, one JSON object a line.")
 def show_command(run: str, as_json: bool) -> None:
     """Show how RUN stands and what happened in it: a name, an id or an output folder."""
-    found = find_run(run)
+    found = find_run(run, usual_access)
     history = history_of(found)
     if as_json:
         _print_json(history)
@@ -56,7 +57,7 @@ def show_command(run: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each failure.")
 def errors_command(run: str, limit: int | None, as_json: bool) -> None:
     """Show what failed in RUN: attempts, the run itself, and records that were left out."""
-    found = find_run(run)
+    found = find_run(run, usual_access)
     failures = [entry for entry in history_of(found) if _error_of(entry) is not None]
     if as_json:
         _print_json(failures)
@@ -182,7 +183,7 @@ def _phase(name: str, state: PhaseState) -> Iterator[str]:
 
 
 def _result(found: FoundRun) -> Iterator[str]:
-    manifest = committed_manifest(found.output)
+    manifest = committed_manifest(found.place)
     if manifest is None or manifest.run != found.run:
         return
     yield (

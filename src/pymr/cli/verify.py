@@ -8,7 +8,7 @@ from pymr.errors import IntegrityError
 from pymr.names import STATE, SUCCESS
 from pymr.observe.quantity import show_many, show_size
 from pymr.runner.find import find_run
-from pymr.store.local import LocalStore
+from pymr.runner.reach import usual_access
 from pymr.task.commit import Difference, verify_output
 from pymr.task.manifest import read_manifest
 
@@ -23,8 +23,8 @@ def command(run: str, as_json: bool) -> None:
 
     Exit code 7 if anything differs; what differs is listed.
     """
-    found = find_run(run)
-    store = LocalStore(found.output)
+    found = find_run(run, usual_access)
+    store = found.place.objects
     differences = verify_output(store)
     texts = [str(difference) for difference in differences]
     if as_json:

@@ -25,6 +25,7 @@ from pymr.observe.progress import ProgressView
 from pymr.runner.life import Observer, interruption
 from pymr.runner.plan import Plan
 from pymr.runner.process import adopt_orphans, kill_all
+from pymr.store.place import Place
 from pymr.task.manifest import Manifest
 
 ROWS_SHOWN = 3
@@ -37,6 +38,7 @@ class View(Observer):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._plan: Plan | None = None
+        self._place: Place | None = None
         self._progress = ProgressView(
             sys.stderr,
             is_terminal=sys.stderr.isatty(),
@@ -45,9 +47,9 @@ class View(Observer):
         )
         self._json = JsonLines(sys.stdout.buffer.write) if settings.json else None
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, place: Place) -> None:
         """Take note of the name and the output, and say what may go wrong."""
-        self._plan = plan
+        self._plan, self._place = plan, place
         self._progress.show_plan(plan.shown_output, plan.alerts)
 
     def entry(self, entry: Entry) -> None:
@@ -105,13 +107,14 @@ class View(Observer):
 
         self._progress.close()
         assert self._plan is not None, "a run that is done was planned"
+        assert self._place is not None, "a run that is done was planned"
         if self._settings.quiet:
             return
         summary = render_success(
             manifest,
             self._progress.snapshot,
             output=self._plan.shown_output,
-            first_rows=list(islice(Result(self._plan.output).first_part_rows(), ROWS_SHOWN)),
+            first_rows=list(islice(Result(self._place).first_part_rows(), ROWS_SHOWN)),
         )
         with suppress(OSError):  # The result is there, whoever can be told of it.
             click.echo(summary, err=True)

@@ -21,7 +21,7 @@ from pymr.core.events import (
     Warned,
     WorkersConnected,
 )
-from pymr.core.spec import Attempt, Code, JobSpec, MapWork, Receipt, ReduceWork
+from pymr.core.spec import Attempt, Code, JobSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.store.access import Access
 
 PROTOCOL: Final = 1
@@ -36,14 +36,6 @@ WorkerNote = (
     | Warned
     | WorkersConnected
 )
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """An object of the run's store that holds JSON; used only if its SHA-256 is `sha256` (hex)."""
-
-    key: str
-    size: int  # bytes
-    sha256: str
 
 
 # -- joining ---------------------------------------------------------------------------------
@@ -82,6 +74,55 @@ class RegisterReply(msgspec.Struct, frozen=True, kw_only=True):
     spec: JobSpec | Stored
     code: Code
     settings: WorkerSettings
+
+
+# -- the end of an attempt -------------------------------------------------------------------
+
+
+class FailureKind(Enum):
+    """How an attempt failed."""
+
+    FAILED = "failed"  # it reported an error
+    CRASHED = "crashed"  # its process ended without a report
+    MEMORY = "memory"  # it took more memory than it may
+    RETURNED = "returned"  # the worker gives it back, for a reason that is not its own
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an attempt failed; of one that FAILED the fields are those of `core.events.Failed`."""
+
+    error: dict[str, Any]
+    retryable: bool
+    signature: str
+    kind: FailureKind = FailureKind.FAILED
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """An attempt is over. Sent on each stream that is opened, until there is a verdict."""
+
+    seq: int  # counts the completions of a worker from 1; the same when sent again
+    epoch: int  # of the grant
+    attempt: Attempt
+    outcome: Receipt | Stored | Failure
+
+
+class Verdict(Enum):
+    """What became of an attempt."""
+
+    COMMITTED = "committed"  # it is the output of its task, by the journal
+    ALREADY = "already"  # it was so before
+    STALE = "stale"  # another attempt owns the task: drop it
+    RETRY = "retry"  # nothing is decided: send it again
+    NOTED = "noted"  # a failure was taken note of
+    REFUSED = "refused"  # the object is not what its receipt says: drop it
+
+
+class CompletionReply(msgspec.Struct, frozen=True):
+    """The verdict on the completion `seq`; `error` (errors.to_dict) says why, where it is none."""
+
+    verdict: Verdict
+    error: dict[str, Any] | None = None
+    seq: int = 0  # filled in by the server
 
 
 # -- from a worker, over its stream ----------------------------------------------------------
@@ -152,20 +193,13 @@ class Leaving(msgspec.Struct, frozen=True):
     reason: str
 
 
-FromWorker = Hello | Ask | Renew | Started | Noted | Leaving
+FromWorker = Hello | Ask | Renew | Started | Noted | Leaving | Completion
 
 
 # -- to a worker, over its stream ------------------------------------------------------------
 
 
-class PartitionWork(msgspec.Struct, frozen=True):
-    """A ReduceWork whose sources, the same for all partitions, stand in an object."""
-
-    partition: int
-    sources: Stored
-
-
-Work = MapWork | ReduceWork | PartitionWork | Stored
+Work = MapWork | ReduceWork | Stored
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,57 +233,7 @@ class Done(msgspec.Struct, frozen=True):
     error: dict[str, Any] | None = None
 
 
-ForWorker = Grant | Revoke | Drain | Done
-
-
-# -- the end of an attempt -------------------------------------------------------------------
-
-
-class FailureKind(Enum):
-    """How an attempt failed."""
-
-    FAILED = "failed"  # it reported an error
-    CRASHED = "crashed"  # its process ended without a report
-    MEMORY = "memory"  # it took more memory than it may
-    RETURNED = "returned"  # the worker gives it back, for a reason that is not its own
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an attempt failed; of one that FAILED the fields are those of `core.events.Failed`."""
-
-    error: dict[str, Any]
-    retryable: bool
-    signature: str
-    kind: FailureKind = FailureKind.FAILED
-
-
-class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt is over. Sent again with the same `seq` until there is a verdict."""
-
-    run: str
-    epoch: int  # of the grant
-    worker: str
-    attempt: Attempt
-    seq: int  # counts the completions of a worker from 1
-    outcome: Receipt | Stored | Failure
-
-
-class Verdict(Enum):
-    """What became of an attempt."""
-
-    COMMITTED = "committed"  # it is the output of its task, by the journal
-    ALREADY = "already"  # it was so before
-    STALE = "stale"  # another attempt owns the task: drop it
-    RETRY = "retry"  # nothing is decided: send it again
-    NOTED = "noted"  # a failure was taken note of
-    REFUSED = "refused"  # the object is not what its receipt says: drop it
-
-
-class CompletionReply(msgspec.Struct, frozen=True):
-    """The verdict; `error` (errors.to_dict) says why an object was refused."""
-
-    verdict: Verdict
-    error: dict[str, Any] | None = None
+ForWorker = Grant | Revoke | Drain | Done | CompletionReply
 
 
 # -- an operator -----------------------------------------------------------------------------

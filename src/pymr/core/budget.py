@@ -52,6 +52,7 @@ class RunSize(msgspec.Struct, frozen=True, kw_only=True):
     reduce_tasks: int
     splits_max: int  # of one map task
     decoder_bytes: int = 0  # of what decompresses an input
+    fetch_bytes: int = 0  # of an object that is an input, and of the client of its store
     sample_keys: int = 0  # that may be kept of the sample for --sort, before there is other work
 
 
@@ -80,7 +81,7 @@ def divide(memory_bytes: int, workers: int, run: RunSize, process: ProcessSize) 
     user's modules that are too large.
     """
     told = max(
-        SPLIT_BYTES * run.splits_max + run.decoder_bytes,
+        SPLIT_BYTES * run.splits_max + run.decoder_bytes + run.fetch_bytes,
         SOURCE_BYTES * run.map_tasks * bool(run.reduce_tasks),
     )
     fixed = told + READ_WRITE_BYTES

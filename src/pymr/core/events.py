@@ -42,6 +42,7 @@ from pymr.core.notes import (
     RunFinished,
     StraysEnded,
     TaskKept,
+    UploadProgressed,
     Warned,
     WorkersConnected,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "TaskInvalidated",
     "TaskKept",
     "Ticked",
+    "UploadProgressed",
     "Verified",
     "Verify",
     "Warned",
@@ -146,6 +148,7 @@ AnyEvent = (
     | AttemptRevoked
     | PhaseFinished
     | Warned
+    | UploadProgressed
     | MemoryMeasured
     | PrintsKept
     | StraysEnded

@@ -81,6 +81,19 @@ class Warned(Event, frozen=True):
     message: str
 
 
+class UploadProgressed(Event, frozen=True):
+    """Files of this machine are put into the store, for workers to read them there.
+
+    At the end `files_done` is `files`. Of those, `files_kept` were there before.
+    """
+
+    files: int
+    bytes: int
+    files_done: int
+    bytes_done: int
+    files_kept: int = 0
+
+
 class MemoryMeasured(Event, frozen=True):
     """The most memory that the processes of the run used together, of what they may use."""
 

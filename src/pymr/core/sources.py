@@ -17,7 +17,7 @@ from pymr.core.spec import MapSource, Receipt
 def source_of(receipt: Receipt) -> MapSource:
     """Return a committed map output as reduce tasks read it."""
     assert receipt.footer_digest is not None, f"`{receipt.attempt}` has no footer digest"
-    return MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest)
+    return MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest, receipt.size)
 
 
 def encode_sources(sources: tuple[MapSource, ...]) -> bytes:

@@ -40,6 +40,12 @@ class InputFile(msgspec.Struct, frozen=True):
     inode: int = 0
     spool: bytes | None = None  # where the bytes really are, if not at `path`
     etag: str | None = None  # of an object, whose address `path` is: an opaque version
+    shown: bytes | None = None  # what the user calls it, if not `path`: it was uploaded
+
+    @property
+    def name(self) -> bytes:
+        """What the user calls it."""
+        return self.path if self.shown is None else self.shown
 
 
 class Split(msgspec.Struct, frozen=True, gc=False):
@@ -93,17 +99,26 @@ class SkipRules(msgspec.Struct, frozen=True, kw_only=True):
     ratio_max: float = 0.01  # of all records (`core.bad_records`)
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """An object of the run's store, used only if its SHA-256 is `sha256` (hex)."""
+
+    key: str
+    size: int
+    sha256: str
+
+
 class Code(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task process finds the user's functions.
 
     Either `path` of a worker file, or `pickle`: a cloudpickled Job, used only if its
-    SHA-256 is `digest`. For other machines `path` is that of the file in a bundle, the object
-    `bundle` of the run's store, used only if its SHA-256 is `bundle_digest`.
+    SHA-256 is `digest`. For other machines `bundle` is an object with either (`task.bundle`);
+    `path` is that of the worker file where the run was submitted, `folder` where this machine
+    has its files.
     """
 
     path: str | None = None
-    bundle: str | None = None
-    bundle_digest: str | None = None
+    bundle: Stored | None = None
+    folder: str | None = None
     pickle: bytes | None = None
     digest: str | None = None  # of the file and its neighbours, or of the pickle
     sys_path: tuple[str, ...] = ()  # the caller's, for modules that travel by name
@@ -146,6 +161,7 @@ class MapSource(msgspec.Struct, frozen=True, gc=False):
     task: int
     key: str  # object key
     footer_digest: str  # xxh3_128 hex of the footer, as committed
+    size: int  # of the object
 
 
 class MapWork(msgspec.Struct, frozen=True, tag="map"):
@@ -157,10 +173,13 @@ class MapWork(msgspec.Struct, frozen=True, tag="map"):
 
 
 class ReduceWork(msgspec.Struct, frozen=True, tag="reduce"):
-    """What a reduce attempt does: merge `partition` of `sources`, in this order."""
+    """What a reduce attempt does: merge `partition` of `sources`, in this order.
+
+    They are the same for all reduce tasks; `Stored` is an object with the list as JSON.
+    """
 
     partition: int
-    sources: tuple[MapSource, ...]
+    sources: tuple[MapSource, ...] | Stored
 
 
 class AttemptSpec(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from pymr.doctor.place import OUTPUT, TEMPORARY, examine_place, examine_registry
 from pymr.doctor.store import examine_store
 from pymr.errors import ConfigError
 from pymr.runner.plan import OUTPUT_FOLDER, temporary_folder
+from pymr.store.access import is_address
 from pymr.store.credentials import access_of
 
 
@@ -58,16 +59,24 @@ def _settings(subject: Subject) -> Iterator[Finding]:
         yield area.ok("values", "the environment and the TOML files hold no wrong value")
 
 
+def _output(subject: Subject) -> Iterator[Finding]:
+    output = subject.settings.output or OUTPUT_FOLDER
+    yield from _at(output, subject) if is_address(output) else examine_place(output, OUTPUT)
+
+
 def _store(subject: Subject) -> Iterator[Finding]:
-    place = subject.settings.store
-    if place is None:  # It was wrong, which is a finding of the settings.
-        return
+    if subject.settings.store is not None:  # Else it was wrong, which is one of the settings'.
+        yield from _at(subject.settings.store, subject)
+
+
+def _at(address: str, subject: Subject) -> Iterator[Finding]:
+    """Yield how the store at an address is."""
     try:
         access = access_of(subject.settings, subject.environ, subject.home)
     except ConfigError as error:
         yield Area("store").broken("access", error.message, error.hint)
         return
-    yield from examine_store(place, access)
+    yield from examine_store(address, access)
 
 
 A_STORE: tuple[Examine, ...] = (_settings, _store)
@@ -76,7 +85,7 @@ THIS_MACHINE: tuple[Examine, ...] = (
     lambda _: examine_installation(),
     _settings,
     lambda subject: examine_machine(subject.settings),
-    lambda subject: examine_place(subject.settings.output or OUTPUT_FOLDER, OUTPUT),
+    _output,
     lambda subject: examine_place(temporary_folder(subject.settings), TEMPORARY),
     lambda _: examine_registry(),
 )

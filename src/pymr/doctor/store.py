@@ -45,7 +45,7 @@ def clock(offset_s: float | None) -> Finding:
     way = "ahead of" if offset_s > 0 else "behind"
     return _AREA.warning(
         "clock",
-        f"{show_duration(abs(offset_s))} {way} this machine's; from 15:00 on it refuses everything",
+        f"{show_duration(abs(offset_s))} {way} this machine's: from 15 min on all is refused",
         "timedatectl set-ntp true",
     )
 

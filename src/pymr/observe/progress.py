@@ -208,7 +208,7 @@ def _kept_line(snapshot: Snapshot) -> str:
 def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:
     """Return where the run is, in one line."""
     if snapshot.phase == "planning":
-        return SAMPLING
+        return _ahead(snapshot)
     name = show_text(snapshot.name)
     if snapshot.phase not in ("map", "reduce"):
         return f"{name}: {snapshot.phase}"
@@ -224,7 +224,7 @@ def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:
 def live_lines(snapshot: Snapshot, output: str, bytes_s: float, records_s: float) -> list[str]:
     """Return the picture of the run: what it does, a bar for each phase, and what went wrong."""
     if snapshot.phase == "planning":
-        return [f"  {SAMPLING}"]
+        return [f"  {_ahead(snapshot)}"]
     name, worker = show_text(snapshot.name), show_text(snapshot.worker)
     tasks = show_many(snapshot.map.tasks, "map task")
     if snapshot.reduce.tasks:
@@ -240,6 +240,15 @@ def live_lines(snapshot: Snapshot, output: str, bytes_s: float, records_s: float
     if snapshot.reduce.tasks:
         lines.append(_bar_line("reduce", snapshot.reduce, snapshot, bytes_s, records_s))
     return [*lines, f"  {_troubles(snapshot)}"]
+
+
+def _ahead(snapshot: Snapshot) -> str:
+    """Return what is done before the run is planned to the end."""
+    upload = snapshot.upload
+    if upload is None or upload.files_done == upload.files:
+        return SAMPLING
+    files = f"{upload.files_done}/{show_many(upload.files, 'file')}"
+    return f"uploading inputs: {files}  {show_size_of(upload.bytes_done, upload.bytes)}"
 
 
 def _bar_line(

@@ -105,6 +105,7 @@ class Snapshot(msgspec.Struct):
     printed: tuple[int, int] = (0, 0)  # bytes by user code, of which so many are in no log
     replaced: int = 0  # task processes that leaked memory
     strays: int = 0  # processes that attempts had left, and were ended
+    upload: events.UploadProgressed | None = None  # of inputs, as far as it has come
     memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[AttemptError] = msgspec.field(default_factory=list)
@@ -138,7 +139,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
             if message not in snapshot.warnings and len(snapshot.warnings) < WARNINGS_MAX:
                 snapshot.warnings.append(message)
         case (
-            events.MemoryMeasured()
+            events.UploadProgressed()
+            | events.MemoryMeasured()
             | events.PrintsKept()
             | events.StraysEnded()
             | events.ProcessReplaced()
@@ -156,6 +158,8 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
 
 def _fold_process(snapshot: Snapshot, event: Event) -> None:
     match event:
+        case events.UploadProgressed():
+            snapshot.upload = event
         case events.MemoryMeasured(peak_bytes, limit_bytes):
             snapshot.memory = peak_bytes, limit_bytes
         case events.PrintsKept(printed, left_out):  # Once in each life; its files stay.

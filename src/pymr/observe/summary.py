@@ -136,6 +136,7 @@ def _advice(manifest: Manifest, snapshot: Snapshot | None) -> Iterator[str]:
     else:
         yield from _skew(manifest, snapshot)
     if snapshot is not None:
+        yield from _uploaded(snapshot)
         yield from _kept(snapshot)
         yield from _slowest(snapshot)
         yield from _attempts(snapshot)
@@ -163,6 +164,15 @@ def _kept(snapshot: Snapshot) -> Iterator[str]:
     if maps or reduces:
         kept = [show_many(maps, "map task"), *([show_many(reduces, "reduce task")] * bool(reduces))]
         yield f"  kept from before: {', '.join(kept)}"
+
+
+def _uploaded(snapshot: Snapshot) -> Iterator[str]:
+    """Yield how much of the input was put into the store."""
+    upload = snapshot.upload
+    if upload is not None:
+        there = f", {upload.files_kept:,} of them there before" if upload.files_kept else ""
+        files = show_many(upload.files, "input")
+        yield f"  uploaded: {files}, {show_size(upload.bytes)}{there}"
 
 
 def _mixed(manifest: Manifest) -> Iterator[str]:

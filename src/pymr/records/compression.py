@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from pymr.core.spec import InputFile, TextRules
 from pymr.errors import InputError
 from pymr.records.encoding import ByteStream, Transcoder, is_transcoded
-from pymr.records.source import FileSource, RangeReader
+from pymr.records.source import FileSource, RangeReader, Source
+from pymr.text_form import show_path
 
 RAW_READ_BYTES = 64 << 10  # of a compressed file at once; one cell of its digest
 EXPANSION_FREE_BYTES = 16 << 20  # decoded; of so few bytes no ratio is a bomb
@@ -73,7 +74,7 @@ def compression_promised_by(path: bytes) -> str | None:
 
 
 def open_stream(
-    file: InputFile, rules: TextRules | None = None, source: FileSource | None = None
+    file: InputFile, rules: TextRules | None = None, source: Source | None = None
 ) -> DecodedStream:
     """Open `file` as a stream of its decoded bytes, however many there are.
 
@@ -98,14 +99,14 @@ class DecodedStream:
     """
 
     def __init__(
-        self, source: FileSource, rules: TextRules | None, expansion_max: int | None = None
+        self, source: Source, rules: TextRules | None, expansion_max: int | None = None
     ) -> None:
         file = source.file
         self.source = source
         self.raw = RangeReader(source, 0, file.size, step=RAW_READ_BYTES, read_bytes=RAW_READ_BYTES)
         self._stream: ByteStream = Plain(self.raw)
         if file.compression:
-            self._stream = Decompressed(self.raw, file.compression, source.name, expansion_max)
+            self._stream = Decompressed(self.raw, file.compression, source, expansion_max)
         if rules and is_transcoded(rules.encoding):
             self._stream = Transcoder(self._stream, rules.encoding, rules.errors, source.name)
 
@@ -142,12 +143,13 @@ class Decompressed:
     """The bytes of all members of a compressed file."""
 
     def __init__(
-        self, raw: RangeReader, compression: str, name: str, expansion_max: int | None
+        self, raw: RangeReader, compression: str, source: Source, expansion_max: int | None
     ) -> None:
         self._raw = raw
         self._compression = compression
-        self._name = name
-        self._new, self._errors = _load(compression, name)
+        self._source = source
+        self._name = source.name
+        self._new, self._errors = _load(compression, source.file)
         self._member: _Decompressor | None = None
         self._data = b""  # read, and not yet given to a member
         self._expansion_max = expansion_max
@@ -167,7 +169,7 @@ class Decompressed:
                 decoded = member.decompress(data, length)
             except self._errors as error:
                 if "limit exceeded" in str(error):
-                    raise _too_large(self._name) from error
+                    raise _too_large(self._source.file) from error
                 raise self._broken(str(error), at) from error
             if member.eof:
                 self._data = member.unused_data
@@ -213,33 +215,37 @@ class Decompressed:
     def _broken(self, reason: str, offset: int) -> InputError:
         return InputError(
             f"broken {self._compression} input `{self._name}` at byte {offset}: {reason}",
-            hint=_TESTS[self._compression].format(self._name),
+            hint=piped(self._source.file, _TESTS[self._compression]),
             input=self._name,
             offset=offset,
         )
 
 
-_TESTS = {
-    "gzip": "gzip -t '{}'",
-    "bz2": "bzip2 -t '{}'",
-    "xz": "xz -t '{}'",
-    "zstd": "zstd -t '{}'",
-}
+_TESTS = {"gzip": "gzip -t", "bz2": "bzip2 -t", "xz": "xz -t", "zstd": "zstd -t"}
+_DECODERS = {"gzip": "gzip -dc", "bz2": "bzip2 -dc", "xz": "xz -dc"}
 
 
-_WITHOUT_MODULE = {
-    "gzip": "gzip -dc '{}' | pymr start --input - worker.py",
-    "bz2": "bzip2 -dc '{}' | pymr start --input - worker.py",
-    "xz": "xz -dc '{}' | pymr start --input - worker.py",
-    "zstd": "pip install 'pymr[zstd]'",
-}
+def piped(file: InputFile, tool: str) -> str:
+    """Return the line of a shell that gives a file, or an object, to a tool."""
+    import shlex
+
+    name = shlex.quote(show_path(file.name))
+    is_file = file.etag is None or file.shown is not None
+    return f"{tool} {name}" if is_file else f"aws s3 cp {name} - | {tool}"
 
 
-def _too_large(name: str) -> InputError:
+def _without_module(file: InputFile, compression: str) -> str:
+    if compression not in _DECODERS:
+        return "pip install 'pymr[zstd]'"
+    return f"{piped(file, _DECODERS[compression])} | pymr start --input - worker.py"
+
+
+def _too_large(file: InputFile) -> InputError:
+    name = show_path(file.name)
     return InputError(
         f"input `{name}` needs more than {XZ_BYTES_MAX >> 20} MiB to be decompressed,"
         " expected at most what `xz -9` makes",
-        hint=_WITHOUT_MODULE["xz"].format(name),
+        hint=_without_module(file, "xz"),
         input=name,
         limit=XZ_BYTES_MAX,
     )
@@ -270,10 +276,10 @@ class _GzipMember:
 
 
 def _load(
-    compression: str, name: str
+    compression: str, file: InputFile
 ) -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
     """Return what makes a member's decompressor, and what it raises."""
-    module = _import_decoder(compression, name)
+    module = _import_decoder(compression, file)
     match compression:
         case "gzip":
             return _GzipMember, (module.error,)
@@ -287,15 +293,16 @@ def _load(
     raise AssertionError(compression)
 
 
-def _import_decoder(compression: str, name: str) -> Any:
+def _import_decoder(compression: str, file: InputFile) -> Any:
     for module in _MODULES[compression]:
         try:
             return importlib.import_module(module)
         except ImportError:
             continue
+    name = show_path(file.name)
     raise InputError(
         f"cannot read `{name}`: it is {compression} data, and this Python has no"
         f" {compression} module",
-        hint=_WITHOUT_MODULE[compression].format(name),
+        hint=_without_module(file, compression),
         input=name,
     )

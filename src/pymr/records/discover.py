@@ -1,4 +1,4 @@
-"""Finds the input files of a run: names, globs and directories become a list of files.
+"""Finds the inputs of a run: names, globs, directories and addresses become a list of files.
 
 Laws:
 - the list is in input order: as given, and what a glob or directory stands for sorted by the
@@ -7,33 +7,40 @@ Laws:
   once;
 - names are bytes; a name that exists is that file, even if it looks like a glob.
 
-A file costs one `stat`, one short read and no more, so 100,000 files take seconds.
+A file costs one `stat`, one short read and no more, so 100,000 files take seconds. An object of
+a store costs its row of a listing and one short read, two if it is compressed, many at a time.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pymr.core.plan import GRID_STEP_MAX, grid_step
 from pymr.core.spec import InputFile
-from pymr.errors import ConfigError, InputError, OutputError
-from pymr.records.compression import (
-    compression_of,
-    compression_promised_by,
-    open_stream,
-)
+from pymr.errors import ConfigError, InputError, OutputError, StoreError
+from pymr.records.compression import compression_of, compression_promised_by, piped
 from pymr.records.encoding import is_transcoded
-from pymr.records.expand import Expander, reason_of
-from pymr.records.magic import HEAD_BYTES, TAIL_BYTES, refusal_of
+from pymr.records.expand import Expander, notes_on, reason_of
+from pymr.records.look import Look, decoded_head, look_at_file, look_at_objects
+from pymr.records.magic import refusal_of
 from pymr.records.spool import STANDARD_INPUT, spool
+from pymr.store.access import AMBIENT, Access, is_address
 from pymr.text_form import NAMES_SHOWN_MAX, show_path, show_paths
+
+if TYPE_CHECKING:
+    from pymr.records.listing import Lister
 
 REASONS_SHOWN_MAX = 100  # of unreadable files, in one message
 _TOOLS = {"gzip": "gzip", "bz2": "bzip2", "xz": "xz", "zstd": "zstd"}
+
+
+# Equal for the same file, or object, by whatever name.
+Identity = tuple[int, int] | bytes
 
 
 class DiscoverRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +52,8 @@ class DiscoverRules(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str = "utf-8"  # its one name, as for TextRules
     input_format: str = "text"  # text | lines | whole: `whole` may be any bytes
     spool_folder: str = ""  # made when needed, for standard input and files without a size
-    output: str | None = None  # absolute directory of the output: no input may lie in it
+    output: str | None = None  # absolute directory, or address: no input may lie in it
+    access: Access = AMBIENT  # opens the stores of addresses
 
 
 class Discovery(msgspec.Struct, frozen=True):
@@ -63,21 +71,40 @@ def discover(inputs: Sequence[str | bytes], rules: DiscoverRules) -> Discovery:
         ConfigError: no input.
         InputError: an input is missing, cannot be read, is given twice, or is no text.
         OutputError: an input lies in the output directory.
+        StoreError: the store of an input refused or failed.
     """
     if not inputs:
         raise ConfigError("no input given", hint="--input PATH, or --input - for standard input")
     expander = Expander(recursive=rules.recursive, allow_empty=rules.allow_empty)
+    lister: Lister | None = None
     output = _OutputGuard(rules.output)
+    found: list[tuple[list[bytes], list[InputFile]]] = []  # files, objects, files, …
     for given in map(os.fsencode, inputs):
         output.check(given)
-        expander.add(given)
+        if not _is_address(given):
+            found.append((expander.find(given), []))
+            continue
+        lister = lister or _new_lister(rules)
+        if not found or found[-1][0]:
+            found.append(([], []))
+        found[-1][1].extend(lister.find(given))  # Neighbours are looked at together.
     finder = _Finder(rules, output)
-    finder.add_all(expander.paths)
+    finder.add_all(found)
     return Discovery(
         files=tuple(finder.files),
-        hidden_skipped=expander.hidden_skipped,
-        warnings=(*expander.warnings(), *finder.warnings()),
+        hidden_skipped=expander.hidden_skipped + (lister.hidden_skipped if lister else 0),
+        warnings=(
+            *notes_on(expander),
+            *(notes_on(lister) if lister else ()),
+            *finder.warnings(),
+        ),
     )
+
+
+def _new_lister(rules: DiscoverRules) -> Lister:
+    from pymr.records.listing import Lister
+
+    return Lister(rules.access, recursive=rules.recursive, allow_empty=rules.allow_empty)
 
 
 class _Finder:
@@ -88,20 +115,37 @@ class _Finder:
         self._rules = rules
         self._is_text = rules.input_format != "whole"
         self._transcoded = self._is_text and is_transcoded(rules.encoding)
-        self._seen: dict[tuple[int, int], bytes] = {}
+        self._seen: dict[Identity, bytes] = {}
         self._output = output
         self._unreadable: list[tuple[bytes, OSError]] = []
+        self._refused: list[tuple[bytes, StoreError]] = []
         self._notes: dict[str, list[bytes]] = {}
 
-    def add_all(self, paths: list[bytes]) -> None:
+    def add_all(self, found: list[tuple[list[bytes], list[InputFile]]]) -> None:
+        for paths, objects in found:
+            self._add_files(paths)
+            self._add_objects(objects)
+        if self._unreadable:
+            raise _unreadable(self._unreadable)
+        if self._refused:
+            raise _refused(self._refused)
+
+    def _add_files(self, paths: Iterable[bytes]) -> None:
         for path in paths:
             self._output.check(path)
             try:
                 self.files.append(self._find(path))
             except OSError as error:
                 self._unreadable.append((path, error))
-        if self._unreadable:
-            raise _unreadable(self._unreadable)
+
+    def _add_objects(self, objects: Iterable[InputFile]) -> None:
+        for file, look, decoded, refused in look_at_objects(objects, self._rules.access):
+            self._output.check(file.path)
+            if refused is not None:
+                self._refused.append((file.path, refused))
+            else:
+                self._refuse_duplicate(file.path, file.path)
+                self.files.append(self._described(file, look, lambda _: decoded))  # noqa: B023
 
     def warnings(self) -> list[str]:
         warnings = [_note(text, paths) for text, paths in self._notes.items()]
@@ -115,43 +159,43 @@ class _Finder:
         seen = os.stat(real)
         if not stat.S_ISREG(seen.st_mode):
             raise _not_regular(path, seen.st_mode)
-        self._refuse_duplicate(path, seen)
-        head, tail, seen = _look(real)
-        if head and not seen.st_size:  # As in /proc: its size is not known before it is read.
+        self._refuse_duplicate(path, (seen.st_dev, seen.st_ino))
+        look, seen = look_at_file(real)
+        if look.head and not seen.st_size:  # As in /proc: its size is not known before it is read.
             self._note("has no size: a copy of what it holds now is read", path)
             spooled = True
             real = spool(path, self._rules.spool_folder)
-            head, tail, seen = _look(real)
-        return self._describe(path, real if spooled else None, head, tail, seen)
-
-    def _describe(
-        self, path: bytes, copy: bytes | None, head: bytes, tail: bytes, seen: os.stat_result
-    ) -> InputFile:
-        compression = compression_of(head)
-        stream = bool(compression) or self._transcoded
-        size = seen.st_size
-        # A whole file is one record: its one cell can not be split.
-        plain_step = grid_step(size) if self._is_text else max(size, 1)
+            look, seen = look_at_file(real)
         file = InputFile(
             path=path,
-            size=size,
-            step=GRID_STEP_MAX if stream else plain_step,
-            stream=stream,
-            compression=compression,
+            size=seen.st_size,
+            step=grid_step(seen.st_size),
             mtime_ns=seen.st_mtime_ns,
             inode=seen.st_ino,
-            spool=copy,
+            spool=real if spooled else None,
         )
-        if not copy and size:
-            self._compare_suffix(path, compression)
+        return self._described(file, look, lambda file: decoded_head(file, self._rules.access))
+
+    def _described(
+        self, file: InputFile, look: Look, decode: Callable[[InputFile], bytes]
+    ) -> InputFile:
+        """Return `file` as it is read; `decode` returns its first bytes, decompressed."""
+        compression = compression_of(look.head)
+        if compression or self._transcoded:
+            file = msgspec.structs.replace(
+                file, step=GRID_STEP_MAX, stream=True, compression=compression
+            )
+        elif not self._is_text:  # A whole file is one record: its one cell can not be split.
+            file = msgspec.structs.replace(file, step=max(file.size, 1))
+        if file.spool is None and file.size:
+            self._compare_suffix(file.path, compression)
         if compression:
-            head, tail = _decoded_head(file), b""
+            look = Look(decode(file), b"")
         if self._is_text:
-            self._refuse(file, head, tail)
+            self._refuse(file, look)
         return file
 
-    def _refuse_duplicate(self, path: bytes, seen: os.stat_result) -> None:
-        identity = (seen.st_dev, seen.st_ino)
+    def _refuse_duplicate(self, path: bytes, identity: Identity) -> None:
         first = self._seen.get(identity)
         if first is None:
             self._seen[identity] = path
@@ -176,22 +220,22 @@ class _Finder:
         else:
             self._note(f"is not {promised} data, as its name says: it is read as it is", path)
 
-    def _refuse(self, file: InputFile, head: bytes, tail: bytes) -> None:
+    def _refuse(self, file: InputFile, look: Look) -> None:
         name = show_path(file.path)
-        if file.compression and (inner := compression_of(head)):
-            tool = _TOOLS[file.compression]
+        if file.compression and (inner := compression_of(look.head)):
+            tool = f"{_TOOLS[file.compression]} -dc"
             raise InputError(
                 f"input `{name}` is {inner} data inside {file.compression} data",
-                hint=f"{tool} -dc {_quote(name)} | pymr start --input - worker.py",
+                hint=f"{piped(file, tool)} | pymr start --input - worker.py",
                 input=name,
                 is_no_text=True,
             )
-        refusal = refusal_of(head, tail, self._rules.encoding)
+        refusal = refusal_of(look.head, look.tail, self._rules.encoding)
         if refusal:
             inside = f" inside {file.compression} data" if file.compression else ""
             raise InputError(
                 f"input `{name}` {refusal.reason}{inside}",
-                hint=refusal.hint.format(_quote(name)),
+                hint=refusal.hint_for(_quote(name), is_object=file.etag is not None),
                 input=name,
                 is_no_text=True,
             )
@@ -200,43 +244,23 @@ class _Finder:
         self._notes.setdefault(text, []).append(path)
 
 
-def _look(path: bytes) -> tuple[bytes, bytes, os.stat_result]:
-    """Return the first and last bytes of a file, and what is known of it."""
-    # Not to wait: a file of /proc, or what took the place of a file, might let us.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    try:
-        head = os.pread(descriptor, HEAD_BYTES, 0)
-        seen = os.fstat(descriptor)
-        tail = b""
-        if head.startswith(b"PAR1"):
-            tail = os.pread(descriptor, TAIL_BYTES, max(0, seen.st_size - TAIL_BYTES))
-        return head, tail, seen
-    finally:
-        os.close(descriptor)
-
-
-def _decoded_head(file: InputFile) -> bytes:
-    stream = open_stream(file)
-    try:
-        head = b""
-        while len(head) < HEAD_BYTES and (data := stream.read(HEAD_BYTES - len(head))):
-            head += data
-        return head
-    finally:
-        stream.close()
-
-
 class _OutputGuard:
     """Refuses inputs in the output directory, symbolic links followed."""
 
     def __init__(self, output: str | None) -> None:
-        self._output = os.path.realpath(os.fsencode(output)) if output else None
+        self._is_address = output is not None and is_address(output)
+        self._output: bytes | None = None
+        if output is not None:
+            named = os.fsencode(output)
+            self._output = named.rstrip(b"/") if self._is_address else os.path.realpath(named)
         self._folders: dict[bytes, bytes] = {}  # real names of folders
 
     def check(self, path: bytes) -> None:
         if self._output is None or path == STANDARD_INPUT or b"\0" in path:
             return
-        real = self._real(path)
+        if _is_address(path) != self._is_address:
+            return
+        real = path.rstrip(b"/") if self._is_address else self._real(path)
         if real == self._output:
             relation = "is the output"
         elif real.startswith(self._output.rstrip(b"/") + b"/"):
@@ -256,6 +280,10 @@ class _OutputGuard:
         if real is None:
             real = self._folders[folder] = os.path.realpath(folder)
         return os.path.join(real, name)
+
+
+def _is_address(given: bytes) -> bool:
+    return is_address(os.fsdecode(given))
 
 
 def _not_regular(path: bytes, mode: int) -> InputError:
@@ -279,13 +307,29 @@ def _unreadable(found: list[tuple[bytes, OSError]]) -> InputError:
         f"`{show_path(path)}`: {reason_of(path, error)}"
         for path, error in found[:REASONS_SHOWN_MAX]
     ]
-    if len(found) > REASONS_SHOWN_MAX:
-        shown.append(f"and {len(found) - REASONS_SHOWN_MAX} more")
-    count = "an input" if len(found) == 1 else f"{len(found)} inputs"
     return InputError(
-        f"cannot read {count}: {'; '.join(shown)}",
+        _cannot_read(shown, len(found)), inputs=[show_path(path) for path, _ in found]
+    )
+
+
+def _refused(found: list[tuple[bytes, StoreError]]) -> StoreError:
+    """Return the error of objects that their store does not give away."""
+    first = found[0][1]
+    if len(found) == 1:
+        return first
+    shown = [error.message for _, error in found[:REASONS_SHOWN_MAX]]
+    return type(first)(
+        _cannot_read(shown, len(found)),
+        hint=first.hint,
         inputs=[show_path(path) for path, _ in found],
     )
+
+
+def _cannot_read(shown: list[str], found: int) -> str:
+    """Return the message on inputs that cannot be read, of which some are shown."""
+    more = [f"and {found - len(shown)} more"] if found > len(shown) else []
+    count = "an input" if found == 1 else f"{found} inputs"
+    return f"cannot read {count}: {'; '.join([*shown, *more])}"
 
 
 def _note(text: str, paths: list[bytes]) -> str:

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from pymr.errors import InputError
 from pymr.records.spool import STANDARD_INPUT
@@ -21,55 +22,40 @@ NAMES_COMPARED_MAX = 1000  # with a missing name: comparing costs about 20 µs e
 
 
 class Expander:
-    """Collects the paths of all inputs, in input order."""
+    """Finds the paths of one input after the other."""
 
     def __init__(self, *, recursive: bool, allow_empty: bool) -> None:
-        self.paths: list[bytes] = []
         self.hidden_skipped = 0
         self._recursive = recursive
         self._allow_empty = allow_empty
-        self._folders_skipped: list[bytes] = []
+        self.folders_skipped: list[bytes] = []
 
-    def add(self, given: bytes) -> None:
-        """Add what one input stands for.
+    def find(self, given: bytes) -> list[bytes]:
+        """Return the paths that one input stands for, in their order.
 
         Raises:
             InputError: nothing is there, a glob matches nothing, or a directory has no file.
         """
         if given == STANDARD_INPUT:
-            self.paths.append(given)
-            return
+            return [given]
         if not _exists(given):
-            self._add_glob(given)
-            return
+            return self._matching(given)
         mode = _mode(given)
         if not stat.S_ISDIR(mode):
-            self.paths.append(given)
-            return
+            return [given]
         found = sorted(self._files_in(given))
         if not found and not self._allow_empty:
-            raise self._empty(given)
-        self.paths += found
+            raise no_files_in(given, self)
+        return found
 
-    def warnings(self) -> Iterator[str]:
-        """Yield what the user should know about what was left out."""
-        folders = self._folders_skipped
-        if folders:
-            count = "a directory" if len(folders) == 1 else f"{len(folders)} directories"
-            shown = show_paths(folders)
-            yield f"{count} in an input directory left out: {shown}; --recursive reads them"
-        if self.hidden_skipped:
-            count = "1 name" if self.hidden_skipped == 1 else f"{self.hidden_skipped} names"
-            yield f"{count} left out that other tools write beside data (`.x`, `_x`, `x.crc`)"
-
-    def _add_glob(self, pattern: bytes) -> None:
+    def _matching(self, pattern: bytes) -> list[bytes]:
         if b"\0" in pattern or not any(character in pattern for character in b"*?["):
-            raise _missing("no such input", pattern, likeness=LIKENESS)
+            raise missing("no such input", pattern, _nearest(pattern, LIKENESS))
         import glob
 
         matched = glob.glob(pattern, recursive=True)
         if not matched:
-            raise _missing("no input matches the glob", pattern)
+            raise missing("no input matches the glob", pattern, _nearest(pattern, 0.0))
         explicit = os.path.basename(pattern).startswith((b".", b"_"))
         found: list[bytes] = []
         for path in matched:
@@ -80,8 +66,8 @@ class Expander:
             else:
                 found.append(path)
         if not found and not self._allow_empty:
-            raise self._empty(pattern)
-        self.paths += sorted(found)
+            raise no_files_in(pattern, self)
+        return sorted(found)
 
     def _files_in(self, folder: bytes) -> Iterator[bytes]:
         """Yield the files of a directory; with `recursive`, of those in it as well."""
@@ -100,13 +86,13 @@ class Expander:
                 elif self._recursive:
                     open_folders.append((entry.path, above | {identity}))
                 else:
-                    self._folders_skipped.append(entry.path)
+                    self.folders_skipped.append(entry.path)
 
     def _entries(self, folder: bytes) -> Iterator[os.DirEntry[bytes]]:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if _is_hidden(entry.name):
+                    if is_hidden(entry.name):
                         self.hidden_skipped += 1
                     else:
                         yield entry
@@ -116,14 +102,35 @@ class Expander:
                 f"cannot read the directory `{name}`: {error.strerror}", input=name
             ) from error
 
-    def _empty(self, given: bytes) -> InputError:
-        name = show_path(given)
-        hint = "--allow-empty"
-        if self._folders_skipped:
-            hint = "--recursive reads its directories too"
-        elif self.hidden_skipped:
-            hint = "files that begin with `.` or `_` are read when named one by one"
-        return InputError(f"no input files in `{name}`", hint=hint, input=name)
+
+class LeftOut(Protocol):
+    """What was left out while inputs were looked for."""
+
+    hidden_skipped: int
+    folders_skipped: list[bytes]
+
+
+def no_files_in(given: bytes, left_out: LeftOut) -> InputError:
+    """Return the error of a directory or glob in which there is nothing to read."""
+    name = show_path(given)
+    hint = "--allow-empty"
+    if left_out.folders_skipped:
+        hint = "--recursive reads its directories too"
+    elif left_out.hidden_skipped:
+        hint = "files that begin with `.` or `_` are read when named one by one"
+    return InputError(f"no input files in `{name}`", hint=hint, input=name)
+
+
+def notes_on(left_out: LeftOut) -> Iterator[str]:
+    """Yield what the user should know about what was left out."""
+    folders = left_out.folders_skipped
+    if folders:
+        count = "a directory" if len(folders) == 1 else f"{len(folders)} directories"
+        shown = show_paths(folders)
+        yield f"{count} in an input directory left out: {shown}; --recursive reads them"
+    if left_out.hidden_skipped:
+        count = "1 name" if left_out.hidden_skipped == 1 else f"{left_out.hidden_skipped} names"
+        yield f"{count} left out that other tools write beside data (`.x`, `_x`, `x.crc`)"
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
@@ -133,7 +140,7 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
         return False
 
 
-def _is_hidden(name: bytes) -> bool:
+def is_hidden(name: bytes) -> bool:
     """Return whether other tools keep their own notes in a file of that name."""
     return name.startswith((b".", b"_")) or name.endswith(b".crc")
 
@@ -183,8 +190,9 @@ def reason_of(path: bytes, error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _missing(what: str, given: bytes, likeness: float = 0.0) -> InputError:
-    near = [show_path(path) for path in _nearest(given, likeness)]
+def missing(what: str, given: bytes, nearest: Iterable[bytes]) -> InputError:
+    """Return the error of an input that is not there, and what is, of names like it."""
+    near = [show_path(path) for path in nearest]
     shown = ", ".join(f"`{path}`" for path in near)
     return InputError(
         f"{what}: `{show_path(given)}`",
@@ -196,14 +204,21 @@ def _missing(what: str, given: bytes, likeness: float = 0.0) -> InputError:
 
 def _nearest(given: bytes, likeness: float) -> Iterable[bytes]:
     """Return the paths beside `given` whose names are most like it, and at least so much."""
-    import difflib
     from itertools import islice
 
     folder, wanted = os.path.split(given)
     try:
         with os.scandir(folder or b".") as entries:
-            names = [os.fsdecode(entry.name) for entry in islice(entries, NAMES_COMPARED_MAX)]
+            names = [entry.name for entry in islice(entries, NAMES_COMPARED_MAX)]
     except (OSError, ValueError):
         return []
-    close = difflib.get_close_matches(os.fsdecode(wanted), names, NEAREST_NAMES, likeness)
-    return [os.path.join(folder, os.fsencode(name)) for name in close]
+    return [os.path.join(folder, name) for name in most_like(wanted, names, likeness)]
+
+
+def most_like(wanted: bytes, names: Iterable[bytes], likeness: float) -> list[bytes]:
+    """Return the few names that are most like the wanted one, and at least so much."""
+    import difflib
+
+    texts = [os.fsdecode(name) for name in names]
+    close = difflib.get_close_matches(os.fsdecode(wanted), texts, NEAREST_NAMES, likeness)
+    return [os.fsencode(name) for name in close]

@@ -23,6 +23,10 @@ class Refusal(NamedTuple):
     reason: str
     hint: str
 
+    def hint_for(self, name: str, *, is_object: bool) -> str:
+        """Return what to type for the input `name`; no tool for archives reads from a store."""
+        return _WHOLE_HINT if is_object and "{}" in self.hint else self.hint.format(name)
+
 
 _ZIP = Refusal("is a zip archive", "unzip -p {}" + _PIPE)
 _ENCRYPTED_ZIP = Refusal("is an encrypted zip archive", "unzip -P PASSWORD -p {}" + _PIPE)

@@ -1,9 +1,10 @@
-"""Reads the bytes of one input file, and makes sure they are those of the planned file.
+"""Reads the bytes of one input, and makes sure they are those of the planned one.
 
-Files are read by large `pread`s, not mapped: a mapped file that is truncated kills the
-process, and its pages count as memory. Whoever changes an input while it is read gets an
-error, not a mix: size, inode and time of change are compared when the file is opened and
-when it has been read. A file that has only grown is read up to its planned size.
+An input is a file, or an object of a store (`records.object_source`). Files are
+read by large `pread`s, not mapped: a mapped file that is truncated kills the process, and its
+pages count as memory. Whoever changes an input while it is read gets an error, not a mix: size,
+inode and time of change are compared when the file is opened and when it has been read. A file
+that has only grown is read up to its planned size.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import os
 import stat
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from pymr._native import xxh3_128
 from pymr.core.spec import InputFile
 from pymr.errors import InputDeviceError, InputError, PymrError, ResourceError
+from pymr.store.access import Access
 from pymr.text_form import show_path
 
 _RESOURCES = {
@@ -49,11 +51,63 @@ def compare(seen: os.stat_result, planned: InputFile) -> tuple[str, str] | None:
     return None
 
 
+class Source(Protocol):
+    """One open input. A context manager; safe to read at any offset, in any order."""
+
+    file: InputFile
+    name: str  # for messages
+    grown: bool  # there are more bytes than planned; they are not read
+
+    def expect(self, start: int, end: int) -> None:
+        """Be told that [start, end) will be read from front to back; nothing else follows of it."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return exactly the bytes [offset, offset + length), which must lie in the plan.
+
+        Raises:
+            InputError: the input has changed, or cannot be read.
+        """
+
+    def check(self) -> None:
+        """Compare the input with the plan; sets `grown`.
+
+        Raises:
+            InputError: it is not the one that was planned.
+        """
+
+    def close(self) -> None:
+        """Close it; it may be called twice."""
+
+    def __enter__(self) -> Self:
+        """Return the source."""
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+
+
+def open_input(file: InputFile, access: Access) -> Source:
+    """Open an input; `access` opens the store of one that is an object.
+
+    Raises:
+        InputError: it cannot be opened, or is not the one that was planned.
+    """
+    if file.etag is None:
+        return FileSource(file)
+    from pymr.records.object_source import ObjectSource
+
+    return ObjectSource(file, access)
+
+
 folder: int | None = None  # where names are looked up; None: in the current folder
 
 
 class FileSource:
-    """One open input. A context manager; safe to read at any offset, in any order."""
+    """A file as a `Source`."""
 
     def __init__(self, file: InputFile) -> None:
         """Open `file`.
@@ -62,13 +116,13 @@ class FileSource:
             InputError: it cannot be opened, or is not the file that was planned.
         """
         self.file = file
-        self.name = show_path(file.path)
-        self.grown = False  # there are more bytes than planned; they are not read
+        self.name = show_path(file.name)
+        self.grown = False
         try:
             flags = os.O_RDONLY | os.O_CLOEXEC
             self._descriptor = os.open(file.spool or file.path, flags, dir_fd=folder)
         except FileNotFoundError as error:
-            raise _changed(self.name, "it is gone", "the file that was planned") from error
+            raise changed(self.name, "it is gone", "the file that was planned") from error
         except OSError as error:
             raise _unreadable(error, f"open `{self.name}`", input=self.name) from error
         try:
@@ -76,6 +130,9 @@ class FileSource:
         except BaseException:
             self.close()
             raise
+
+    def expect(self, start: int, end: int) -> None:
+        """Do nothing: the kernel reads ahead."""
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return exactly the bytes [offset, offset + length), which must lie in the plan.
@@ -91,7 +148,7 @@ class FileSource:
             data = self._pread(offset + length - missing, missing)
             if not data:
                 end = offset + length - missing
-                raise _changed(self.name, f"it ends at byte {end}", f"{self.file.size} bytes")
+                raise changed(self.name, f"it ends at byte {end}", f"{self.file.size} bytes")
             parts.append(data)
         return b"".join(parts)
 
@@ -111,7 +168,7 @@ class FileSource:
         seen = os.fstat(self._descriptor)
         found = compare(seen, self.file)
         if found is not None:
-            raise _changed(self.name, *found)
+            raise changed(self.name, *found)
         # A plan without times knows of nothing that was added.
         self.grown = bool(self.file.inode) and seen.st_size > self.file.size
 
@@ -144,9 +201,7 @@ class RangeReader:
     to the end of the file; what lies there is not part of the digest.
     """
 
-    def __init__(
-        self, source: FileSource, start: int, end: int, *, step: int, read_bytes: int
-    ) -> None:
+    def __init__(self, source: Source, start: int, end: int, *, step: int, read_bytes: int) -> None:
         self.position = start  # of the next byte to read
         self._source = source
         self._start, self._end = start, end
@@ -226,7 +281,8 @@ def _unreadable(error: OSError, what: str, **fields: Any) -> PymrError:
     return error_class(message, **fields)
 
 
-def _changed(name: str, seen: str, expected: str) -> InputError:
+def changed(name: str, seen: str, expected: str) -> InputError:
+    """Return the error of an input that is not as it was when the run was planned."""
     return InputError(
         f"input changed: `{name}`: {seen}, expected {expected}",
         hint="start again when nobody writes to the input",

@@ -18,7 +18,7 @@ from typing import Self
 from pymr.core.spec import InputFile, Limits, Split, SplitReceipt, TextRules
 from pymr.records.compression import DecodedStream, open_stream
 from pymr.records.encoding import UTF_8, is_transcoded
-from pymr.records.source import FileSource, RangeReader
+from pymr.records.source import RangeReader, Source, open_input
 from pymr.records.text import (
     LineCutter,
     LineSplitter,
@@ -28,6 +28,7 @@ from pymr.records.text import (
     line_count,
     long_record,
 )
+from pymr.store.access import AMBIENT, Access
 
 Call = tuple[int, str | bytes]
 
@@ -42,16 +43,21 @@ def open_split(
     input_format: str,
     rules: TextRules,
     limits: Limits,
+    access: Access = AMBIENT,
 ) -> SplitReader:
     """Open `split` of `file`; `input_format` is `text`, `lines` or `whole`.
+
+    `access` opens the store of an object.
 
     Raises:
         InputError: the file cannot be opened, or is not the one that was planned.
         ConfigError: Python has no encoding of that name.
     """
-    source = FileSource(file)
+    source = open_input(file, access)
     try:
-        return SplitReader(source, split, input_format, rules, limits)
+        # The byte in front tells whether a line begins at the start.
+        source.expect(max(split.start - 1, 0), split.end)
+        return SplitReader(source, split, input_format, rules, limits, access)
     except BaseException:
         source.close()
         raise
@@ -73,7 +79,13 @@ class SplitReader:
     """
 
     def __init__(
-        self, source: FileSource, split: Split, input_format: str, rules: TextRules, limits: Limits
+        self,
+        source: Source,
+        split: Split,
+        input_format: str,
+        rules: TextRules,
+        limits: Limits,
+        access: Access = AMBIENT,
     ) -> None:
         self.records_done = 0  # records of the calls so far; in `lines`, a cell at a time
         self._source = source
@@ -81,6 +93,7 @@ class SplitReader:
         self._split = split
         self._rules = rules
         self._limits = limits
+        self._access = access
         self._skipped = 0
         self._first_offset: int | None = None
         self._last: tuple[int, bytes] = (0, b"")
@@ -206,7 +219,7 @@ class SplitReader:
         raise long_record(self._source.name, offset, limit, self._line_number(offset))
 
     def _line_number(self, offset: int) -> int | None:
-        return line_number(self._file, offset, self._rules)
+        return line_number(self._file, offset, self._rules, self._access)
 
     def close(self) -> None:
         """Close the file; it may be called twice."""
@@ -227,7 +240,7 @@ class SplitReader:
 
 
 def lines_in(
-    data: str | bytes, offset: int, file: InputFile, rules: TextRules
+    data: str | bytes, offset: int, file: InputFile, rules: TextRules, access: Access = AMBIENT
 ) -> Iterator[tuple[int, str | bytes]]:
     r"""Yield `(offset, line)` of each line of a text chunk, with its `\n`: to feed it again.
 
@@ -239,7 +252,7 @@ def lines_in(
         yield offset, data
         return
     lines = data.split("\n")
-    for index, length in enumerate(_line_lengths(data, lines, offset, file, rules)):
+    for index, length in enumerate(_line_lengths(data, lines, offset, file, rules, access)):
         line = lines[index] + "\n" if index < len(lines) - 1 else lines[index]
         if line:
             yield offset, line
@@ -247,7 +260,7 @@ def lines_in(
 
 
 def _line_lengths(
-    data: str, lines: list[str], offset: int, file: InputFile, rules: TextRules
+    data: str, lines: list[str], offset: int, file: InputFile, rules: TextRules, access: Access
 ) -> Iterator[int]:
     """Yield the number of bytes of each line in the file."""
     if cut_encoding(rules) == UTF_8 and not (rules.errors == "replace" and "\ufffd" in data):
@@ -255,13 +268,13 @@ def _line_lengths(
             yield len(line.encode(UTF_8, "surrogateescape"))
         return
     # Only the file knows how many bytes a replaced character stood for.
-    yield from map(len, _bytes_of_lines(file, offset, rules, len(lines)))
+    yield from map(len, _bytes_of_lines(_blocks(file, offset, rules, access), len(lines)))
 
 
-def _bytes_of_lines(file: InputFile, offset: int, rules: TextRules, count: int) -> list[bytes]:
+def _bytes_of_lines(blocks: Iterator[bytes], count: int) -> list[bytes]:
     parts: list[bytes] = []
     newlines = 0
-    for block in _blocks(file, offset, rules):
+    for block in blocks:
         parts.append(block)
         newlines += block.count(b"\n")
         if newlines >= count:
@@ -269,7 +282,9 @@ def _bytes_of_lines(file: InputFile, offset: int, rules: TextRules, count: int) 
     return b"".join(parts).split(b"\n")[:count]
 
 
-def line_number(file: InputFile, offset: int, rules: TextRules | None = None) -> int | None:
+def line_number(
+    file: InputFile, offset: int, rules: TextRules | None = None, access: Access = AMBIENT
+) -> int | None:
     """Return the 1-based number of the line that holds the byte at `offset`.
 
     Reads the file up to there (a stream is decoded again, by `rules` if it is transcoded).
@@ -278,15 +293,15 @@ def line_number(file: InputFile, offset: int, rules: TextRules | None = None) ->
     Raises:
         InputError: the file has changed, or cannot be read.
     """
-    with LineNumbers(file, rules or TextRules()) as numbers:
+    with LineNumbers(file, rules or TextRules(), access) as numbers:
         return numbers.at(offset)
 
 
 class LineNumbers:
     """Tells the lines of ascending offsets of one input, which is read once. A context manager."""
 
-    def __init__(self, file: InputFile, rules: TextRules) -> None:
-        self._blocks = _blocks(file, 0, rules)
+    def __init__(self, file: InputFile, rules: TextRules, access: Access = AMBIENT) -> None:
+        self._blocks = _blocks(file, 0, rules, access)
         self._block = b""
         self._start = 0  # of the block
         self._counted = 0  # bytes of it in which newlines were counted
@@ -325,10 +340,12 @@ class LineNumbers:
         self._blocks.close()
 
 
-def _blocks(file: InputFile, start: int, rules: TextRules) -> Generator[bytes, None, None]:
+def _blocks(
+    file: InputFile, start: int, rules: TextRules, access: Access
+) -> Generator[bytes, None, None]:
     """Yield the decoded bytes of a file from `start` on."""
     read_bytes = Limits().read_bytes
-    with FileSource(file) as source:
+    with open_input(file, access) as source:
         if not file.stream:
             raw = RangeReader(source, start, file.size, step=file.step, read_bytes=read_bytes)
             yield from iter(raw.read, b"")

@@ -11,19 +11,18 @@ from pymr.core.events import AttemptFailed
 from pymr.errors import BadRecordsError, ObjectMissingError, PymrError
 from pymr.runner.find import FoundRun, committed_manifest, history_of
 from pymr.runner.stored import read_stored
-from pymr.store.local import LocalStore
+from pymr.store.base import ObjectStore
 from pymr.task.bad_record import BadRecord, read_bad_records
 from pymr.task.commit import open_part
 from pymr.task.manifest import Manifest, bad_file
 
 
-def bad_records_in(output: str, manifest: Manifest) -> Iterator[BadRecord]:
+def bad_records_in(store: ObjectStore, manifest: Manifest) -> Iterator[BadRecord]:
     """Yield the bad records of a result, in the order of the input.
 
     Raises:
         CorruptDataError: they are not what was written.
     """
-    store = LocalStore(output)
     for part in manifest.bad_records.files if manifest.bad_records is not None else ():
         yield from read_bad_records(open_part(store, part))
 
@@ -33,14 +32,14 @@ def bad_records_of(found: FoundRun) -> Iterator[BadRecord]:
 
     Those are the ones of finished tasks, and examples from a task that had too many.
     """
-    manifest = committed_manifest(found.output)
+    store = found.place.objects
+    manifest = committed_manifest(found.place)
     if manifest is not None and manifest.run == found.run:
-        yield from bad_records_in(found.output, manifest)
+        yield from bad_records_in(store, manifest)
         return
     finished = set()
     with suppress(PymrError):  # It has no plan, or one of another version.
-        store = LocalStore(found.output)
-        for receipt in read_stored(found.output, found.run).replay.committed.values():
+        for receipt in read_stored(found.place, found.run).replay.committed.values():
             if receipt.bad_object is not None:
                 finished.add(receipt.attempt.task)
                 with suppress(ObjectMissingError):  # `pymr cancel` was here.

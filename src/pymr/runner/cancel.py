@@ -9,21 +9,19 @@ see it; nothing is taken from it while it lives.
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 
 from pymr import names
 from pymr.core.events import RunFinished
-from pymr.errors import ObjectExistsError, OutputError, RunNotFoundError
+from pymr.errors import ObjectExistsError, OutputError
 from pymr.runner.find import FoundRun, history_of
 from pymr.runner.life import remove_folder
+from pymr.runner.resume import refuse_gone
 from pymr.runner.stored import folders_outside
-from pymr.store.claim import read_claim
-from pymr.store.local import LocalStore
+from pymr.store.place import Place
 from pymr.task.commit import remove_attempts
 from pymr.task.output import reclaim_output
-from pymr.text_form import show_path
 
 STOP_WAIT_S = 30.0  # for a living run to stop; it looks for the mark twice a second
 _LOOK_S = 0.1
@@ -38,15 +36,12 @@ def cancel_run(found: FoundRun) -> bool:
         RunNotFoundError: nothing is left of it.
         OutputError: it is done, or does not stop.
     """
-    if not os.path.isdir(f"{found.output}/{names.run_prefix(found.run)}"):
-        raise RunNotFoundError(
-            f"nothing is left of run {found.name} in `{show_path(found.output)}`", hint="pymr jobs"
-        )
-    store = LocalStore(found.output)
+    refuse_gone(found)
+    store = found.place.objects
     with suppress(ObjectExistsError):  # It was asked before.
         store.put_if_absent(names.cancelled_key(found.run), b"")
     was_running = _wait_for_end(found)
-    with reclaim_output(found.output, run=found.run, name=found.name) as output:
+    with reclaim_output(found.place, run=found.run, name=found.name) as output:
         if output.previous is not None and output.previous.run == found.run:
             store.delete(names.cancelled_key(found.run))
             if was_running and _was_stopped(found):
@@ -55,7 +50,7 @@ def cancel_run(found: FoundRun) -> bool:
                 f"run {found.name} is done, there is nothing to cancel",
                 hint=f"pymr head {found.name}",
             )
-        drop(found.output, found.run)
+        drop(found.place, found.run)
     return was_running
 
 
@@ -66,11 +61,11 @@ def _was_stopped(found: FoundRun) -> bool:
     return not (is_end and last[0].event.error is None)  # type: ignore[union-attr]
 
 
-def drop(output: str, run: str) -> None:
+def drop(place: Place, run: str) -> None:
     """Remove all that a run has kept; its journal, its history and its logs stay."""
-    for folder in folders_outside(output, run):
+    for folder in folders_outside(place, run):
         remove_folder(folder)
-    remove_attempts(LocalStore(output), run)
+    remove_attempts(place.objects, run)
 
 
 def _wait_for_end(found: FoundRun) -> bool:
@@ -82,7 +77,7 @@ def _wait_for_end(found: FoundRun) -> bool:
     deadline = time.monotonic() + STOP_WAIT_S
     was_running = False
     while True:
-        owner, is_held = read_claim(found.output)
+        owner, is_held = found.place.owner()
         if not is_held or owner is None or owner.run != found.run:
             return was_running
         was_running = True

@@ -21,7 +21,6 @@ from pymr.core.spec import Attempt, InputFile, MapSource, MapWork
 from pymr.errors import (
     ConfigError,
     InputError,
-    ObjectMissingError,
     OutputError,
     PymrError,
     UserCodeError,
@@ -31,10 +30,12 @@ from pymr.observe.quantity import show_many
 from pymr.records.one_call import first_call, read_call, read_line
 from pymr.records.split_reader import Call
 from pymr.runner.find import FoundRun, history_of
+from pymr.runner.reach import access_to
 from pymr.runner.resume import folder_of
 from pymr.runner.stored import StoredRun, read_stored
 from pymr.shuffle.values import short_repr
-from pymr.store.local import LocalStore
+from pymr.store.access import Access
+from pymr.store.base import is_there
 from pymr.task.blame import key_fields, show_record
 from pymr.task.single import Emitted, Single
 from pymr.task.user_code import load_job
@@ -72,6 +73,7 @@ class Debugged(NamedTuple):
     failure: Failure | None
     job: Job
     is_changed: bool  # the code is not that of the run
+    access: Access  # opens the stores of inputs
 
     @property
     def name(self) -> str:
@@ -86,7 +88,7 @@ class Debugged(NamedTuple):
             InputError: the input is not as it was.
             OutputError: map outputs are gone.
         """
-        single = Single(self.job, self.stored.replay.spec, emitted)
+        single = Single(self.job, self.stored.replay.spec, emitted, self.access)
         fields = self.failure.error.fields if self.failure else {}
         if whole or (self.failure is not None and not _names_call(self.task, self.failure.error)):
             return self._whole(single, tmp)
@@ -99,13 +101,13 @@ class Debugged(NamedTuple):
         if fields:
             file = _file_of(work, fields)
             read = read_line if fields.get("unit") == "line" else read_call
-            call = read(file, fields["offset"], spec)
+            call = read(file, fields["offset"], spec, self.access)
         else:
-            found = first_call(work.inputs, work.splits, spec)
+            found = first_call(work.inputs, work.splits, spec, self.access)
             if found is None:
                 raise InputError(f"{self.name} has no record to call the mapper with")
             file, call = found
-        where = {"input": show_path(file.path), "offset": call[0]}
+        where = {"input": show_path(file.name), "offset": call[0]}
         if spec.shape.input_format != "whole":
             where |= {"record": show_record(call[1]), "line": fields.get("line")}
         return Target(
@@ -147,12 +149,12 @@ class Debugged(NamedTuple):
     def _groups(self, single: Single, tmp: str) -> Any:
         """Return the groups of the task's partition, from the map outputs that are kept."""
         replay = self.stored.replay
-        store = LocalStore(self.found.output)
+        store = self.found.place.objects
         receipts = [replay.committed.get(("map", task)) for task in range(replay.map_tasks)]
         sources = [
-            MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest or "")
+            MapSource(receipt.attempt.task, receipt.key, receipt.footer_digest or "", receipt.size)
             for receipt in receipts
-            if receipt is not None and _is_there(store, receipt.key)
+            if receipt is not None and is_there(store, receipt.key)
         ]
         if len(sources) < replay.map_tasks:
             gone = replay.map_tasks - len(sources)
@@ -174,7 +176,7 @@ def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
         WorkerFileError: the code cannot be loaded.
         RunNotFoundError: nothing is left of the run.
     """
-    stored = read_stored(found.output, found.run)
+    stored = read_stored(found.place, found.run)
     wanted = None if task_text is None else _task_of(task_text, stored)
     failure = failure_in(history_of(found), wanted, stored.replay.committed)
     if wanted is None and failure is None:
@@ -185,8 +187,9 @@ def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
     task = wanted or (failure.attempt.phase, failure.attempt.task)  # type: ignore[union-attr]
     os.chdir(folder_of(stored.plan))
     job, shape = load_job(stored.plan.code)
+    access = access_to([file.path for file in stored.plan.inputs], stored.plan.settings)
     is_changed = shape.digest != stored.replay.spec.shape.digest
-    return Debugged(found, stored, task, failure, job, is_changed)
+    return Debugged(found, stored, task, failure, job, is_changed, access)
 
 
 def failure_in(
@@ -239,20 +242,13 @@ def _file_of(work: MapWork, fields: dict[str, Any]) -> InputFile:
     for split in work.splits:
         file = work.inputs[split.input]
         is_within = file.stream or split.start <= fields["offset"] < split.end
-        if show_path(file.path) == fields["input"] and is_within:
+        if show_path(file.name) == fields["input"] and is_within:
             return file
     raise InputError(f"no split of the task has byte {fields['offset']} of `{fields['input']}`")
 
 
 def _function_of(reducer: Builtin | Function | None) -> Function | None:
     return None if isinstance(reducer, Builtin) else reducer
-
-
-def _is_there(store: LocalStore, key: str) -> bool:
-    try:
-        return store.size(key) > 0
-    except ObjectMissingError:
-        return False
 
 
 def _reduce_one(single: Single, key: Any, values: Any, _groups: object) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Literal
 
@@ -12,12 +11,13 @@ import msgspec
 from pymr import names
 from pymr.core.events import Entry, RunFinished, RunPlanned
 from pymr.errors import CorruptDataError, InterruptedRunError, PymrError, RunNotFoundError
-from pymr.observe.feed import read_history
+from pymr.observe.feed import read_entries
 from pymr.runner.plan import OUTPUT_FOLDER
 from pymr.runner.stored import StoredRun, read_stored
-from pymr.store.claim import read_claim
-from pymr.store.local import LocalStore
-from pymr.store.registry import newest_runs
+from pymr.store.access import Access, is_address
+from pymr.store.base import is_there
+from pymr.store.place import Place, open_place
+from pymr.store.registry import RegisteredRun, newest_runs
 from pymr.task.manifest import Manifest, read_manifest
 
 RunState = Literal[
@@ -31,67 +31,87 @@ class FoundRun(msgspec.Struct, frozen=True):
 
     run: str
     name: str
-    output: str
+    place: Place
     started: float
 
+    @property
+    def output(self) -> str:
+        """Its folder or address."""
+        return str(self.place)
 
-def find_run(text: str) -> FoundRun:
-    """Return the run that `text` names: an output folder, an id, or a name (the newest).
+
+def find_run(text: str, access: Callable[[], Access] = Access) -> FoundRun:
+    """Return the run that `text` names: an output, an id, or a name (the newest).
+
+    `access` is called where the output is in a store: it takes time to find out.
 
     Raises:
         RunNotFoundError: there is none; names near ones.
+        ConfigError, StoreError: its store cannot be reached.
     """
+    if is_address(text):
+        found = _run_in(open_place(text, access()))
+        if found is None:
+            raise RunNotFoundError(f"no run in `{text}`", hint="pymr jobs")
+        return found
     for folder in (text, f"{OUTPUT_FOLDER}/{text}"):
-        found = _run_in(folder)
+        found = _run_in(open_place(folder, Access()))
         if found is not None:
             return found
     for known in newest_runs():
         if text in (known.run, known.name):
-            return FoundRun(known.run, known.name, known.output, known.started)
+            return known_run(known, access)
     raise RunNotFoundError(
         f"no run `{text}`: not the name, id or output folder of one{_nearest(text)}",
         hint="pymr jobs",
     )
 
 
-def _run_in(folder: str) -> FoundRun | None:
-    """Return the run of an output folder: the one at work or last, else the committed one."""
-    output = os.path.abspath(folder)
-    histories = [f"{output}/{names.events_key(run)}" for run in runs_in(output)]
-    for path in [path for path in histories if os.path.isfile(path)][-1:]:  # ids ascend
-        for entry in read_history(path):
+def known_run(known: RegisteredRun, access: Callable[[], Access] = Access) -> FoundRun:
+    """Return a run that was started from this account; `access` as of `find_run`.
+
+    Raises:
+        ConfigError: its store cannot be reached with that.
+    """
+    return FoundRun(known.run, known.name, known_place(known, access), known.started)
+
+
+def known_place(known: RegisteredRun, access: Callable[[], Access]) -> Place:
+    """Return the output of a run that was started from this account."""
+    if not is_address(known.output):
+        return open_place(known.output, Access())
+    given = access()
+    there = {"endpoint": known.endpoint, "region": known.region}
+    there = {name: value for name, value in there.items() if value is not None}
+    return open_place(known.output, msgspec.structs.replace(given, **there))
+
+
+def _run_in(place: Place) -> FoundRun | None:
+    """Return the run of an output: the one at work or last, else the committed one."""
+    for run in reversed(place.runs()):  # ids ascend
+        for entry in read_entries(place.read_history(run)):
             if isinstance(entry.event, RunPlanned):
                 spec = entry.event.spec
-                return FoundRun(spec.run, spec.name, output, entry.time)
-    for unfinished_run, _ in unfinished_in(output):  # A power cut took its history.
+                return FoundRun(spec.run, spec.name, place, entry.time)
+    for unfinished_run, _ in unfinished_in(place):  # A power cut took its history.
         return unfinished_run
-    manifest = committed_manifest(output)
+    manifest = committed_manifest(place)
     if manifest is None:
         return None
-    return FoundRun(manifest.run, manifest.name, output, manifest.created)
+    return FoundRun(manifest.run, manifest.name, place, manifest.created)
 
 
-def runs_in(output: str) -> list[str]:
-    """Return the ids of the runs that have a folder in an output, oldest first."""
+def committed_manifest(place: Place) -> Manifest | None:
+    """Return the manifest in an output, None if there is none or it cannot be read."""
     try:
-        with os.scandir(f"{output}/{names.STATE}") as scan:
-            return sorted(entry.name for entry in scan if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return []
-
-
-def committed_manifest(output: str) -> Manifest | None:
-    """Return the manifest in an output folder, None if there is none or it cannot be read."""
-    try:
-        return read_manifest(LocalStore(output))
+        return read_manifest(place.objects)
     except (RunNotFoundError, CorruptDataError):
         return None
 
 
 def history_of(found: FoundRun) -> list[Entry]:
     """Return all events of a run, oldest first; empty if its history is gone."""
-    path = f"{found.output}/{names.events_key(found.run)}"
-    return list(read_history(path)) if os.path.isfile(path) else []
+    return list(read_entries(found.place.read_history(found.run)))
 
 
 def state_of(found: FoundRun) -> RunState:
@@ -99,15 +119,13 @@ def state_of(found: FoundRun) -> RunState:
 
     `interrupted`: by a signal, which it could still answer; `died`: it could not.
     """
-    if not os.path.isdir(f"{found.output}/{names.STATE}"):
-        return "gone"
-    record, is_held = read_claim(found.output)
+    record, is_held = found.place.owner()
     if is_held and record is not None and record.run == found.run:
         return "running"
-    manifest = committed_manifest(found.output)
+    manifest = committed_manifest(found.place)
     if manifest is not None and manifest.run == found.run:
         return "done"
-    if os.path.exists(f"{found.output}/{names.cancelled_key(found.run)}"):
+    if is_there(found.place.objects, names.cancelled_key(found.run)):
         return "cancelled"
     return _last_state(found)
 
@@ -120,8 +138,7 @@ def _last_state(found: FoundRun) -> RunState:
         if error is None:
             return "replaced"
         return "interrupted" if error["type"] == InterruptedRunError.__name__ else "failed"
-    is_there = os.path.isdir(f"{found.output}/{names.run_prefix(found.run)}")
-    return "died" if is_there else "gone"
+    return "died" if found.run in found.place.runs() else "gone"
 
 
 def unfinished(found: FoundRun) -> StoredRun | None:
@@ -129,17 +146,17 @@ def unfinished(found: FoundRun) -> StoredRun | None:
     if state_of(found) not in UNFINISHED:
         return None
     try:
-        return read_stored(found.output, found.run)
+        return read_stored(found.place, found.run)
     except PymrError:
         return None
 
 
-def unfinished_in(output: str) -> Iterator[tuple[FoundRun, StoredRun]]:
-    """Yield the runs of an output folder that can be resumed, newest first."""
-    for run in reversed(runs_in(output)):
+def unfinished_in(place: Place) -> Iterator[tuple[FoundRun, StoredRun]]:
+    """Yield the runs of an output that can be resumed, newest first."""
+    for run in reversed(place.runs()):
         with suppress(PymrError):
-            stored = read_stored(output, run)
-            found = FoundRun(run, stored.replay.spec.name, output, stored.plan.started)
+            stored = read_stored(place, run)
+            found = FoundRun(run, stored.replay.spec.name, place, stored.plan.started)
             if state_of(found) in UNFINISHED:
                 yield found, stored
 

@@ -12,30 +12,39 @@ without them: it does all map tasks then.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from pymr import names
 from pymr.errors import PymrError, RunNotFoundError
-from pymr.runner.find import UNFINISHED, FoundRun, runs_in, state_of
+from pymr.runner.find import UNFINISHED, FoundRun, state_of
 from pymr.runner.life import remove_folder
 from pymr.runner.stored import committed_keys, folders_outside
-from pymr.store.claim import ClaimRecord, LocalClaim
-from pymr.store.local import LocalStore, is_temporary_name
+from pymr.store.base import ObjectEntry, is_there
+from pymr.store.place import Place
 from pymr.task.manifest import Manifest, read_manifest
+from pymr.task.output import claim_output
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """Files of one run that nobody needs; `path` is a folder or a file."""
+    """Objects or files of one run that nobody needs; `path` is for people, too."""
 
     run: str
     what: str  # for people
     path: str
     files: int
     bytes: int
+
+
+class _Removable(NamedTuple):
+    """A leftover, and what removes it."""
+
+    leftover: Leftover
+    remove: Callable[[], None]
 
 
 class _Kept(NamedTuple):
@@ -46,8 +55,8 @@ class _Kept(NamedTuple):
     is_replayable: bool = False
 
 
-def find_leftovers(output: str, *, remove: bool, drop_replay: bool = False) -> list[Leftover]:
-    """Return what nobody needs in the folder `output`, and of its runs elsewhere; maybe remove it.
+def find_leftovers(place: Place, *, remove: bool, drop_replay: bool = False) -> list[Leftover]:
+    """Return what nobody needs in an output, and of its runs elsewhere; maybe remove it.
 
     `drop_replay`: what only a replay needs is not needed.
 
@@ -55,111 +64,116 @@ def find_leftovers(output: str, *, remove: bool, drop_replay: bool = False) -> l
         OutputError: a living run holds the output, or it cannot be written.
         PymrError: what is there cannot be read; nothing was removed.
     """
-    if not os.path.isdir(f"{output}/{names.STATE}"):
+    if not place.runs() and not is_there(place.objects, names.CLAIM):
         return []
-    record = ClaimRecord(
-        run="gc", name="pymr gc", pid=os.getpid(), host=os.uname().nodename, started=0.0
-    )
-    claim = LocalClaim.take(output, record)
+    claim = claim_output(place, "gc", "pymr gc")
     try:
-        found = list(_leftovers(output, drop_replay=drop_replay))
+        found = list(_leftovers(place, drop_replay=drop_replay))
         if remove:
-            for leftover in found:
-                _remove(leftover)
-        return found
+            for each in found:
+                each.remove()
+        return [each.leftover for each in found]
     finally:
         claim.release()
 
 
-def _leftovers(output: str, *, drop_replay: bool) -> Iterator[Leftover]:
+def _leftovers(place: Place, *, drop_replay: bool) -> Iterator[_Removable]:
     manifest: Manifest | None = None
     with suppress(RunNotFoundError):  # One that cannot be read may name anything.
-        manifest = read_manifest(LocalStore(output))
-    for folder in (output, f"{output}/{names.STATE}"):
-        yield from _halves(folder)
-    for run in runs_in(output):
-        kept = _kept(output, run, manifest, drop_replay=drop_replay)
-        yield from _of_run(output, run, kept)
-        yield from _outside(output, run, kept)
+        manifest = read_manifest(place.objects)
+    for prefix in ("", names.STATE):
+        yield from _halves(place, prefix)
+    for run in place.runs():
+        kept = _kept(place, run, manifest, drop_replay=drop_replay)
+        yield from _of_run(place, run, kept)
+        yield from _outside(place, run, kept)
 
 
-def _kept(output: str, run: str, manifest: Manifest | None, *, drop_replay: bool) -> _Kept | None:
+def _kept(place: Place, run: str, manifest: Manifest | None, *, drop_replay: bool) -> _Kept | None:
     """Return what a run needs, None if it is over without a result."""
-    records = {names.journal_key(run), names.events_key(run)}
     if manifest is not None and manifest.run == run:
-        records |= {part.key for part in manifest.shown}
+        shown = {part.key for part in manifest.shown}
         if manifest.bad_records is not None and not drop_replay:
-            return _kept_for_replay(output, run, records)
-        return _Kept(frozenset(records), False)
-    if state_of(FoundRun(run, "", output, 0.0)) not in UNFINISHED:
+            return _kept_for_replay(place, run, shown)
+        return _Kept(frozenset(shown), False)
+    if state_of(FoundRun(run, "", place, 0.0)) not in UNFINISHED:
         return None
     try:
-        return _Kept(frozenset(records.union(committed_keys(output, run))), True)
+        return _Kept(frozenset(committed_keys(place, run)), True)
     except RunNotFoundError:
         return None  # It ended before it began.
     except PymrError:
         return _Kept(None, True)  # A journal of another version, or a damaged one.
 
 
-def _kept_for_replay(output: str, run: str, records: set[str]) -> _Kept:
+def _kept_for_replay(place: Place, run: str, shown: set[str]) -> _Kept:
     try:
-        return _Kept(frozenset(records.union(committed_keys(output, run))), False, True)
+        return _Kept(frozenset(shown.union(committed_keys(place, run))), False, True)
     except PymrError:
         return _Kept(None, False, True)  # Nobody can say which map outputs count.
 
 
-def _of_run(output: str, run: str, kept: _Kept | None) -> Iterator[Leftover]:
-    """Yield what lies in a run's folder; all of it, if the run is over without a result."""
-    top = f"{output}/{names.run_prefix(run)}"
+def _of_run(place: Place, run: str, kept: _Kept | None) -> Iterator[_Removable]:
+    """Yield what lies under a run's prefix; all of it, if the run is over without a result."""
+    top, objects = names.run_prefix(run), place.objects
+    entries = list(objects.list(top))
     if kept is None:
-        yield _measured(run, "of a run without a result", top)
+        halves = place.halves(top)
+        remove = partial(objects.delete_folder, top)
+        yield _measured(run, "of a run without a result", place, top, [*entries, *halves], remove)
         return
     if kept.keys is None:
         return
-    yield from _halves(top)
-    with os.scandir(top) as scan:
-        entries = sorted(scan, key=lambda entry: entry.name)
+    yield from _halves(place, top)
+    spills = names.tmp_prefix(run)
+    if place.folder is not None and os.path.isdir(f"{place.folder}/{spills}"):
+        yield _of_folder(run, "spills", f"{place.folder}/{spills}")
+    what = "attempt that does not count" if kept.is_unfinished else "intermediate data"
     for entry in entries:
-        key = f"{names.run_prefix(run)}/{entry.name}"
-        if key == names.logs_prefix(run):
-            continue  # They stay as long as the journal and the history do.
-        if entry.is_dir(follow_symlinks=False):
-            yield _measured(run, "spills", entry.path)
-        elif key not in kept.keys and not is_temporary_name(entry.name):
-            what = "attempt that does not count" if kept.is_unfinished else "intermediate data"
-            yield _measured(run, what, entry.path)
+        if entry.key.startswith(f"{spills}/") or entry.key in kept.keys:
+            continue
+        if not names.is_record(run, entry.key):  # They stay as long as the run is known.
+            yield _measured(
+                run, what, place, entry.key, [entry], partial(objects.delete, entry.key)
+            )
 
 
-def _outside(output: str, run: str, kept: _Kept | None) -> Iterator[Leftover]:
+def _outside(place: Place, run: str, kept: _Kept | None) -> Iterator[_Removable]:
     """Yield a run's spills outside of the output, and its copy of standard input."""
-    for folder in folders_outside(output, run):
+    for folder in folders_outside(place, run):
         is_copy = "/pymr-input-" in folder
         if not is_copy:
-            yield _measured(run, "spills", folder)
+            yield _of_folder(run, "spills", folder)
         elif kept is None or not (kept.is_unfinished or kept.is_replayable):
-            yield _measured(run, "copy of an input", folder)
+            yield _of_folder(run, "copy of an input", folder)
 
 
-def _halves(folder: str) -> Iterator[Leftover]:
-    with os.scandir(folder) as scan:
-        entries = sorted(scan, key=lambda entry: entry.name)
-    for entry in entries:
-        if is_temporary_name(entry.name):
-            yield _measured("", "half of an object", entry.path)
+def _halves(place: Place, prefix: str) -> Iterator[_Removable]:
+    for index, entry in enumerate(place.halves(prefix)):
+        remove = partial(place.sweep, prefix) if index == 0 else _nothing  # All at once.
+        yield _measured("", "half of an object", place, entry.key, [entry], remove)
 
 
-def _measured(run: str, what: str, path: str) -> Leftover:
-    if not os.path.isdir(path):
-        return Leftover(run, what, path, 1, os.path.getsize(path))
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _measured(
+    run: str,
+    what: str,
+    place: Place,
+    key: str,
+    entries: list[ObjectEntry],
+    remove: Callable[[], None],
+) -> _Removable:
+    size = sum(entry.size for entry in entries)
+    return _Removable(Leftover(run, what, f"{place}/{key}", len(entries), size), remove)
+
+
+def _of_folder(run: str, what: str, path: str) -> _Removable:
+    """Return a folder that is in no store."""
     sizes = [
         os.lstat(f"{folder}/{name}").st_size for folder, _, found in os.walk(path) for name in found
     ]
-    return Leftover(run, what, path, len(sizes), sum(sizes))
-
-
-def _remove(leftover: Leftover) -> None:
-    if os.path.isdir(leftover.path):
-        remove_folder(leftover.path)
-    else:
-        with suppress(FileNotFoundError):
-            os.unlink(leftover.path)
+    leftover = Leftover(run, what, path, len(sizes), sum(sizes))
+    return _Removable(leftover, partial(remove_folder, path))

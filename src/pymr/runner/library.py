@@ -25,10 +25,12 @@ from pymr.observe.snapshot import Snapshot, fold
 from pymr.runner.find import find_run
 from pymr.runner.life import Observer
 from pymr.runner.plan import Plan, Request
+from pymr.runner.reach import access_to, access_with
 from pymr.runner.replay import replay_run
 from pymr.runner.result import Result
 from pymr.runner.resume import resume_run
 from pymr.runner.run import run_request
+from pymr.store.place import Place
 
 PathLike = str | bytes | os.PathLike[str]
 
@@ -52,19 +54,21 @@ def run(
     """
     if not isinstance(job, Job):
         raise ConfigError(f"the first argument is {job!r}, expected a pymr.Job")
-    resolved = _resolved(settings)
+    resolved, inputs = _resolved(settings), _inputs(input)
     request = Request(
         code=_code_of(job),
         worker=getattr(job.mapper, "__name__", "job"),
-        inputs=_inputs(input),
+        inputs=inputs,
         settings=resolved.settings,
         params=dict(params or {}),
         warnings=resolved.warnings,
+        access=access_to(inputs, resolved.settings),
     )
     observer = _Watching()
     with observer.noting():
         run_request(request, observer)
-    return Result(observer.output)
+    assert observer.place is not None, "a run that is done was planned"
+    return Result(observer.place)
 
 
 def resume(run: PathLike, *, job: Job | None = None, **settings: Any) -> Result:
@@ -99,27 +103,28 @@ def _take_on(
     settings: Mapping[str, Any],
 ) -> Result:
     now = _resolved(settings).settings
-    found = find_run(os.fsdecode(run))
+    found = find_run(os.fsdecode(run), lambda: access_with(now))
     observer = _Watching()
     with observer.noting():
         take_on(
             found,
             lambda before: change(before, settings, now),
             observer,
+            access_with,
             None if job is None else _code_of(job),
         )
-    return Result(found.output)
+    return Result(found.place)
 
 
 class _Watching(Observer):
-    """Remembers where the output is, and how far the run came."""
+    """Remembers the output, and how far the run came."""
 
     def __init__(self) -> None:
-        self.output = ""
+        self.place: Place | None = None
         self._snapshot = Snapshot()
 
-    def planned(self, plan: Plan) -> None:
-        self.output = plan.output
+    def planned(self, plan: Plan, place: Place) -> None:
+        self.place = place
 
     def entry(self, entry: Entry) -> None:
         fold(self._snapshot, entry)

@@ -16,30 +16,32 @@ from pymr.core.job import Job
 from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Receipt
-from pymr.errors import InterruptedRunError, PymrError
-from pymr.observe.feed import Feed, HistoryFile, last_seq
+from pymr.errors import DeposedError, InterruptedRunError, PymrError, StoreError
+from pymr.observe.feed import Feed, JsonLines, last_seq, thin
 from pymr.runner.hang import HangWatch
 from pymr.runner.local import LocalRunner
 from pymr.runner.memory import task_memory_of
 from pymr.runner.outcome import build_manifest
-from pymr.runner.plan import Plan
+from pymr.runner.plan import Plan, temporary_folder
 from pymr.runner.pool import Pool
 from pymr.runner.prints import Logs
 from pymr.runner.sample import Sampler
-from pymr.runner.stored import committed_keys, planned_of, spill_folder
-from pymr.store.journal import Journal
+from pymr.runner.stored import StoredRun, committed_keys, planned_of, spill_folder
+from pymr.store.base import is_there
+from pymr.store.place import Journal, Place
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput
 
 CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
+STORE_LOOK_S = 2.0  # the same in a store, where a look is a request
 
 
 class Observer:
     """Watches a run; the base one sees and says nothing."""
 
-    def planned(self, plan: Plan) -> None:
-        """Take note of what will be done; called once, before anything is written."""
+    def planned(self, plan: Plan, place: Place) -> None:
+        """Take note of what will be done, and where; called once, before anything is written."""
 
     def entry(self, entry: Entry) -> None:
         """Take note of an event."""
@@ -60,7 +62,7 @@ class Life:
         settings: Settings,
         output: ClaimedOutput,
         started: float,
-        earlier: Replay | None = None,
+        earlier: StoredRun | None = None,
         *,
         is_replay: bool = False,
     ) -> None:
@@ -69,9 +71,10 @@ class Life:
         self._plan = plan
         self._settings = settings
         self._output = output
+        self._place = output.place
         self._started = started  # when the run began, Unix seconds
         self._earlier = earlier
-        self._epoch = earlier.epoch + 1 if earlier else 1
+        self._epoch = earlier.replay.epoch + 1 if earlier else 1
         self._manifest: Manifest | None = None
         self._job: Job | None = None
 
@@ -90,10 +93,13 @@ class Life:
             PymrError: the run failed. What it has committed is kept.
         """
         run = self._plan.spec.run
-        pool.keep_prints(Logs(self._output.store.root, run, self._epoch))
-        path = self._path(names.events_key(run))
-        with HistoryFile(path) as history:
-            feed = Feed([history, observer.entry], time.time, last_seq(path) + 1)
+        pool.keep_prints(Logs(self._place, run, self._epoch, temporary_folder(self._settings)))
+        seq = last_seq(self._place.read_history(run)) + 1
+        with (
+            self._place.life_signs(run, self._epoch),
+            self._place.history(run, thin) as history,
+        ):
+            feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
             try:
                 tick = self._tick(observer)
                 if self._plan.sample is not None:  # What is settled by it is journalled.
@@ -107,7 +113,8 @@ class Life:
                     feed.append(events.RunFinished())
                     return self._manifest
                 pool.close()  # nobody writes any more
-                self._fail(error, feed)
+                if not isinstance(error, DeposedError):  # Else the run is another process's.
+                    self._fail(error, feed)
                 raise
             assert self._manifest is not None, "a job that is done was published"
             return self._manifest
@@ -115,12 +122,13 @@ class Life:
     def _tick(self, observer: Observer) -> Callable[[float], None]:
         """Return what is to be done now and then: tell who watches, look for `pymr cancel`."""
         due = 0.0
+        look_s = CANCEL_LOOK_S if self._place.folder is not None else STORE_LOOK_S
 
         def tick(now: float) -> None:
             nonlocal due
             observer.tick(now)
             if now >= due:
-                due = now + CANCEL_LOOK_S
+                due = now + look_s
                 if self._is_cancelled():
                     text = "cancelled by `pymr cancel`"
                     raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
@@ -128,7 +136,9 @@ class Life:
         return tick
 
     def _is_cancelled(self) -> bool:
-        return os.path.exists(self._path(names.cancelled_key(self._plan.spec.run)))
+        with suppress(StoreError):  # Who cannot look goes on.
+            return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
+        return False
 
     def _settle_boundaries(
         self, pool: Pool, feed: Feed, tick: Callable[[float], None], deadline: float | None
@@ -168,7 +178,7 @@ class Life:
                 store=self._output.store,
                 journal=journal,
                 feed=feed,
-                publish=partial(self._publish, pool, feed),
+                publish=partial(self._publish, pool, feed, journal),
                 tmp=self._tmp(),
                 memory=task_memory_of(self._settings, plan.workers),
                 hangs=HangWatch(self._settings.task_timeout_s),
@@ -177,7 +187,8 @@ class Life:
             try:
                 if self._earlier is not None:
                     self._tidy()
-                    runner.take_on(self._earlier, self._outdated(self._earlier))
+                    replay = self._earlier.replay
+                    runner.take_on(replay, self._outdated(replay))
                 runner.run()
             except BaseException:
                 with suppress(PymrError):  # What stopped the run is the news.
@@ -192,8 +203,10 @@ class Life:
         return outdated(earlier, digest=self._plan.spec.shape.digest, epoch=epoch)
 
     def _open_journal(self) -> Journal:
-        path = self._path(names.journal_key(self._plan.spec.run))
-        return Journal.create(path) if self._earlier is None else Journal.reopen(path)
+        run = self._plan.spec.run
+        if self._earlier is None:
+            return self._place.create_journal(run, self._epoch)
+        return self._place.reopen_journal(run, self._epoch, self._earlier.records)
 
     def _begun(self) -> events.RunPlanned | RunResumed:
         planned = planned_of(self._plan)
@@ -221,7 +234,7 @@ class Life:
         failpoint.hit("run.tidy")
         store, run = self._output.store, self._plan.spec.run
         with suppress(PymrError):  # It takes space only.
-            kept = [] if self._is_cancelled() else committed_keys(store.root, run)
+            kept = [] if self._is_cancelled() else committed_keys(self._place, run)
             remove_attempts(store, run, but=kept)
         remove_folder(self._tmp())
 
@@ -230,16 +243,15 @@ class Life:
             attempts_max=self._settings.attempts, attempt_first=attempt_first(self._epoch)
         )
 
-    def _path(self, key: str) -> str:
-        return f"{self._output.store.root}/{key}"
-
     def _tmp(self) -> str:
-        """Return the folder of spills: inside the output, unless `--tmp-dir` moves it."""
-        return spill_folder(self._output.store.root, self._plan.spec.run, self._settings)
+        """Return the folder of spills."""
+        return spill_folder(self._place, self._plan.spec.run, self._settings)
 
-    def _publish(self, pool: Pool, feed: Feed) -> None:
+    def _publish(self, pool: Pool, feed: Feed, journal: Journal) -> None:
         assert self._job is not None, "only a job that ran is published"
         pool.close()  # It is done, and the manifest of many tasks takes memory.
+        if self._place.folder is None:  # No lock keeps another process of the run away.
+            journal.sync()
         previous = self._output.previous
         manifest = build_manifest(
             self._plan,

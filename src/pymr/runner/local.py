@@ -33,9 +33,8 @@ from pymr.runner.hang import HangWatch
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.slots import SlotReport, Slots
-from pymr.store.access import Access
 from pymr.store.base import ObjectStore
-from pymr.store.journal import Journal
+from pymr.store.place import Journal
 from pymr.task.commit import verify_attempt, verify_kept
 
 CONNECT_S = 5.0  # wait for workers at the start; then go on with those that came
@@ -74,7 +73,7 @@ class LocalRunner:
             wanted=plan.workers,
             spec=plan.spec,
             root=plan.output,
-            access=Access(),
+            access=plan.access,
             memory=memory,
             hangs=hangs,
         )

@@ -1,8 +1,7 @@
-"""Finds what the processes of a run have printed, in the files beside its journal."""
+"""Finds what the processes of a run have printed, in the objects beside its journal."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,9 +17,10 @@ _TASK = re.compile(r"(map|reduce)[- ]?0*([0-9]{1,9})", re.ASCII)
 
 
 class LogFile(NamedTuple):
-    """What one attempt has printed, or a task process between attempts."""
+    """What one attempt has printed, or a task process between attempts: an object of the output."""
 
-    path: str
+    key: str
+    size: int
     attempt: Attempt | None
     worker: str | None  # of a process, with the number of the life it worked in
     life: int
@@ -35,7 +35,7 @@ class LogFile(NamedTuple):
 
 
 def logs_of(found: FoundRun, task: str | None = None, number: int | None = None) -> list[LogFile]:
-    """Return the files of a run: processes first, then attempts of map and reduce tasks.
+    """Return the logs of a run: processes first, then attempts of map and reduce tasks.
 
     `task` names one of the latter, such as map-0017; `number` one attempt of it.
 
@@ -59,15 +59,14 @@ def logs_of(found: FoundRun, task: str | None = None, number: int | None = None)
 
 
 def _all(found: FoundRun) -> Iterator[LogFile]:
-    folder = f"{found.output}/{names.logs_prefix(found.run)}"
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        path = f"{folder}/{name}"
+    for key, size in found.place.objects.list(names.logs_prefix(found.run)):
+        name = key.rpartition("/")[2]
         if match := _OF_ATTEMPT.fullmatch(name):
             phase, task, number = match.groups()
             attempt = Attempt("map" if phase == "map" else "reduce", int(task), int(number))
-            yield LogFile(path, attempt, None, 1)
+            yield LogFile(key, size, attempt, None, 1)
         elif match := _OF_PROCESS.fullmatch(name):
-            yield LogFile(path, None, match[1], int(match[3]))
+            yield LogFile(key, size, None, match[1], int(match[3]))
 
 
 def _order(log: LogFile) -> tuple[object, ...]:

@@ -37,6 +37,7 @@ from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover
 from pymr.runner.memory import Share, run_size, share_out
 from pymr.runner.pool import Pool
+from pymr.store.access import AMBIENT, Access, is_address
 from pymr.text_form import show_path, show_paths
 
 OUTPUT_FOLDER = "pymr-out"
@@ -52,18 +53,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, str] = {}
     warnings: tuple[str, ...] = ()  # of the settings: what was changed, or has no effect
     spool_folder: str | None = None  # where inputs that can be read only once were copied before
+    access: Access = Access()  # to the stores of inputs and output
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run will do."""
 
     spec: JobSpec
-    output: str  # absolute folder
+    output: str  # an absolute folder, or an address
     shown_output: str  # as the user would type it
     inputs: tuple[InputFile, ...]
     tasks: list[MapTask]
     workers: int  # task processes that fit, at most one for each task of the larger phase
     memory_bytes: int  # what all processes may use together
+    access: Access = AMBIENT  # opens the stores of inputs and output; it is written nowhere
     sample: Sample | None = None  # with --sort: what is mapped first, to know where parts begin
     spool_folder: str | None  # where inputs were copied; remove it afterwards
     warnings: tuple[str, ...] = ()
@@ -108,7 +111,7 @@ def _refuse_bytes(request: Request) -> None:
     settings = request.settings
     texts = {
         "worker": request.code.path,
-        "--output": os.path.abspath(settings.output or OUTPUT_FOLDER),
+        "--output": absolute_output(settings.output or OUTPUT_FOLDER),
         "--tmp-dir": settings.tmp_dir,
         **{f"--set {show_path(key)}": f"{key}={value}" for key, value in request.params.items()},
     }
@@ -124,9 +127,10 @@ def _refuse_bytes(request: Request) -> None:
 def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
     settings = request.settings
     name = settings.name or f"{_stem(request.worker)}-{run[-4:]}"
-    shown_output = settings.output or f"./{OUTPUT_FOLDER}/{name}"
-    output = os.path.abspath(shown_output)
-    found, shape = _look(request.inputs, _rules(settings, spool_folder, output), pool)
+    shown_output = settings.output or _usual_output(settings, name)
+    output = absolute_output(shown_output)
+    access = request.access
+    found, shape = _look(request.inputs, _rules(settings, spool_folder, output, access), pool)
     if settings.sort:
         _refuse_to_sort(shape)
     reducers = _reducers(settings, shape, found)
@@ -143,6 +147,7 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
         tasks=tasks,
         workers=share.workers,
         memory_bytes=settings.memory_bytes,
+        access=access,
         sample=sample,
         spool_folder=spool_folder if os.path.isdir(spool_folder) else None,
         warnings=(
@@ -153,6 +158,18 @@ def _plan(request: Request, pool: Pool, run: str, spool_folder: str) -> Plan:
             *share.notices,
         ),
     )
+
+
+def _usual_output(settings: Settings, name: str) -> str:
+    """Return where a run puts its parts that is not told where."""
+    if settings.store is None:
+        return f"./{OUTPUT_FOLDER}/{name}"
+    return f"{settings.store.rstrip('/')}/outputs/{name}"
+
+
+def absolute_output(output: str) -> str:
+    """Return an output that means the same in any folder."""
+    return output if is_address(output) else os.path.abspath(output)
 
 
 def _cut(
@@ -203,7 +220,7 @@ def _notes(
         yield f"{wished}, the input can be cut into {len(tasks):,}"
     large = [file for file in found.files if file.stream and file.size > TASK_BYTES_MAX]
     if large:
-        shown = show_paths([file.path for file in large])
+        shown = show_paths([file.name for file in large])
         yield f"{shown} can be read from the front only, so one map task reads it"
 
 
@@ -246,14 +263,15 @@ def temporary_folder(settings: Settings) -> str:
     return settings.tmp_dir or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - private in it
 
 
-def _rules(settings: Settings, spool_folder: str, output: str) -> DiscoverRules:
+def _rules(settings: Settings, spool_folder: str, output: str, access: Access) -> DiscoverRules:
     return DiscoverRules(
         recursive=settings.recursive,
         allow_empty=settings.allow_empty,
         allow_duplicates=settings.allow_duplicates,
         encoding=settings.encoding,
         spool_folder=spool_folder,
-        output=output,
+        output=None if is_address(output) else output,
+        access=access,
     )
 
 

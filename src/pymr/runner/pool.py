@@ -138,6 +138,8 @@ class Pool:
             self.remove(process)
         self._prints.close()
         self._selector.close()
+        if self.logs is not None:
+            self.logs.close()
 
     def wait_shape(self) -> Shape:
         """Return the shape of the job that the first process found.

@@ -16,7 +16,8 @@ from pymr.core.sample import is_combined
 from pymr.errors import ResourceError
 from pymr.observe.quantity import show_size
 from pymr.runner.memory import fan_in_max
-from pymr.runner.plan import Plan
+from pymr.runner.plan import Plan, temporary_folder
+from pymr.store.access import is_address
 from pymr.store.disk import free_bytes
 from pymr.store.probe import existing_folder, probe_folder
 from pymr.text_form import show_path
@@ -42,11 +43,19 @@ def looked_over(plan: Plan, settings: Settings) -> Plan:
     Raises:
         ResourceError: spills cannot be written where `--tmp-dir` says.
     """
-    if settings.tmp_dir is not None:
-        _refuse_unwritable(settings.tmp_dir)
+    tmp_dir = _folder_of_spills(plan, settings)
+    if tmp_dir is not None:
+        _refuse_unwritable(tmp_dir)
     alerts = (*_files(plan), *_room(plan, settings))
     warnings = tuple(dict.fromkeys((*plan.warnings, *alerts)))
     return msgspec.structs.replace(plan, warnings=warnings, alerts=alerts)
+
+
+def _folder_of_spills(plan: Plan, settings: Settings) -> str | None:
+    """Return where spills go that go outside of the output."""
+    if settings.tmp_dir is None and is_address(plan.output):
+        return temporary_folder(settings)
+    return settings.tmp_dir
 
 
 def _refuse_unwritable(path: str) -> None:
@@ -84,10 +93,11 @@ def _room(plan: Plan, settings: Settings) -> Iterator[str]:
     if shape.reducer is not None and is_combined(shape):
         return
     needed = plan.input_bytes
-    places = {"--output": plan.output}
+    places = {} if is_address(plan.output) else {"--output": plan.output}
     buffers = len(plan.tasks) * plan.spec.limits.spill_bytes_max
-    if settings.tmp_dir is not None and shape.reducer is not None and needed > buffers:
-        places["--tmp-dir"] = settings.tmp_dir
+    tmp_dir = _folder_of_spills(plan, settings)
+    if tmp_dir is not None and shape.reducer is not None and needed > buffers:
+        places["--tmp-dir"] = tmp_dir
     for flag, path in places.items():
         free = free_bytes(path)
         if free is not None and free < needed:

@@ -6,6 +6,7 @@
 Laws: whoever prints waits for nobody but this process; no disk is filled, whatever is printed;
 what is printed is for people, and never data. A file appears with its first byte, is written
 beside the run's journal without a sync, and one that cannot be written is given up in silence.
+In a store it is an object, which appears when it is complete.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pymr.core.spec import Attempt
 from pymr.names import attempt_log_key, process_log_key
+from pymr.store.place import Place
+
+if TYPE_CHECKING:
+    from pymr.runner.log_uploads import LogUploads
 
 HEAD_BYTES_MAX = 1 << 20  # of one file: written as they come
 TAIL_BYTES_MAX = 1 << 20  # of one file: the last ones, written at its end
@@ -24,23 +30,56 @@ RECENT_BYTES_MAX = 16 << 10  # at hand for a message
 
 
 class Logs:
-    """The files of one process's work on a run, in the folder `output`, and their sums."""
+    """What is kept of one process's work on a run, in an output, and the sums of it."""
 
-    def __init__(self, output: str, run: str, epoch: int) -> None:
-        self._output = output
+    def __init__(self, place: Place, run: str, epoch: int, tmp: str | None = None) -> None:
+        """Write files into `place`, if it is a folder; else into `tmp`, until they are objects."""
+        self._folder = place.folder
         self._run = run
         self._epoch = epoch
+        self._tmp = tmp
+        self._uploads: LogUploads | None = None
+        if place.folder is None:
+            from pymr.runner.log_uploads import LogUploads
+
+            self._uploads = LogUploads(place.objects)
         self.room = LOGS_BYTES_MAX
         self.printed_bytes = 0
         self.left_out_bytes = 0
 
-    def path_of(self, worker: str, attempt: Attempt | None) -> str:
-        """Return the file for an attempt, or for what a worker prints between attempts."""
+    def key_of(self, worker: str, attempt: Attempt | None) -> str:
+        """Return the key of an attempt's log, or of what a worker prints between attempts."""
         if attempt is None:
-            key = process_log_key(self._run, worker, self._epoch)
-        else:
-            key = attempt_log_key(self._run, attempt.phase, attempt.task, attempt.number)
-        return f"{self._output}/{key}"
+            return process_log_key(self._run, worker, self._epoch)
+        return attempt_log_key(self._run, attempt.phase, attempt.task, attempt.number)
+
+    def open(self, key: str) -> int:
+        """Return a descriptor to append a log to. Raises OSError."""
+        if self._folder is None:
+            import tempfile
+
+            fd, path = tempfile.mkstemp(prefix="pymr-log-", dir=self._tmp)
+            os.unlink(path)  # It goes with its descriptor, however this process ends.
+            return fd
+        path = f"{self._folder}/{key}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(path, flags, 0o666)
+
+    def close_one(self, key: str, fd: int) -> None:
+        """Close the descriptor of a log that is complete."""
+        if self._uploads is not None:
+            body = b""
+            with suppress(OSError):
+                body = os.pread(fd, os.fstat(fd).st_size, 0)
+            if not self._uploads.put(key, body):
+                self.left_out_bytes += len(body)
+        os.close(fd)
+
+    def close(self) -> None:
+        """Wait, but not long, for what is on its way into a store. May be called twice."""
+        if self._uploads is not None:
+            self._uploads.close()
 
 
 class Prints:
@@ -58,12 +97,12 @@ class Prints:
         self._tail_bytes = 0
         self._left_out = 0
         self._logs: Logs | None = None
-        self._path = ""
+        self._key = ""
         self._fd = -1
 
-    def keep(self, logs: Logs, path: str) -> None:
-        """Write it into the file `path` from now on, and what there is already."""
-        self._logs, self._path = logs, path
+    def keep(self, logs: Logs, key: str) -> None:
+        """Write it into the log `key` from now on, and what there is already."""
+        self._logs, self._key = logs, key
         logs.printed_bytes += self.size
         logs.left_out_bytes += self._left_out
         self._write_head()
@@ -92,8 +131,8 @@ class Prints:
                 note = f"\n… {self._left_out:,} bytes left out …\n"
                 tail = note.encode() + tail.partition(b"\n")[2]
             self._write(tail)
-        if self._fd >= 0:
-            os.close(self._fd)
+        if self._fd >= 0 and self._logs is not None:
+            self._logs.close_one(self._key, self._fd)
             self._fd = -1
 
     def recent(self) -> list[str]:
@@ -118,9 +157,7 @@ class Prints:
         written = 0
         with suppress(OSError):  # A full disk is told of by what must be written to it.
             if self._fd < 0 and body:
-                os.makedirs(os.path.dirname(self._path), exist_ok=True)
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-                self._fd = os.open(self._path, flags, 0o666)
+                self._fd = self._logs.open(self._key)
             written = os.write(self._fd, body) if body else 0
         self._logs.room -= written
         self._logs.left_out_bytes += len(data) - written

@@ -130,12 +130,15 @@ class TaskProcess:
         """It can be given something to do."""
         return self.is_loaded and self.attempt is None and not self.was_killed
 
-    def sample(self, spec: JobSpec, work: SampleWork) -> None:
+    def sample(self, spec: JobSpec, work: SampleWork, access: Access) -> None:
         """Start mapping a part of the input for its keys; the process must be idle."""
-        self._send(channel.Sample(spec, work))
+        self._send(channel.Sample(spec, work, access))
 
     def begin(self, spec: JobSpec, root: str, access: Access, *, is_watched: bool = False) -> None:
-        """Name the run that all later attempts belong to, and whether each call is told of."""
+        """Name the run that all later attempts belong to, and whether each call is told of.
+
+        `access` opens the stores of inputs and output.
+        """
         self._send(channel.Begin(spec, root, is_watched, access))
 
     def run(self, attempt: AttemptSpec, memory_bytes_max: int) -> None:
@@ -146,7 +149,7 @@ class TaskProcess:
         self.memory_bytes_max, self.used_bytes = memory_bytes_max, 0
         self.prints = Prints()
         if self._logs is not None:
-            self.prints.keep(self._logs, self._logs.path_of(self.name, self.attempt))
+            self.prints.keep(self._logs, self._logs.key_of(self.name, self.attempt))
         self._send(channel.Run(attempt))
 
     def try_out(self, work: MapTrialWork | ReduceTrialWork) -> None:
@@ -162,7 +165,7 @@ class TaskProcess:
     def keep_prints(self, logs: Logs) -> None:
         """Write what is printed into files, also what was printed so far; the process is idle."""
         self._logs = logs
-        self._own_prints.keep(logs, logs.path_of(self.name, None))
+        self._own_prints.keep(logs, logs.key_of(self.name, None))
 
     def grown_bytes(self, private_bytes: int | None) -> int:
         """Return by how much its memory has grown since its first attempt, of what it has now.

@@ -18,6 +18,7 @@ from pymr.runner.life import Observer
 from pymr.runner.resume import (
     Change,
     Held,
+    Reach,
     Resumed,
     go_on,
     refuse_gone,
@@ -30,7 +31,11 @@ from pymr.text_form import show_path
 
 
 def replay_run(
-    found: FoundRun, change: Change, observer: Observer, code: Code | None = None
+    found: FoundRun,
+    change: Change,
+    observer: Observer,
+    access: Reach,
+    code: Code | None = None,
 ) -> Resumed:
     """Do again what bad records were left out of, and return the manifest of the new result.
 
@@ -45,14 +50,15 @@ def replay_run(
         PymrError: the replay failed; the result is as it was.
     """
     refuse_gone(found)
-    with reclaim_output(found.output, run=found.run, name=found.name) as output:
+    with reclaim_output(found.place, run=found.run, name=found.name) as output:
         manifest = output.previous
         if manifest is None or manifest.run != found.run:
             raise _not_done(found)
         if manifest.bad_records is None:
-            remove_leftovers(found, output.store, manifest)
+            remove_leftovers(found, manifest)
             return Resumed(manifest, was_done=True)
-        held = Held(found, read_stored(found.output, found.run), output, is_replay=True)
+        stored = read_stored(found.place, found.run)
+        held = Held(found, stored, output, access, is_replay=True)
         settings = settings_of(held, change)
         return Resumed(go_on(held, settings, observer, code), was_done=False)
 

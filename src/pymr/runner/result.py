@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain, islice
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pymr.observe.quantity import show_many
 from pymr.records.part import read_rows, split_rows
+from pymr.runner.reach import usual_access
+from pymr.store.access import Access, is_address
 from pymr.store.base import ObjectStore
-from pymr.store.local import LocalStore
+from pymr.store.place import Place, open_place
 from pymr.task.commit import open_part
 from pymr.task.manifest import Manifest, ManifestPart, read_manifest
 
@@ -25,9 +28,15 @@ class Result:
     are exact where a column has one type (`manifest.columns`); a mixed TSV column is text.
     """
 
-    def __init__(self, output: str) -> None:
-        self.output = output
-        self._store: ObjectStore = LocalStore(output)
+    def __init__(self, output: str | os.PathLike[str] | Place) -> None:
+        """Read an output: a folder, or an address of a store that is reached as usual."""
+        if isinstance(output, str | os.PathLike):
+            text = os.fspath(output)
+            place = open_place(text, usual_access() if is_address(text) else Access())
+        else:
+            place = output
+        self.output = str(place)
+        self._store: ObjectStore = place.objects
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -44,7 +53,7 @@ class Result:
         """The records that were left out since the mapper raises for them, in input order."""
         from pymr.runner.bad_records import bad_records_in
 
-        return list(bad_records_in(self.output, self.manifest))
+        return list(bad_records_in(self._store, self.manifest))
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return chain.from_iterable(map(self.rows, self.manifest.parts))

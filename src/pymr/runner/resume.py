@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -29,16 +29,16 @@ from pymr.errors import (
     RunNotFoundError,
     WorkerFileError,
 )
-from pymr.names import cancelled_key, run_prefix
+from pymr.names import cancelled_key
 from pymr.observe.quantity import show_many
-from pymr.records.source import compare
+from pymr.records.change import changes
 from pymr.runner.find import FoundRun, state_of
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request, skip_rules
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import looked_over, refuse_few_files
-from pymr.runner.run import run_request
+from pymr.runner.run import remember, run_request
 from pymr.runner.stored import (
     StoredPlan,
     StoredRun,
@@ -46,8 +46,9 @@ from pymr.runner.stored import (
     folders_outside,
     read_stored,
 )
-from pymr.store.local import LocalStore
-from pymr.store.registry import RegisteredRun, register
+from pymr.store.access import Access, is_address
+from pymr.store.base import is_there
+from pymr.store.place import Place
 from pymr.task.commit import remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput, reclaim_output
@@ -57,6 +58,8 @@ INPUTS_SHOWN_MAX = 20  # changed ones, in one message
 
 # From the settings of the plan to those of this process.
 Change = Callable[[Settings], Settings]
+# How stores are reached with given settings; asked for only where there is one.
+Reach = Callable[[Settings], Access]
 
 
 class Held(NamedTuple):
@@ -65,6 +68,7 @@ class Held(NamedTuple):
     found: FoundRun
     stored: StoredRun
     output: ClaimedOutput
+    access: Reach
     is_replay: bool = False  # it was done, and its bad records are tried again
 
     def kept(self, digest: str) -> list[Receipt]:
@@ -90,7 +94,11 @@ class Resumed(NamedTuple):
 
 
 def resume_run(
-    found: FoundRun, change: Change, observer: Observer, code: Code | None = None
+    found: FoundRun,
+    change: Change,
+    observer: Observer,
+    access: Reach,
+    code: Code | None = None,
 ) -> Resumed:
     """Take the run on and return the manifest of its committed output.
 
@@ -105,16 +113,16 @@ def resume_run(
         PymrError: the run failed again.
     """
     refuse_gone(found)
-    if os.path.exists(f"{found.output}/{cancelled_key(found.run)}"):
+    if is_there(found.place.objects, cancelled_key(found.run)):
         raise OutputError(
             f"run {found.name} was cancelled: nothing of it is kept",
             hint=f"pymr resume {found.name} --restart   does all tasks again",
         )
-    with reclaim_output(found.output, run=found.run, name=found.name) as output:
+    with reclaim_output(found.place, run=found.run, name=found.name) as output:
         if output.previous is not None and output.previous.run == found.run:
-            remove_leftovers(found, output.store, output.previous)
+            remove_leftovers(found, output.previous)
             return Resumed(output.previous, was_done=True)
-        held = Held(found, read_stored(found.output, found.run), output)
+        held = Held(found, read_stored(found.place, found.run), output, access)
         settings = settings_of(held, change)
         if output.previous is not None and not settings.overwrite:
             raise OutputError(
@@ -126,12 +134,12 @@ def resume_run(
 
 
 def refuse_gone(found: FoundRun) -> None:
-    """Refuse a run that has no folder any more.
+    """Refuse a run of which nothing is there any more.
 
     Raises:
         RunNotFoundError: its output was removed, or is another run's.
     """
-    if not os.path.isdir(f"{found.output}/{run_prefix(found.run)}"):
+    if found.run not in found.place.runs():
         raise RunNotFoundError(
             f"nothing is left of run {found.name} in `{show_path(found.output)}`", hint="pymr jobs"
         )
@@ -154,21 +162,23 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
     """Do what is left of a run and return its manifest; see `resume_run`."""
     found, stored = held.found, held.stored
     refuse_few_files()
+    access = _reached(stored.plan, found.place, held.access, settings)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline, folder_of(stored.plan))
     try:
         pool.start(code or _code_of(held))
-        _refuse_changed_inputs(held)
+        _refuse_changed_inputs(held, access)
         shape = pool.wait_shape()
-        plan = looked_over(_plan(held, settings, shape, pool.process_size), settings)
-        observer.planned(plan)
-        register(RegisteredRun(found.run, found.name, found.output, stored.plan.started))
+        plan = _plan(held, settings, shape, pool.process_size)
+        plan = looked_over(msgspec.structs.replace(plan, access=access), settings)
+        observer.planned(plan, found.place)
+        remember(found.run, found.name, found.place, stored.plan.started, access)
         life = Life(
             plan,
             settings,
             held.output,
             stored.plan.started,
-            stored.replay,
+            stored,
             is_replay=held.is_replay,
         )
         return life.run(pool, observer, deadline)
@@ -176,7 +186,13 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
         pool.close()
 
 
-def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest:
+def _reached(stored: StoredPlan, place: Place, access: Reach, settings: Settings) -> Access:
+    """Return how stores are reached, if the run has to do with one."""
+    is_in_store = place.folder is None or any(is_address(os.fsdecode(p)) for p in stored.given)
+    return access(settings) if is_in_store else Access()
+
+
+def restart_run(found: FoundRun, change: Change, observer: Observer, access: Reach) -> Manifest:
     """Do all of a run again as it was started, with code and inputs as they are now.
 
     The current folder becomes the one it was started in. The new run has another id, and the
@@ -185,7 +201,7 @@ def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest
     Raises:
         PymrError: as `run_request`.
     """
-    stored = read_stored(found.output, found.run).plan
+    stored = read_stored(found.place, found.run).plan
     _refuse_restart(found)
     for file in stored.inputs:
         if file.spool is not None and not os.path.exists(file.spool):
@@ -203,6 +219,7 @@ def restart_run(found: FoundRun, change: Change, observer: Observer) -> Manifest
         inputs=stored.given,
         settings=msgspec.structs.replace(settings, name=found.name, output=found.output),
         params=stored.params,
+        access=_reached(stored, found.place, access, settings),
         spool_folder=stored.spool_folder,
     )
     return run_request(again, observer, over=found.run)
@@ -237,13 +254,14 @@ def folder_of(stored: StoredPlan) -> str:
     )
 
 
-def _refuse_changed_inputs(held: Held) -> None:
+def _refuse_changed_inputs(held: Held, access: Access) -> None:
     """Compare the inputs with the plan.
 
     Raises:
         InputError: some are not as they were; they are named, with what is seen of each.
+        StoreError: their store refused or failed.
     """
-    changed = list(_changes(held.stored.plan))
+    changed = list(changes(held.stored.plan.inputs, held.stored.plan.folder, access))
     if not changed:
         return
     shown = "; ".join(f"`{path}`: {what}" for path, what in changed[:INPUTS_SHOWN_MAX])
@@ -254,19 +272,6 @@ def _refuse_changed_inputs(held: Held) -> None:
         hint=f"{held.anew}   reads the inputs as they are now",
         inputs=[path for path, _ in changed],
     )
-
-
-def _changes(stored: StoredPlan) -> Iterator[tuple[str, str]]:
-    folder = os.fsencode(stored.folder)
-    for file in stored.inputs:
-        try:
-            seen = os.stat(file.spool or os.path.join(folder, file.path))
-        except OSError as error:
-            yield show_path(file.path), error.strerror or "it cannot be found"
-            continue
-        difference = compare(seen, file)
-        if difference is not None:
-            yield show_path(file.path), f"{difference[0]}, expected {difference[1]}"
 
 
 def _code_of(held: Held) -> Code:
@@ -321,15 +326,15 @@ def _refuse_other_job(held: Held, before: Shape, now: Shape) -> None:
             )
 
 
-def remove_leftovers(found: FoundRun, store: LocalStore, manifest: Manifest) -> None:
+def remove_leftovers(found: FoundRun, manifest: Manifest) -> None:
     """Remove what a run has left that was stopped when it was all but done.
 
     What a replay needs stays, if the result has bad records.
     """
     if manifest.bad_records is None:
-        for folder in folders_outside(found.output, found.run):
+        for folder in folders_outside(found.place, found.run):
             remove_folder(folder)
     with suppress(PymrError):  # It takes space only.
-        stored = read_stored(found.output, found.run)
+        stored = read_stored(found.place, found.run)
         if not stored.plan.settings.keep:
-            remove_attempts(store, found.run, but=stored.committed_keys)
+            remove_attempts(found.place.objects, found.run, but=stored.committed_keys)

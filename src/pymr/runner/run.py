@@ -5,17 +5,18 @@ The same path for the command line and for `pymr.run`. What differs is who watch
 
 from __future__ import annotations
 
-import os
 import time
 
 from pymr.errors import OutputError
 from pymr.observe.quantity import show_kept
-from pymr.runner.find import runs_in, unfinished_in
+from pymr.runner.find import unfinished_in
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import looked_over, refuse_few_files
 from pymr.runner.stored import folders_outside, head_of
+from pymr.store.access import Access
+from pymr.store.place import Place, open_place
 from pymr.store.registry import RegisteredRun, register
 from pymr.task.manifest import Manifest
 from pymr.task.output import prepare_output, refuse_taken
@@ -31,10 +32,11 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
         PymrError: the run failed; its class says why. The output is as it was, unless the
             field `is_committed` says that the result stands and only its parts are not shown.
     """
-    settings = request.settings
+    settings, access = request.settings, request.access
     refuse_few_files()
     if settings.output is not None:
-        refuse_taken(os.path.abspath(settings.output), overwrite=settings.overwrite)
+        place = open_place(settings.output, access)
+        refuse_taken(place, overwrite=settings.overwrite)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline)
     spool_folder = None  # of a run that nobody can resume
@@ -43,17 +45,18 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
         spool_folder = plan.spool_folder
         plan = looked_over(plan, settings)
         spec, started = plan.spec, time.time()
+        place = open_place(plan.output, access)
         if not settings.overwrite:
-            _refuse_unfinished(plan, over)
-        outside = _outside_of_others(plan.output)
+            _refuse_unfinished(plan, place, over)
+        outside = _outside_of_others(place)
         with prepare_output(
-            plan.output, overwrite=settings.overwrite, run=spec.run, name=spec.name
+            place, overwrite=settings.overwrite, run=spec.run, name=spec.name, over=over
         ) as output:
             for folder in outside:  # The runs are gone, with what was in the output.
                 if folder != request.spool_folder:
                     remove_folder(folder)
-            observer.planned(plan)
-            register(RegisteredRun(spec.run, spec.name, plan.output, started))
+            observer.planned(plan, place)
+            remember(spec.run, spec.name, place, started, access)
             life = Life(plan, settings, output, started)
             try:
                 return life.run(pool, observer, deadline, lambda p: head_of(request, p, started))
@@ -66,14 +69,20 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
             remove_folder(spool_folder)
 
 
-def _outside_of_others(output: str) -> list[str]:
-    """Return what runs that are in the folder have outside of it."""
-    return [folder for run in runs_in(output) for folder in folders_outside(output, run)]
+def remember(run: str, name: str, place: Place, started: float, access: Access) -> None:
+    """Put a run into the registry, and where its store is; best effort."""
+    where = (access.endpoint, access.region) if place.folder is None else (None, None)
+    register(RegisteredRun(run, name, str(place), started, *where))
 
 
-def _refuse_unfinished(plan: Plan, over: str | None) -> None:
+def _outside_of_others(place: Place) -> list[str]:
+    """Return what runs that are in the output have outside of it."""
+    return [folder for run in place.runs() for folder in folders_outside(place, run)]
+
+
+def _refuse_unfinished(plan: Plan, place: Place, over: str | None) -> None:
     """Refuse to drop work that may have taken hours, unless that is asked for."""
-    for found, stored in unfinished_in(plan.output):
+    for found, stored in unfinished_in(place):
         earlier = stored.replay
         if found.run != over and earlier.committed:
             maps, reduces = earlier.kept

@@ -117,7 +117,7 @@ class Sampler:
                 piece = self._held[process.name] = self._waiting.popleft()
                 piece.tries += 1
                 self._hangs.progressed(process, time.monotonic())
-                process.sample(self._plan.spec, piece.work)
+                process.sample(self._plan.spec, piece.work, self._plan.access)
 
     def _receive(self, process: TaskProcess, messages: list[channel.FromProcess] | None) -> None:
         if messages is None:

@@ -218,7 +218,7 @@ def _work_of(spec: AttemptSpec) -> str:
     work = spec.work
     if not isinstance(work, MapWork):
         return f"partition {work.partition} of all map outputs"
-    paths = [show_path(work.inputs[split.input].path) for split in work.splits]
+    paths = [show_path(work.inputs[split.input].name) for split in work.splits]
     shown = [
         f"{path} [{split.start}:{split.end}]"
         for path, split in zip(paths[:SPLITS_SHOWN], work.splits, strict=False)

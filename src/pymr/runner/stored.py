@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -22,8 +22,8 @@ from pymr.core.events import JOURNAL_VERSION, Decision, RunPlanned, encode
 from pymr.core.replay import Replay, replay
 from pymr.core.spec import Code, InputFile, MapTask
 from pymr.errors import IncompleteError, ObjectMissingError, PymrError, RunNotFoundError
-from pymr.runner.plan import Plan, Request
-from pymr.store.journal import read_journal
+from pymr.runner.plan import Plan, Request, temporary_folder
+from pymr.store.place import Place
 from pymr.text_form import show_path
 
 _OUTSIDE = re.compile(r"/pymr-(input-)?[0-9a-f-]{36}$")
@@ -51,6 +51,7 @@ class StoredRun(NamedTuple):
 
     plan: StoredPlan
     replay: Replay
+    records: int  # of the journal, when it was read
 
     @property
     def committed_keys(self) -> list[str]:
@@ -73,7 +74,7 @@ def head_of(request: Request, plan: Plan, started: float) -> list[bytes]:
         folder=os.getcwd(),
         given=tuple(map(os.fsencode, request.inputs)),
         params=request.params,
-        settings=absolute(request.settings),
+        settings=_settled(request),
         shown_output=plan.shown_output,
         started=started,
         inputs=plan.inputs,
@@ -84,22 +85,22 @@ def head_of(request: Request, plan: Plan, started: float) -> list[bytes]:
     return [encode(planned_of(plan)), msgspec.json.encode(stored)]
 
 
-def read_stored(output: str, run: str) -> StoredRun:
-    """Return what the journal of `run` in the folder `output` holds.
+def read_stored(place: Place, run: str) -> StoredRun:
+    """Return what the journal of `run` in an output holds.
 
     Raises:
         RunNotFoundError: there is none, or its plan had not been written when the run ended.
         IncompleteError: another version of PyMR wrote it.
         CorruptDataError: it is damaged.
     """
-    path = f"{output}/{names.journal_key(run)}"
-    records = read_journal(path)
+    path = f"{place}/{names.journal_key(run)}"
+    records = place.read_journal(run)
     try:
         head = list(islice(records, 2))
     except ObjectMissingError as error:
-        raise _nothing(output, run) from error
+        raise _nothing(place, run) from error
     if len(head) < 2:  # noqa: PLR2004 - the two records of a head
-        raise _nothing(output, run)
+        raise _nothing(place, run)
     version = msgspec.json.decode(head[0], type=_Version).journal
     if version != JOURNAL_VERSION:
         raise IncompleteError(
@@ -110,7 +111,8 @@ def read_stored(output: str, run: str) -> StoredRun:
     try:
         planned = msgspec.json.decode(head[0], type=RunPlanned)
         stored = msgspec.json.decode(head[1], type=StoredPlan)
-        return StoredRun(stored, replay(planned, _decisions(records)))
+        rest = list(records)
+        return StoredRun(stored, replay(planned, _decisions(rest)), len(head) + len(rest))
     except msgspec.MsgspecError as error:
         raise IncompleteError(
             f"journal `{show_path(path)}` holds what this version does not know: {error}",
@@ -119,42 +121,55 @@ def read_stored(output: str, run: str) -> StoredRun:
         ) from error
 
 
-def folders_outside(output: str, run: str) -> list[str]:
-    """Return what a run has outside of its output: spills (`--tmp-dir`), copies of inputs.
+def folders_outside(place: Place, run: str) -> list[str]:
+    """Return what a run has here outside of its output: spills, copies of inputs.
 
     Whoever removes them relies on their names: a journal may be anybody's.
     """
     try:
-        plan = read_stored(output, run).plan
+        plan = read_stored(place, run).plan
     except PymrError:  # Without a plan it had not come so far.
         return []
     folders = [plan.spool_folder or ""]
-    if plan.settings.tmp_dir is not None:
-        folders.append(spill_folder(output, run, plan.settings))
+    if place.folder is None or plan.settings.tmp_dir is not None:
+        folders.append(spill_folder(place, run, plan.settings))
     return [folder for folder in folders if _OUTSIDE.search(folder) and os.path.isdir(folder)]
 
 
-def spill_folder(output: str, run: str, settings: Settings) -> str:
-    """Return where a run's spills are: inside the output, unless `--tmp-dir` moves them."""
-    if settings.tmp_dir is not None:
-        return os.path.abspath(f"{settings.tmp_dir}/pymr-{run}")
-    return f"{output}/{names.tmp_prefix(run)}"
+def spill_folder(place: Place, run: str, settings: Settings) -> str:
+    """Return where a run's spills are: inside the output, if it is a folder here.
+
+    `--tmp-dir` moves them.
+    """
+    if place.folder is None or settings.tmp_dir is not None:
+        return os.path.abspath(f"{temporary_folder(settings)}/pymr-{run}")
+    return f"{place.folder}/{names.tmp_prefix(run)}"
 
 
-def committed_keys(output: str, run: str) -> list[str]:
+def committed_keys(place: Place, run: str) -> list[str]:
     """Return the keys of the objects that a run has committed; raises as `read_stored`."""
-    return read_stored(output, run).committed_keys
+    return read_stored(place, run).committed_keys
 
 
-def _decisions(records: Iterator[bytes]) -> Iterator[Decision]:
+def _decisions(records: Iterable[bytes]) -> Iterator[Decision]:
     decode = msgspec.json.Decoder(Decision).decode
     return map(decode, records)
 
 
-def _nothing(output: str, run: str) -> RunNotFoundError:
+def _nothing(place: Place, run: str) -> RunNotFoundError:
     return RunNotFoundError(
-        f"run {run} has no plan in `{show_path(output)}`: it ended before it began",
+        f"run {run} has no plan in `{show_path(str(place))}`: it ended before it began",
         hint="pymr start   with its arguments begins it anew",
+    )
+
+
+def _settled(request: Request) -> Settings:
+    """Return settings that mean the same in any folder, and lead any process to the same store."""
+    settings, access = absolute(request.settings), request.access
+    return msgspec.structs.replace(
+        settings,
+        endpoint=settings.endpoint or access.endpoint,
+        region=settings.region or access.region,
     )
 
 

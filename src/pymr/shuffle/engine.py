@@ -22,7 +22,7 @@ Merge: TypeAlias = ReduceMerge | NativeReduceMerge
 
 def map_buffer(*, limits: Limits, combine: Combine | None = None, **options: Any) -> MapBuffer:
     """Return a buffer for the calling thread; the options are those of `MapBuffer`."""
-    make: Any = NativeMapBuffer if _is_native() else MapBuffer
+    make: Any = NativeMapBuffer if is_native() else MapBuffer
     buffer: MapBuffer = make(limits=limits, combine=combine, **options)
     return buffer
 
@@ -31,12 +31,13 @@ def reduce_merge(
     sources: Any, partition: int, *, limits: Limits, combine: Combine | None, **options: Any
 ) -> Merge:
     """Return the groups of a partition; the options are those of `NativeReduceMerge`."""
-    if _is_native():
+    if is_native():
         return NativeReduceMerge(sources, partition, limits=limits, combine=combine, **options)
     options.pop("paths", None)
     options.pop("on_tick", None)
     return ReduceMerge(sources, partition, limits=limits, combine=combine, **options)
 
 
-def _is_native() -> bool:
+def is_native() -> bool:
+    """Say whether the compiled form runs."""
     return os.environ.get(REFERENCE) != "1"

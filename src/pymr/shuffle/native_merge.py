@@ -6,28 +6,34 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 from pymr._native import GroupMerge, RowWriter, Run, decode_key, merge_to_spill
 from pymr.core.spec import EdgeSum, Limits
 from pymr.shuffle.combine import Blame, Combine
+from pymr.shuffle.fetch import Fetched
 from pymr.shuffle.merge import narrow
 from pymr.shuffle.native_combine import native_combine
 from pymr.shuffle.sorted_run import SortedRunReader
 from pymr.shuffle.values import short_repr
 
 
+class _Removable(Protocol):
+    def remove(self) -> None: ...
+
+
 class NativeReduceMerge:
     """`ReduceMerge`, compiled; `combine` is None, a built-in or a `FunctionCombine`.
 
     Of the footer of each source, what it says of `partition` is kept. `paths` are local files with
-    the bytes of the sources, where there are such. `on_tick` is called every few groups with the
+    the bytes of the sources, where there are such; or sources have been fetched, and are removed
+    with the spills. `on_tick` is called every few groups with the
     bytes and records that were read; it must not hold the merge. `blame` is that of `ReduceMerge`.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, each a part of the job
         self,
-        sources: Sequence[SortedRunReader],
+        sources: Sequence[SortedRunReader] | Fetched,
         partition: int,
         *,
         limits: Limits,
@@ -37,17 +43,21 @@ class NativeReduceMerge:
         on_tick: Callable[[int, int], object] = lambda _bytes, _records: None,
         blame: Blame | None = None,
     ) -> None:
-        self.combined_in = self.combined_out = self.spills = 0
+        self.combined_in = self.combined_out = self.spills = self.healed = 0
         self._limits = limits
         self._spill_folder = spill_folder
         self._combine = native_combine(combine, limits)
         self._on_tick = on_tick
         self._blame = blame
-        self._runs = [
-            Run(source.name, *source.read_footer(), partition, source.read_at, path)
-            for source, path in zip(sources, paths or repeat(None, len(sources)), strict=True)
-        ]
-        self._spilled: list[Run] = []
+        self._removed: list[_Removable] = []  # at the end
+        if isinstance(sources, Fetched):
+            self._runs, self.healed = sources.runs, sources.healed
+            self._removed.append(sources)
+        else:
+            self._runs = [
+                Run(source.name, *source.read_footer(), partition, source.read_at, path)
+                for source, path in zip(sources, paths or repeat(None, len(sources)), strict=True)
+            ]
         self._read_before = EdgeSum()  # by merges into spills
         self._groups: GroupMerge | None = None
 
@@ -74,7 +84,7 @@ class NativeReduceMerge:
             0,
             self._limits.merge_bytes_max,
             partial(_tick, self._on_tick, self._read_before),
-            partial(_remove, self._spilled),
+            partial(_remove, self._removed),
             self._blame,
         )
         self._runs = runs
@@ -110,7 +120,7 @@ class NativeReduceMerge:
 
     def discard(self) -> None:
         """Remove the spills; the end of the iteration does so too."""
-        _remove(self._spilled)
+        _remove(self._removed)
         self._runs = []
         if self._groups is not None:
             self._groups.close()
@@ -132,7 +142,7 @@ class NativeReduceMerge:
         self.spills += 1
         for merged in runs:
             merged.remove()
-        self._spilled.append(run)
+        self._removed.append(run)
         return run
 
 
@@ -140,7 +150,7 @@ def _tick(on_tick: Callable[[int, int], object], before: EdgeSum, size: int, rec
     on_tick(before.bytes + size, before.records + records)
 
 
-def _remove(spills: list[Run]) -> None:
-    for run in spills:  # An exception's traceback may hold them for long.
-        run.remove()
-    spills.clear()
+def _remove(files: list[_Removable]) -> None:
+    for file in files:  # An exception's traceback may hold them for long.
+        file.remove()
+    files.clear()

@@ -40,6 +40,8 @@ _HEADER = _MAGIC + struct.pack("<I", VERSION)
 _TRAILER = struct.Struct("<Q16sI8s")
 _VARINTS_BYTES_MAX = 30  # of the three numbers before an entry's values
 
+OTHER_BLOCK = "the checksum of a block differs"
+
 Entry: TypeAlias = tuple[bytes, list[bytes]]  # an encoded key, and some of its encoded values
 Write: TypeAlias = Callable[[bytes], None]
 ReadAt: TypeAlias = Callable[[int, int], bytes]
@@ -198,7 +200,7 @@ class SortedRunReader:
         for block in self.footer.index[partition].blocks:
             data = self._read(block.offset, block.size)
             if xxh3_64(data) != block.checksum:
-                raise self._corrupt(block.offset, "the checksum of a block differs")
+                raise self._corrupt(block.offset, OTHER_BLOCK)
             try:
                 raw = unpack_block(data) if block.codec == LZ4 else data
                 for key, values in _entries_of(raw, last):
@@ -224,15 +226,23 @@ class SortedRunReader:
     def _read(self, offset: int, length: int) -> bytes:
         data = self.read_at(offset, length)
         if len(data) != length:
-            raise self._corrupt(offset, f"it has {len(data)} bytes where {length} were written")
+            raise self._corrupt(offset, short_read(len(data), length))
         return data
 
     def _corrupt(self, offset: int, problem: str) -> CorruptDataError:
-        return CorruptDataError(
-            f"sorted run `{self.name}` is corrupt at byte {offset}: {problem}",
-            path=self.name,
-            offset=offset,
-        )
+        return corrupt_run(self.name, offset, problem)
+
+
+def corrupt_run(name: str, offset: int, problem: str) -> CorruptDataError:
+    """Return the error of the run `name`, of which something at `offset` is not as it was."""
+    return CorruptDataError(
+        f"sorted run `{name}` is corrupt at byte {offset}: {problem}", path=name, offset=offset
+    )
+
+
+def short_read(found: int, expected: int) -> str:
+    """Return the problem of a run that has too few bytes."""
+    return f"it has {found} bytes where {expected} were written"
 
 
 def record_sum(key: bytes, values: list[bytes]) -> EdgeSum:

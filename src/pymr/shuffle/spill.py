@@ -55,7 +55,7 @@ class SpillFolder:
             fill(writer)
             digest = writer.finish()
         except BaseException:
-            _remove(name)
+            remove_file(name)
             raise
         finally:
             os.close(file)
@@ -70,7 +70,7 @@ class SpillFolder:
         """Remove the file behind `reader`, if it is one of these spills."""
         name = self._files.pop(reader, None)
         if name is not None:
-            _remove(name)
+            remove_file(name)
 
     def discard(self) -> None:
         """Remove all spills; the folder itself stays with who gave it."""
@@ -107,6 +107,7 @@ def failure(action: str, folder: str, error: OSError) -> ResourceError:
     )
 
 
-def _remove(name: str) -> None:
+def remove_file(name: str) -> None:
+    """Remove a file, if it is there and may be removed."""
     with contextlib.suppress(OSError):  # Who gave the folder removes it with all that is left.
         os.unlink(name)

@@ -45,6 +45,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"Access(endpoint={self.endpoint!r}, region={self.region!r}, …)"
 
 
+AMBIENT: Final = Access()  # all of it as the library finds it in its environment
+
+
 class Address(NamedTuple):
     """The parts of `s3://bucket/prefix`; the prefix is literal, and may be empty."""
 

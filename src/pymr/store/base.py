@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
-from pymr.errors import StoreError
+from pymr.errors import ObjectMissingError, StoreError
 
 
 class ObjectEntry(NamedTuple):
@@ -117,6 +117,7 @@ class ObjectStore(Protocol):
         """Make copies and deletions directly in the folder `prefix` durable."""
 
 
+@runtime_checkable
 class VersionedStore(ObjectStore, Protocol):
     """A store that replaces an object only if nobody else has: no folder does that."""
 
@@ -140,6 +141,15 @@ class VersionedStore(ObjectStore, Protocol):
 
     def list_names(self, prefix: str) -> Iterator[str]:
         """Yield the names directly in the folder `prefix`, sorted; those of folders end in `/`."""
+
+
+def is_there(store: ObjectStore, key: str) -> bool:
+    """Say whether there is an object `key`."""
+    try:
+        store.size(key)
+    except ObjectMissingError:
+        return False
+    return True
 
 
 def check_key(key: str) -> None:

@@ -7,6 +7,8 @@ clocks that differ by more than SIGN_OLD_S a view is wrong; what decides is clai
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +38,16 @@ class LifeSign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_fresh(self, now: float) -> bool:
         """Say whether its writer lives, as far as can be told at `now` (Unix seconds)."""
         return now - self.time < SIGN_OLD_S
+
+    def is_over(self) -> bool:
+        """Say whether its writer was a process of this machine that has ended."""
+        if self.host != os.uname().nodename:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except OSError as error:
+            return error.errno == errno.ESRCH
+        return False
 
 
 class LifeSigns:

@@ -82,6 +82,16 @@ class LocalStore:
                 raise IsADirectoryError(errno.EISDIR, "a folder is no object")
             return os.stat(path).st_size
 
+    def halves(self, prefix: str) -> list[ObjectEntry]:
+        """Return what `sweep` would remove, with the size of each."""
+        folder = self._folder(prefix)
+        with translated("list", folder, key=prefix):
+            names = sorted(filter(is_temporary_name, os.listdir(folder)))
+            return [
+                ObjectEntry(f"{prefix}/{name}".lstrip("/"), _size_of(f"{folder}/{name}"))
+                for name in names
+            ]
+
     def list(self, prefix: str) -> Iterator[ObjectEntry]:
         """Yield the objects under the folder `prefix`, in key order."""
         folder = self._folder(prefix)
@@ -254,6 +264,14 @@ def _walk(folder: str, prefix: str) -> Iterator[ObjectEntry]:
         elif not is_temporary_name(entry.name):
             with suppress(FileNotFoundError):  # Deleted since the scan.
                 yield ObjectEntry(prefix + entry.name, entry.stat().st_size)
+
+
+def _size_of(path: str) -> int:
+    """Return the bytes of a file, or of all files in the folder of a probe."""
+    if not os.path.isdir(path):
+        return os.lstat(path).st_size
+    walk = os.walk(path)
+    return sum(os.lstat(f"{folder}/{name}").st_size for folder, _, names in walk for name in names)
 
 
 def _remove_any(path: str) -> None:

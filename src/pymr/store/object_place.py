@@ -46,7 +46,7 @@ class ObjectPlace:
         if found is None or found.claim.released:
             return None, False
         sign = self.last_sign(found.claim.run)
-        return found.claim, sign is not None and sign.is_fresh(time.time())
+        return found.claim, sign is not None and sign.is_fresh(time.time()) and not sign.is_over()
 
     def life_signs(self, run: str, epoch: int, address: str | None = None) -> LifeSigns:
         """Return a block in which the place shows that this process works on the run."""

@@ -15,7 +15,8 @@ such lock: a claim there keeps other runs out, and of two processes of one run t
 Each record is put behind the last one that its writer knows, so of two writers one finds that
 place taken, and is deposed.
 
-The rest of the program sees a `Place`, and `open_place` is the only one who knows which it is.
+The rest of the program sees a `Place`, and `open_place` is the only one who knows which it is;
+`folder` tells what there is on this machine's disks.
 The contract is tested once, on both (`tests/contract/test_place.py`).
 """
 
@@ -26,7 +27,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
-from pymr.store.base import ObjectStore
+from pymr.store.access import Access, is_address, parse_address
+from pymr.store.base import ObjectEntry, ObjectStore
 from pymr.store.claim import ClaimRecord
 from pymr.store.life_sign import LifeSign
 
@@ -89,8 +91,21 @@ class Place(Protocol):
     """An output, wherever it is. `str(place)` is the folder or the address."""
 
     @property
+    def folder(self) -> str | None:
+        """The folder that it is; None: it is in a store, and no file here is of it."""
+
+    @property
     def objects(self) -> ObjectStore:
         """The objects of the output; keys are those of `pymr.names`."""
+
+    def foreign(self) -> list[str]:
+        """Return names at its top that are not ours, sorted; of many some.
+
+        Ours is `_pymr`; the parts of a result are foreign where no manifest is.
+
+        Raises:
+            OutputError: it can be no output: a file, for instance, or it cannot be read.
+        """
 
     def claim(self, record: ClaimRecord, over: str | None = None) -> Claim:
         """Claim the output for `record`.
@@ -100,7 +115,8 @@ class Place(Protocol):
         at its end. (A folder's lock is free by then.)
 
         Raises:
-            OutputError: another run holds it; the message and fields name that.
+            OutputError: another run holds it; the message and fields name that. Or it cannot be
+                written.
             ResourceError, StoreError: the place refuses.
         """
 
@@ -120,6 +136,15 @@ class Place(Protocol):
 
     def last_sign(self, run: str) -> LifeSign | None:
         """Return the last sign of life of a run; None: there is none, or a lock shows it."""
+
+    def halves(self, prefix: str) -> list[ObjectEntry]:
+        """Return what interrupted writers left directly in the folder `prefix`, if it can be told.
+
+        No listing of objects has them.
+        """
+
+    def sweep(self, prefix: str) -> None:
+        """Remove what `halves` returns; only the owner of the output may."""
 
     def create_journal(self, run: str, epoch: int) -> Journal:
         """Return the journal of a new run; `epoch` is of this process.
@@ -162,3 +187,19 @@ class Place(Protocol):
 
     def runs(self) -> list[str]:
         """Return the ids of the runs that have something in the output, oldest first."""
+
+
+def open_place(text: str, access: Access) -> Place:
+    """Return the output at `text`, a folder or an address; nothing is done there yet.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    if is_address(text):
+        from pymr.store.object_place import ObjectPlace
+        from pymr.store.object_store import open_objects
+
+        return ObjectPlace(open_objects(parse_address(text), access), text)
+    from pymr.store.folder_place import FolderPlace
+
+    return FolderPlace(text)

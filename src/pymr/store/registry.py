@@ -17,13 +17,18 @@ RUNS_MAX = 1_000  # the newest; who looks for a name that is not there reads the
 _SUFFIX = ".json"
 
 
-class RegisteredRun(msgspec.Struct, frozen=True):
-    """A run that was started here; `output` is absolute, `started` Unix seconds."""
+class RegisteredRun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run that was started here; `output` is absolute, `started` Unix seconds.
+
+    Where a store is, stands here too; what opens it does not.
+    """
 
     run: str
     name: str
     output: str
     started: float
+    endpoint: str | None = None
+    region: str | None = None
 
 
 def state_folder() -> str:

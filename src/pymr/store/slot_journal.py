@@ -3,7 +3,7 @@ r"""A journal in a store: numbered slots, each created once. Their order is what
 All slots in a row are a journal as `store.journal` has it: lines of records, each bound to all
 before it. The first line of each slot is the slot's own, and no record:
 
-    <digest> {"slot":42,"epoch":3,"writer":"<nonce>"}\n
+    <digest> {"epoch":3,"writer":"<nonce>"}\n
     <digest> <record>\n …
 
 So a slot that is lost, doubled, swapped, cut, changed or another run's breaks the chain.
@@ -48,7 +48,6 @@ SLOT_BYTES_MAX: Final = 64 << 10  # one put is one write for every store; more f
 class SlotHead(msgspec.Struct, frozen=True):
     """The first line of a slot."""
 
-    slot: int
     epoch: int
     writer: str
 
@@ -56,6 +55,7 @@ class SlotHead(msgspec.Struct, frozen=True):
 class Slot(NamedTuple):
     """A slot that was read and fits the chain."""
 
+    number: int
     head: SlotHead
     records: list[bytes]
     digest: bytes  # which the next slot is bound to
@@ -110,16 +110,11 @@ class SlotReader:
             raise self.corrupt(number, offset, "its last line has no end")
         if not payloads:
             raise self.corrupt(number, offset, "it is empty")
-        return Slot(self._head(payloads[0], number), payloads[1:], digest)
-
-    def _head(self, payload: bytes, number: int) -> SlotHead:
         try:
-            head = msgspec.json.decode(payload, type=SlotHead)
+            head = msgspec.json.decode(payloads[0], type=SlotHead)
         except msgspec.MsgspecError as error:
             raise self.corrupt(number, 0, f"its head: {error}") from error
-        if head.slot != number:
-            raise self.corrupt(number, 0, f"its head is of slot {head.slot}")
-        return head
+        return Slot(number, head, payloads[1:], digest)
 
     def corrupt(self, number: int, offset: int, problem: str, **fields: str) -> CorruptDataError:
         """Return what says that a slot is not what was written."""
@@ -132,14 +127,15 @@ class SlotReader:
             **fields,
         )
 
-    def deposed(self, head: SlotHead) -> DeposedError:
+    def deposed(self, slot: Slot) -> DeposedError:
         """Return what says to a writer that another has written a slot."""
+        epoch = slot.head.epoch
         return DeposedError(
-            f"deposed by epoch {head.epoch}: it has written slot {head.slot} of"
+            f"deposed by epoch {epoch}: it has written slot {slot.number} of"
             f" journal `{show_path(self.name)}`",
             hint=f"pymr attach {self.run}   follows the process that goes on",
-            epoch=head.epoch,
-            slot=head.slot,
+            epoch=epoch,
+            slot=slot.number,
         )
 
 
@@ -182,11 +178,11 @@ class SlotJournal:
         for slot in reader.read():
             count += len(slot.records)
             if count > known:
-                raise reader.deposed(slot.head)
+                raise reader.deposed(slot)
         if count < known:
             problem = f"there are {count} records, of {known} that were read before"
-            raise reader.corrupt(slot.head.slot, 0, problem)
-        return cls(reader, epoch=epoch, number=slot.head.slot + 1, digest=slot.digest)
+            raise reader.corrupt(slot.number, 0, problem)
+        return cls(reader, epoch=epoch, number=slot.number + 1, digest=slot.digest)
 
     def append(self, line: bytes) -> None:
         r"""Take one record, which has no `\n`; nothing is written before `sync`."""
@@ -213,7 +209,7 @@ class SlotJournal:
         self._pending.clear()
 
     def _put_slot(self) -> None:
-        head = SlotHead(self._number, self._epoch, self._writer)
+        head = SlotHead(self._epoch, self._writer)
         payloads = [msgspec.json.encode(head), self._pending.popleft()]
         size = sum(map(_line_bytes, payloads))
         while self._pending and size + _line_bytes(self._pending[0]) <= SLOT_BYTES_MAX:
@@ -232,13 +228,9 @@ class SlotJournal:
         try:
             slots.put(self._number, body)
         except ObjectExistsError as error:
-            raise self._beaten() from error
-        if slots.get(self._number) != body:  # A store that tells two writers that they have won.
-            raise self._beaten()
-
-    def _beaten(self) -> DeposedError:
-        found = self._reader.slots.get(self._number) or b""
-        return self._reader.deposed(self._reader.parse(found, self._number, self._digest).head)
+            found = slots.get(self._number) or b""
+            slot = self._reader.parse(found, self._number, self._digest)
+            raise self._reader.deposed(slot) from error
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 
 from pymr.api import Job
 from pymr.core.spec import AttemptSpec, JobSpec, MapWork, Receipt
+from pymr.store.access import AMBIENT, Access
 from pymr.store.base import ObjectStore
 from pymr.task import forked
 from pymr.task.blame import user_error
@@ -33,6 +34,7 @@ class AttemptContext(NamedTuple):
     attempt: AttemptSpec
     store: ObjectStore
     progress: ProgressReport
+    access: Access = AMBIENT  # opens the stores of inputs
 
 
 def run_attempt(
@@ -41,15 +43,18 @@ def run_attempt(
     attempt: AttemptSpec,
     store: ObjectStore,
     progress: ProgressReport = lambda _bytes, _records: None,
+    access: Access = AMBIENT,
 ) -> Receipt:
     """Run one attempt and return its receipt; its object is then complete and durable.
+
+    Inputs that are objects are in stores that `access` opens.
 
     Raises:
         UserCodeError: the user's code raised; fields name the record or key.
         InputError: the input cannot be read as asked.
         ResourceError: no space left, for instance. Whatever is raised, no object appears.
     """
-    context = AttemptContext(job, spec, attempt, store, progress)
+    context = AttemptContext(job, spec, attempt, store, progress, access)
     wall, cpu = time.monotonic(), time.process_time()
     if isinstance(attempt.work, MapWork):
         from pymr.task.map_attempt import run_map

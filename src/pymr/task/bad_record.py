@@ -71,7 +71,7 @@ def bad_record(task: str, place: Place, data: str | bytes, error: BaseException)
     kept, size = _kept(data)
     return BadRecord(
         task=task,
-        file=show_path(place.file.path),
+        file=show_path(place.file.name),
         line=place.line,
         offset=place.offset,
         size=size,

@@ -42,10 +42,11 @@ class Load(Message, frozen=True):
 
 
 class Sample(Message, frozen=True):
-    """Map a part of the input and answer with its keys."""
+    """Map a part of the input and answer with its keys; `access` opens the stores of inputs."""
 
     spec: JobSpec
     work: SampleWork
+    access: Access = Access()
 
 
 class Begin(Message, frozen=True):

@@ -50,6 +50,7 @@ from pymr.task.manifest import (
     Manifest,
     ManifestPart,
     encode_manifest,
+    manifest_writer,
     read_manifest,
 )
 from pymr.text_form import show_path
@@ -182,13 +183,11 @@ def _commit(store: ObjectStore, manifest: Manifest, visible: Manifest | None) ->
     if visible is not None and visible.run != manifest.replaces:
         raise _foreign(store, MANIFEST)
     body = encode_manifest(manifest)
-    if manifest.replaces is not None:
-        store.delete(SUCCESS)
-    if visible is not None:
-        store.replace(MANIFEST, body)
-        return
     try:
-        store.put_if_absent(MANIFEST, body)
+        write = manifest_writer(store, visible)
+        if manifest.replaces is not None:
+            store.delete(SUCCESS)
+        write(body)
     except ObjectExistsError as error:
         raise _foreign(store, MANIFEST) from error
 

@@ -13,15 +13,23 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from pymr.core.spec import BadObject, Receipt, TextRules
-from pymr.errors import CorruptDataError, IncompleteError, ObjectMissingError, RunNotFoundError
+from pymr.errors import (
+    CorruptDataError,
+    IncompleteError,
+    ObjectExistsError,
+    ObjectMissingError,
+    RunNotFoundError,
+)
 from pymr.names import MANIFEST, bad_name
 from pymr.shuffle import footer
-from pymr.store.base import ObjectStore
+from pymr.store.base import ObjectStore, VersionedStore
 from pymr.text_form import show_path
 
 VERSION: Final = 1
@@ -235,6 +243,26 @@ def read_manifest(store: ObjectStore) -> Manifest:
             f"no committed output in `{show_path(str(store))}`: it has no `{MANIFEST}`"
         ) from error
     return decode_manifest(body, f"{show_path(str(store))}/{MANIFEST}")
+
+
+def manifest_writer(store: ObjectStore, visible: Manifest | None) -> Callable[[bytes], None]:
+    """Return what writes a manifest where `visible` is, or none, and over no other one.
+
+    In a folder a lock sees to that. In a store another process of the run may have published;
+    then what is returned raises ObjectExistsError, too.
+
+    Raises:
+        ObjectExistsError: it is another one already.
+    """
+    if visible is None:
+        return partial(store.put_if_absent, MANIFEST)
+    if not isinstance(store, VersionedStore):
+        return partial(store.replace, MANIFEST)
+    body, version = store.get_versioned(MANIFEST)
+    now = decode_manifest(body, MANIFEST)
+    if (now.run, now.epoch) != (visible.run, visible.epoch):
+        raise ObjectExistsError(f"`{MANIFEST}` is that of run {now.run} now", key=MANIFEST)
+    return partial(store.replace_if, MANIFEST, version=version)
 
 
 class _Version(msgspec.Struct):

@@ -16,6 +16,7 @@ from pymr.records.part import PartWriter
 from pymr.records.split_reader import Call, SplitReader, line_number, lines_in, open_split
 from pymr.shuffle.buffer import MapBuffer
 from pymr.shuffle.engine import map_buffer
+from pymr.store.access import AMBIENT, Access
 from pymr.task import forked
 from pymr.task.attempt import AttemptContext, ProgressReport, Ticker, call_hook
 from pymr.task.blame import find_bad_record, show_record, user_error
@@ -78,7 +79,9 @@ def run_map(context: AttemptContext, work: MapWork) -> Receipt:
     """Run a map attempt; see `run_attempt`."""
     if work.bad_key is not None:
         return _run_scan(context, work, work.bad_key)
-    mapping = partial(Mapping, context.job, context.spec, progress=context.progress)
+    mapping = partial(
+        Mapping, context.job, context.spec, progress=context.progress, access=context.access
+    )
     return _run(context, work, mapping)
 
 
@@ -175,11 +178,17 @@ class Mapping:
     """The calls of a mapper, and whose fault an exception is."""
 
     def __init__(
-        self, job: Job, spec: JobSpec, sink: Sink, progress: ProgressReport = lambda _b, _r: None
+        self,
+        job: Job,
+        spec: JobSpec,
+        sink: Sink,
+        progress: ProgressReport = lambda _b, _r: None,
+        access: Access = AMBIENT,
     ) -> None:
         self.calls = 0
         self._job = job
         self._spec = spec
+        self._access = access  # opens the stores of inputs
         self._ctx = TaskContext(sink.emit, spec.params)
         self._ticker = Ticker(progress)
         self._bytes_done = 0  # of finished splits
@@ -203,6 +212,7 @@ class Mapping:
             input_format=spec.shape.input_format,
             rules=spec.text,
             limits=spec.limits,
+            access=self._access,
         ) as reader:
             self.call_mapper(self._calls_of(reader, file), file)
             receipt = reader.receipt()
@@ -220,7 +230,7 @@ class Mapping:
         Raises:
             UserCodeError: it raised; fields name the record.
         """
-        mapper, ctx, name = self._job.mapper, self._ctx, show_path(file.path)
+        mapper, ctx, name = self._job.mapper, self._ctx, show_path(file.name)
         emit = ctx.emit
         is_large = self._spec.shape.input_format == "text"
         tick_calls = 1 if is_large or self._ticker.each_call else TICK_CALLS
@@ -256,7 +266,7 @@ class Mapping:
         if isinstance(error, PymrError):
             return error
         spec = self._spec
-        where: dict[str, Any] = {"input": show_path(file.path), "offset": offset}
+        where: dict[str, Any] = {"input": show_path(file.name), "offset": offset}
         if spec.shape.input_format == "text":
             ctx = TaskContext(checking_sink(self._job, spec).emit, spec.params)
             lines = self.lines_of(ctx, file, offset, data)
@@ -265,7 +275,7 @@ class Mapping:
             if found:
                 where["offset"], data = found
         if spec.shape.input_format != "whole":
-            where["line"] = line_number(file, where["offset"], spec.text)
+            where["line"] = line_number(file, where["offset"], spec.text, self._access)
             where["record"] = show_record(data)
         return user_error(error, "mapper", self._job.mapper, **where)
 
@@ -273,8 +283,8 @@ class Mapping:
         self, ctx: TaskContext, file: InputFile, offset: int, chunk: str | bytes
     ) -> Iterator[Call]:
         """Yield the lines of a chunk, with `ctx` at each, for the mapper to be called with it."""
-        name = show_path(file.path)
-        for at, line in lines_in(chunk, offset, file, self._spec.text):
+        name = show_path(file.name)
+        for at, line in lines_in(chunk, offset, file, self._spec.text, self._access):
             ctx.at(name, at)
             yield at, line
 

@@ -1,7 +1,7 @@
-"""An output directory before a run: whose is it, what is in it, and may we write there.
+"""An output before a run: whose is it, what is in it, and may we write there.
 
-Nothing of the user's is ever removed here: a directory with files that are not PyMR's is
-refused. What a dead run left under `_pymr/` goes, once its claim is ours; a run that was
+Nothing of the user's is ever removed here: a directory or prefix with files that are not PyMR's
+is refused. What a dead run left under `_pymr/` goes, once its claim is ours; a run that was
 stopped after its manifest appeared is finished first, whatever follows.
 """
 
@@ -22,8 +22,9 @@ from pymr.errors import (
     StoreError,
 )
 from pymr.names import MANIFEST, STATE, run_prefix
-from pymr.store.claim import ClaimRecord, LocalClaim, claimed_error, read_claim
-from pymr.store.local import LocalStore, is_temporary_name
+from pymr.store.base import ObjectStore, is_there
+from pymr.store.claim import ClaimRecord, claimed_error
+from pymr.store.place import Claim, Place
 from pymr.task.commit import is_shown, publish
 from pymr.task.manifest import Manifest, read_manifest
 from pymr.text_form import show_path, show_paths
@@ -34,9 +35,14 @@ _ELSEWHERE: Final = "choose another --output"
 class ClaimedOutput(NamedTuple):
     """An output that this process owns until `claim.release()`, or the end of the block."""
 
-    store: LocalStore
-    claim: LocalClaim
+    place: Place
+    claim: Claim
     previous: Manifest | None  # what is there: the result that `--overwrite` replaces
+
+    @property
+    def store(self) -> ObjectStore:
+        """Its objects."""
+        return self.place.objects
 
     def __enter__(self) -> Self:
         return self
@@ -50,19 +56,19 @@ class ClaimedOutput(NamedTuple):
         self.claim.release()
 
 
-def refuse_taken(root: str, *, overwrite: bool = False) -> None:
+def refuse_taken(place: Place, *, overwrite: bool = False) -> None:
     """Refuse an output that is in use or complete, before any work; `prepare_output` decides.
 
     Raises:
         OutputError: as `prepare_output` would, if nothing changes until then.
     """
-    with suppress(OSError):
-        owner, is_held = read_claim(root)
+    with suppress(StoreError):
+        owner, is_held = place.owner()
         if is_held:
-            raise claimed_error(root, owner)
+            raise claimed_error(str(place), owner)
     if overwrite:
         return
-    store = LocalStore(root)
+    store = place.objects
     with suppress(
         ObjectMissingError, RunNotFoundError, CorruptDataError, IncompleteError, StoreError
     ):
@@ -70,30 +76,33 @@ def refuse_taken(root: str, *, overwrite: bool = False) -> None:
             raise _complete(store, read_manifest(store))
 
 
-def prepare_output(root: str, *, run: str, name: str, overwrite: bool = False) -> ClaimedOutput:
-    """Claim the output `root` for a new run; it is made if it is not there.
+def prepare_output(
+    place: Place, *, run: str, name: str, overwrite: bool = False, over: str | None = None
+) -> ClaimedOutput:
+    """Claim the output for a new run; it is made if it is not there.
+
+    `over` is the id of a run whose claim may be taken, as it is given up.
 
     Raises:
         OutputError: it is a file, cannot be written, holds other files, is claimed by a
             living run, or has a result and `overwrite` is false.
         ResourceError: no space, or none to show the parts of a committed result.
     """
-    _refuse_foreign(root)
-    claim = _take_claim(root, run, name)
+    _refuse_foreign(place)
+    claim = claim_output(place, run, name, over)
     try:
-        store = LocalStore(root)
         for folder in ("", STATE):
-            store.sweep(folder)
-        previous = _previous(store, overwrite=overwrite)
-        _remove_leftovers(store, previous)
+            place.sweep(folder)
+        previous = _previous(place.objects, overwrite=overwrite)
+        _remove_leftovers(place, previous)
     except BaseException:
         claim.release()
         raise
-    return ClaimedOutput(store, claim, previous)
+    return ClaimedOutput(place, claim, previous)
 
 
-def reclaim_output(root: str, *, run: str, name: str) -> ClaimedOutput:
-    """Claim the output `root` again for `run`, an earlier process of which is gone.
+def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
+    """Claim the output again for `run`, an earlier process of which is gone.
 
     A publication that was stopped is brought to its end, whoever's it was. If `previous` is of
     `run` itself, nothing is left to do.
@@ -103,7 +112,8 @@ def reclaim_output(root: str, *, run: str, name: str) -> ClaimedOutput:
         ResourceError: no space.
     """
     try:
-        claim = _take_claim(root, run, name)
+        _refuse_living(place, run)
+        claim = claim_output(place, run, name)
     except OutputError as error:
         if error.fields.get("run") != run:
             raise
@@ -112,60 +122,63 @@ def reclaim_output(root: str, *, run: str, name: str) -> ClaimedOutput:
             f"run {name} still runs ({where})", hint=f"pymr attach {name}", **error.fields
         ) from error
     try:
-        store = LocalStore(root)
         for folder in ("", STATE, run_prefix(run)):
-            store.sweep(folder)
-        previous = _previous(store, overwrite=True)
+            place.sweep(folder)
+        previous = _previous(place.objects, overwrite=True)
     except BaseException:
         claim.release()
         raise
-    return ClaimedOutput(store, claim, previous)
+    return ClaimedOutput(place, claim, previous)
 
 
-def _refuse_foreign(root: str) -> None:
-    place = show_path(root)
-    try:
-        names = os.listdir(root)
-    except FileNotFoundError as error:
-        if os.path.islink(root):
-            raise OutputError(
-                f"output `{place}` is a symbolic link to `{show_path(os.readlink(root))}`,"
-                " which does not exist",
-                hint="make that directory, or choose another --output",
-            ) from error
-        return
-    except OSError as error:
-        if os.path.isfile(root):
-            raise OutputError(
-                f"output `{place}` is a file, expected a new or empty directory", hint=_ELSEWHERE
-            ) from error
-        raise _unusable(root, error) from error
-    foreign = sorted(name for name in names if name != STATE and not is_temporary_name(name))
-    if foreign and not os.path.exists(os.path.join(root, MANIFEST)):
-        raise OutputError(
-            f"output `{place}` holds files that are not PyMR's: {show_paths(foreign)}"
-            ", expected a new or empty directory",
-            hint=_ELSEWHERE,
-        )
+def _refuse_living(place: Place, run: str) -> None:
+    """Refuse what no lock does: to take a run in a store from a process that shows signs of life.
+
+    Whoever does not ask, or is wrong about that, only deposes it.
+    """
+    owner, is_alive = place.owner()
+    if place.folder is None and is_alive and owner is not None and owner.run == run:
+        raise claimed_error(str(place), owner)
 
 
-def _take_claim(root: str, run: str, name: str) -> LocalClaim:
+def claim_output(place: Place, run: str, name: str, over: str | None = None) -> Claim:
+    """Claim the output for a run; see `Place.claim`.
+
+    Raises:
+        OutputError: another run holds it, maybe without a sign of life; or it cannot be written.
+        ResourceError, StoreError: the place refuses.
+    """
     record = ClaimRecord(
         run=run, name=name, pid=os.getpid(), host=os.uname().nodename, started=time.time()
     )
     try:
-        claim = LocalClaim.take(root, record)
-    except StoreError as error:
-        raise _unusable(root, error.__cause__) from error
-    # Better now than when the parts are shown.
-    if not os.access(root, os.W_OK | os.X_OK, effective_ids=True):
-        claim.release()
-        raise _unusable(root, "the directory is read-only")
-    return claim
+        return place.claim(record, over)
+    except OutputError as error:
+        owner, is_alive = place.owner()
+        if place.folder is not None or owner is None or is_alive:
+            raise
+        raise OutputError(
+            f"output `{show_path(str(place))}` is held by run {owner.name}"
+            f" (pid {owner.pid} on {owner.host}), which shows no sign of life",
+            hint=f"pymr resume {owner.name}   goes on with it; pymr cancel {owner.name}   gives"
+            " it up",
+            **error.fields,
+        ) from error
 
 
-def _previous(store: LocalStore, *, overwrite: bool) -> Manifest | None:
-    place = show_path(store.root)
+def _refuse_foreign(place: Place) -> None:
+    foreign = place.foreign()
+    if foreign and not is_there(place.objects, MANIFEST):
+        expected = "directory" if place.folder is not None else "prefix"
+        raise OutputError(
+            f"output `{show_path(str(place))}` holds files that are not PyMR's:"
+            f" {show_paths(foreign)}, expected a new or empty {expected}",
+            hint=_ELSEWHERE,
+        )
+
+
+def _previous(store: ObjectStore, *, overwrite: bool) -> Manifest | None:
+    place = show_path(str(store))
     try:
         manifest = read_manifest(store)
     except RunNotFoundError:
@@ -181,11 +194,11 @@ def _previous(store: LocalStore, *, overwrite: bool) -> Manifest | None:
 
 
 def _complete(
-    store: LocalStore, manifest: Manifest, *, is_finished_now: bool = False
+    store: ObjectStore, manifest: Manifest, *, is_finished_now: bool = False
 ) -> OutputError:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.finished))
     return OutputError(
-        f"output `{show_path(store.root)}` exists: run {manifest.name} of {when},"
+        f"output `{show_path(str(store))}` exists: run {manifest.name} of {when},"
         f" parts: {len(manifest.parts):,}, rows: {manifest.records:,}"
         + ("; it was committed without showing its parts, they are shown now" * is_finished_now),
         hint="replace it with --overwrite, or choose another --output",
@@ -193,7 +206,7 @@ def _complete(
     )
 
 
-def _finish(store: LocalStore, manifest: Manifest, *, overwrite: bool) -> bool:
+def _finish(store: ObjectStore, manifest: Manifest, *, overwrite: bool) -> bool:
     """Show the parts of a run that was stopped before; say whether there was need to."""
     if is_shown(store):
         return False
@@ -202,7 +215,7 @@ def _finish(store: LocalStore, manifest: Manifest, *, overwrite: bool) -> bool:
     except (CorruptDataError, OutputError) as error:
         if not overwrite:  # A result that is damaged may well be replaced.
             raise OutputError(
-                f"output `{show_path(store.root)}` exists, and its parts cannot be shown:"
+                f"output `{show_path(str(store))}` exists, and its parts cannot be shown:"
                 f" {error.message}",
                 hint="replace it with --overwrite, or choose another --output",
                 run=manifest.run,
@@ -210,16 +223,8 @@ def _finish(store: LocalStore, manifest: Manifest, *, overwrite: bool) -> bool:
     return True
 
 
-def _remove_leftovers(store: LocalStore, previous: Manifest | None) -> None:
+def _remove_leftovers(place: Place, previous: Manifest | None) -> None:
     """Remove what dead runs left; their claims are gone, and no manifest names it."""
-    kept = previous.run if previous else None
-    with os.scandir(os.path.join(store.root, STATE)) as scan:
-        runs = [entry.name for entry in scan if entry.is_dir(follow_symlinks=False)]
-    for run in runs:
-        if run != kept:
-            store.delete_folder(f"{STATE}/{run}")
-
-
-def _unusable(root: str, why: object) -> OutputError:
-    text = why.strerror if isinstance(why, OSError) else why
-    return OutputError(f"output `{show_path(root)}` cannot be used: {text}", hint=_ELSEWHERE)
+    for run in place.runs():
+        if previous is None or run != previous.run:
+            place.objects.delete_folder(run_prefix(run))

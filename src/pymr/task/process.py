@@ -19,6 +19,7 @@ from pymr import errors, failpoint
 from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, Receipt, SampleWork
 from pymr.errors import PymrError, UserCodeError
 from pymr.memory_use import pages_of
+from pymr.store.access import AMBIENT, Access, open_store
 from pymr.task import channel, forked, huge_pages
 from pymr.task.descriptors import EXIT_CLOSED, StandardDescriptors, is_closed, move_up
 from pymr.task.hung import Interruption
@@ -76,6 +77,7 @@ class _TaskProcess:
         self._job: Job | None = None
         self._spec: JobSpec | None = None
         self._store: ObjectStore | None = None
+        self._access = AMBIENT  # opens the stores of inputs
         self._trial: Trial | None = None
 
     def handle(self, request: channel.ToProcess) -> None:
@@ -86,15 +88,14 @@ class _TaskProcess:
         match request:
             case channel.Load(code):
                 self._load(code)
-            case channel.Sample(spec, work):
-                self._sample(spec, work)
+            case channel.Sample(spec, work, access):
+                self._sample(spec, work, access)
             case channel.Begin(spec, root, is_watched, access):
-                from pymr.store.access import open_store
                 from pymr.task.attempt import Ticker
 
                 Ticker.each_call = is_watched
                 self._spec = spec
-                self._store = open_store(root, access)
+                self._store, self._access = open_store(root, access), access
             case channel.Run(attempt):
                 self._run(attempt)
             case channel.Try(work):
@@ -118,13 +119,13 @@ class _TaskProcess:
             import_module(name)
         self._modules.give()
 
-    def _sample(self, spec: JobSpec, work: SampleWork) -> None:
+    def _sample(self, spec: JobSpec, work: SampleWork, access: Access) -> None:
         from pymr.task.sample import sample_keys
 
         assert self._job is not None, "Load comes before Sample"
         self._modules.give()
         try:
-            sample = self._interruptible(partial(sample_keys, self._job, spec, work))
+            sample = self._interruptible(partial(sample_keys, self._job, spec, work, access))
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             self._reply(channel.SampleFailed(errors.to_dict(_typed(error))))
         else:
@@ -144,7 +145,7 @@ class _TaskProcess:
 
         try:
             receipt: Receipt = self._interruptible(
-                partial(run_attempt, job, spec, attempt, store, progress)
+                partial(run_attempt, job, spec, attempt, store, progress, self._access)
             )
         except BrokenPipeError:
             raise
@@ -179,7 +180,7 @@ class _TaskProcess:
         assert job is not None, "Load comes before Try"
         assert spec is not None, "Begin comes before Try"
         self._modules.give()
-        self._trial = self._trial or Trial(job, spec)
+        self._trial = self._trial or Trial(job, spec, self._access)
         try:
             trial = self._trial.run(work)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything

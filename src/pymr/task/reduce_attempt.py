@@ -10,7 +10,8 @@ from pymr import failpoint
 from pymr.api import Builtin, Reducer
 from pymr.core.spec import MapSource, Receipt, ReduceWork
 from pymr.records.part import PartTotals, PartWriter
-from pymr.shuffle.engine import Merge, reduce_merge
+from pymr.shuffle.engine import Merge, is_native, reduce_merge
+from pymr.shuffle.fetch import Fetched, fetch
 from pymr.shuffle.native_merge import NativeReduceMerge
 from pymr.shuffle.sorted_run import SortedRunReader
 from pymr.store.base import ObjectStore
@@ -19,19 +20,21 @@ from pymr.task.attempt import AttemptContext, Ticker, call_hook
 from pymr.task.blame import key_fields, user_error
 from pymr.task.call import combine_of, emit_all, reduce_of
 from pymr.task.context import TaskContext
+from pymr.task.stored_object import sources_of
 
 
 def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     """Run a reduce attempt; see `run_attempt`."""
     attempt = context.attempt
     ticker = Ticker(context.progress)
+    sources = sources_of(context.store, work)
     merge: Merge = reduce_merge(
-        [open_source(context.store, source) for source in work.sources],
+        _open_sources(context, sources, work.partition, ticker),
         work.partition,
         limits=context.spec.limits,
         spill_folder=attempt.tmp,
         combine=combine_of(context.job, context.spec),
-        paths=_local_paths(context.store, work.sources),
+        paths=_local_paths(context.store, sources),
         on_tick=ticker.tick,
         blame=partial(_blame, context.job.reducer),
     )
@@ -49,10 +52,27 @@ def run_reduce(context: AttemptContext, work: ReduceWork) -> Receipt:
     return _receipt(context, merge, totals, ctx.counters)
 
 
+def _open_sources(
+    context: AttemptContext, sources: Sequence[MapSource], partition: int, ticker: Ticker
+) -> Sequence[SortedRunReader] | Fetched:
+    """Open the map outputs; what is to be read of them is fetched first, if it is not here."""
+    store = context.store
+    if not is_native() or _local_paths(store, ()) is not None:
+        return [open_source(store, source) for source in sources]
+    return fetch(
+        store,
+        sources,
+        partition,
+        limits=context.spec.limits,
+        folder=context.attempt.tmp,
+        on_tick=partial(ticker.tick, 0, 0),
+    )
+
+
 def open_source(store: ObjectStore, source: MapSource) -> SortedRunReader:
-    """Open a map output, whose footer is checked."""
+    """Open a map output, whose footer is checked when it is read."""
     read_at = partial(store.get_range, source.key)
-    return SortedRunReader(read_at, store.size(source.key), source.key, source.footer_digest)
+    return SortedRunReader(read_at, source.size, source.key, source.footer_digest)
 
 
 def _local_paths(store: ObjectStore, sources: Sequence[MapSource]) -> list[str] | None:

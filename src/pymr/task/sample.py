@@ -17,10 +17,11 @@ from pymr.core.sample import SAMPLE_KEY_BYTES_MAX, WEIGHT_OF_RECORD
 from pymr.core.spec import InputFile, JobSpec, KeySample, SampleSplit, SampleWork, Split
 from pymr.errors import PymrError
 from pymr.records.compression import DecodedStream
-from pymr.records.source import FileSource
+from pymr.records.source import open_input
 from pymr.records.split_reader import Call, SplitReader, open_split
 from pymr.shuffle.distinct_keys import DistinctKeys
 from pymr.shuffle.normal_form import normalized
+from pymr.store.access import AMBIENT, Access
 from pymr.task.hung import HungError
 from pymr.task.map_attempt import Mapping, OtherCalls
 
@@ -34,7 +35,7 @@ _HASHES = 1 << 64
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio
 
 
-def sample_keys(job: Job, spec: JobSpec, work: SampleWork) -> KeySample:
+def sample_keys(job: Job, spec: JobSpec, work: SampleWork, access: Access = AMBIENT) -> KeySample:
     """Return some keys that the mapper emits for `work`, each with its weight.
 
     Raises:
@@ -44,14 +45,15 @@ def sample_keys(job: Job, spec: JobSpec, work: SampleWork) -> KeySample:
     kept = DistinctKeys(work.keys_max)
     is_combined = work.keys_max is not None
     taken = (_KeysOfGroups if is_combined else _KeysOfRecords)(kept, spec.text.normalize)
-    mapping = (_BearingMapping if spec.skip.records_max else Mapping)(job, spec, taken)
+    new_mapping = _BearingMapping if spec.skip.records_max else Mapping
+    mapping = new_mapping(job, spec, taken, access=access)
     mapping.call_hook("setup")
     for sampled in work.splits:
         file = work.inputs[sampled.split.input]
         if sampled.places:
-            cells = _cells_of(file, spec, sampled)
+            cells = _cells_of(file, spec, sampled, access)
             taken.begin(sampled, _weight(cells.stands_for, cells.bytes))
-            _map_cells(mapping, spec, file, cells)
+            _map_cells(mapping, spec, file, cells, access)
         else:
             split = sampled.split
             taken.begin(sampled, _weight(sampled.stands_for, split.end - split.start))
@@ -166,11 +168,12 @@ class _Cells(NamedTuple):
     stands_for: int
 
 
-def _cells_of(file: InputFile, spec: JobSpec, sampled: SampleSplit) -> _Cells:
+def _cells_of(file: InputFile, spec: JobSpec, sampled: SampleSplit, access: Access) -> _Cells:
     """Return the cells that are as far along the front of a stream as places are on the disk."""
     length_max = min(len(sampled.places) * STREAM_PLACE_BYTES_MAX, STREAM_BYTES_MAX)
     length, data = 0, b"some"
-    with FileSource(file) as source:
+    with open_input(file, access) as source:
+        source.expect(0, file.size)
         stream = DecodedStream(source, spec.text, spec.limits.expansion_max)
         while data and length < length_max:
             data = stream.read(spec.limits.read_bytes)
@@ -184,13 +187,16 @@ def _cells_of(file: InputFile, spec: JobSpec, sampled: SampleSplit) -> _Cells:
     return _Cells(sampled.split, numbers, size, stands_for)
 
 
-def _map_cells(mapping: Mapping, spec: JobSpec, file: InputFile, cells: _Cells) -> None:
+def _map_cells(
+    mapping: Mapping, spec: JobSpec, file: InputFile, cells: _Cells, access: Access
+) -> None:
     with open_split(
         file,
         cells.split,
         input_format=spec.shape.input_format,
         rules=spec.text,
         limits=spec.limits,
+        access=access,
     ) as reader:
         calls = OtherCalls(reader, _some(reader, cells.numbers, file.step))
         mapping.call_mapper(calls, file)

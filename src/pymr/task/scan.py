@@ -58,7 +58,8 @@ class _Scan(Mapping):
 
     def __init__(self, context: AttemptContext, out: BadRecordWriter) -> None:
         job, spec = context.job, context.spec
-        super().__init__(job, spec, checking_sink(job, spec, combines=False), context.progress)
+        sink = checking_sink(job, spec, combines=False)
+        super().__init__(job, spec, sink, context.progress, context.access)
         self._attempt: Attempt = context.attempt.attempt
         self._out = out
         self._seen = 0  # records so far
@@ -68,7 +69,7 @@ class _Scan(Mapping):
     def find(self, file: InputFile, split: Split) -> BadOffsets:
         """Return the bad records of a split."""
         self._found = {}
-        with LineNumbers(file, self._spec.text) as numbers:
+        with LineNumbers(file, self._spec.text, self._access) as numbers:
             self._numbers = numbers
             self.run_split(file, split)
         return self._found
@@ -133,7 +134,7 @@ class CleanMapping(Mapping):
     """The calls of an attempt without the records that are known to be bad."""
 
     def __init__(self, context: AttemptContext, found: Iterable[BadOffsets], sink: Sink) -> None:
-        super().__init__(context.job, context.spec, sink, context.progress)
+        super().__init__(context.job, context.spec, sink, context.progress, context.access)
         self._splits = iter(found)
         self._bad: BadOffsets = {}
         self._left_out = 0
@@ -154,7 +155,8 @@ class CleanMapping(Mapping):
             if bad is None:
                 yield offset, data
             elif is_text:
-                yield from self._stretches(lines_in(data, offset, file, self._spec.text), bad)
+                lines = lines_in(data, offset, file, self._spec.text, self._access)
+                yield from self._stretches(lines, bad)
             else:
                 self._left_out += 1
 

@@ -16,6 +16,7 @@ from pymr.records.part import PartWriter
 from pymr.records.split_reader import Call
 from pymr.shuffle.engine import Merge, reduce_merge
 from pymr.shuffle.values import short_repr
+from pymr.store.access import AMBIENT, Access
 from pymr.store.base import ObjectStore
 from pymr.task.attempt import call_hook
 from pymr.task.blame import key_fields, user_error
@@ -31,9 +32,10 @@ Emitted = Callable[[str, str], object]  # is told key and value of each pair, fo
 class Single:
     """Calls functions of a job as a run with `spec` does; `emitted` is told of each pair."""
 
-    def __init__(self, job: Job, spec: JobSpec, emitted: Emitted) -> None:
+    def __init__(self, job: Job, spec: JobSpec, emitted: Emitted, access: Access = AMBIENT) -> None:
         self._job = job
         self._spec = spec
+        self._access = access  # opens the stores of inputs
         self._emitted = emitted
 
     def call_mapper(self, file: InputFile, call: Call) -> None:
@@ -45,7 +47,7 @@ class Single:
         offset, data = call
         ctx = self._context(checking_sink(self._job, self._spec))
         call_hook(self._job, "setup", ctx)
-        ctx.at(show_path(file.path), offset)
+        ctx.at(show_path(file.name), offset)
         _take_all(ctx, self._job.mapper(ctx, data), "mapper")
         call_hook(self._job, "teardown", ctx)
 
@@ -111,7 +113,7 @@ class Single:
         )
 
     def _map_all(self, work: MapWork, sink: Sink) -> None:
-        mapping = Mapping(self._job, self._spec, _Shown(sink, self._emitted))
+        mapping = Mapping(self._job, self._spec, _Shown(sink, self._emitted), access=self._access)
         mapping.call_hook("setup")
         for split in work.splits:
             mapping.run_split(work.inputs[split.input], split)

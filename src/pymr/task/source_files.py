@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from pymr.errors import WorkerFileError
@@ -73,10 +74,15 @@ def find_source_files(worker: Path) -> list[Path]:
 
 def digest_of(files: list[Path], folder: Path) -> str:
     """Return the SHA-256 of names and contents; the folder's own name does not matter."""
+    return digest_of_bodies(
+        (path.relative_to(folder).as_posix(), path.read_bytes()) for path in files
+    )
+
+
+def digest_of_bodies(bodies: Iterable[tuple[str, bytes]]) -> str:
+    """Return what `digest_of` does of files with these names and contents."""
     total = hashlib.sha256()
-    for path in files:
-        body = path.read_bytes()
-        name = path.relative_to(folder).as_posix()
+    for name, body in bodies:
         total.update(f"{name}\0{len(body)}\0".encode("utf-8", "surrogateescape"))
         total.update(body)
     return total.hexdigest()

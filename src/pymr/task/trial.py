@@ -23,6 +23,7 @@ from pymr.errors import UserCodeError
 from pymr.records.split_reader import Call, SplitReader, line_number, open_split
 from pymr.shuffle.normal_form import normalized
 from pymr.shuffle.values import short_repr
+from pymr.store.access import AMBIENT, Access
 from pymr.task.attempt import call_hook, rss_bytes_max
 from pymr.task.blame import show_record
 from pymr.task.context import TaskContext
@@ -41,9 +42,10 @@ Groups = dict[bytes, list[bytes]]  # encoded keys, encoded values in order
 class Trial:
     """What one task process does for one check."""
 
-    def __init__(self, job: Job, spec: JobSpec) -> None:
+    def __init__(self, job: Job, spec: JobSpec, access: Access = AMBIENT) -> None:
         self._job = job
         self._spec = spec
+        self._access = access  # opens the stores of inputs
         self._kept: dict[int, Groups] = {}  # split → groups of its pairs
         self._kept_bytes = 0
         self._attempt: TrialAttempt | None = None  # what is timed
@@ -67,9 +69,9 @@ class Trial:
         if not self._is_mapping:
             self._is_mapping = True
             self._call_hook("setup")
-        recorder = _Recorder(self._job, self._spec, work)
-        mapping = Mapping(self._job, self._spec, recorder)
-        with _open(self._spec, work) as reader:
+        recorder = _Recorder(self._job, self._spec, work, self._access)
+        mapping = Mapping(self._job, self._spec, recorder, access=self._access)
+        with self._open(work) as reader:
             calls = _Calls(reader, work, recorder)
             mapping.call_mapper(calls, work.file)
             if work.shown_call is None:
@@ -117,10 +119,21 @@ class Trial:
         if self._attempt is None:
             self._attempt = TrialAttempt(self._job, self._spec, work.tmp)
         began = time.process_time()
-        with _open(self._spec, work) as reader:
-            mapping = Mapping(self._job, self._spec, self._attempt.sink)
+        with self._open(work) as reader:
+            mapping = Mapping(self._job, self._spec, self._attempt.sink, access=self._access)
             mapping.call_mapper(_Calls(reader, work), work.file)
         return round(time.process_time() - began, 6)
+
+    def _open(self, work: MapTrialWork) -> SplitReader:
+        spec = self._spec
+        return open_split(
+            work.file,
+            work.split,
+            input_format=spec.shape.input_format,
+            rules=spec.text,
+            limits=spec.limits,
+            access=self._access,
+        )
 
     @property
     def _is_full(self) -> bool:
@@ -134,16 +147,6 @@ class Trial:
     def _call_hook(self, name: str) -> None:
         sink = checking_sink(self._job, self._spec)
         call_hook(self._job, name, TaskContext(sink.emit, self._spec.params))
-
-
-def _open(spec: JobSpec, work: MapTrialWork) -> SplitReader:
-    return open_split(
-        work.file,
-        work.split,
-        input_format=spec.shape.input_format,
-        rules=spec.text,
-        limits=spec.limits,
-    )
 
 
 class _Calls:
@@ -211,7 +214,7 @@ def _size_of(data: str | bytes) -> int:
 class _Recorder:
     """Takes what a mapper emits: a digest of each call, and the pairs by key."""
 
-    def __init__(self, job: Job, spec: JobSpec, work: MapTrialWork) -> None:
+    def __init__(self, job: Job, spec: JobSpec, work: MapTrialWork, access: Access) -> None:
         self.calls = self.emitted = self.emitted_bytes = 0
         self.groups: Groups = {}
         self.digests = bytearray()
@@ -219,6 +222,7 @@ class _Recorder:
         self.examples: tuple[str, ...] = ()
         self._work = work
         self._spec = spec
+        self._access = access
         self._take = checking_sink(job, spec).emit
         self._normalize = spec.text.normalize
         self._one = encode_value(1) if spec.shape.reducer == "count" else None
@@ -242,7 +246,7 @@ class _Recorder:
                 f"the mapper emitted more than {TRIAL_BYTES_MAX >> 20} MiB for one place of the"
                 " sample",
                 function="mapper",
-                input=show_path(self._work.file.path),
+                input=show_path(self._work.file.name),
                 offset=self._offset,
             )
 
@@ -273,10 +277,10 @@ class _Recorder:
         return self.difference is None and bool(known) and known != digest
 
     def _where(self, offset: int, data: str | bytes) -> str:
-        name = show_path(self._work.file.path)
+        name = show_path(self._work.file.name)
         if self._spec.shape.input_format == "whole":
             return name
-        line = line_number(self._work.file, offset, self._spec.text)
+        line = line_number(self._work.file, offset, self._spec.text, self._access)
         place = f"line {line} (byte {offset})" if line is not None else f"byte {offset}"
         return f'{name}  {place}:  "{show_record(data)}"'
 

@@ -20,6 +20,7 @@ from pymr.api import Builtin, Job
 from pymr.core.spec import Code, Shape
 from pymr.errors import IntegrityError, PymrError, WorkerFileError
 from pymr.task.blame import message_of, user_frames
+from pymr.task.bundled_import import as_submitted, load_as_submitted
 from pymr.task.source_files import digest_of, find_source_files, not_python
 
 MODULE_NAME = "__pymr_worker__"
@@ -49,10 +50,22 @@ def load_job(code: Code) -> tuple[Job, Shape]:
         WorkerFileError: the code cannot be used.
         IntegrityError: a pickle whose checksum is not the one this run recorded.
     """
+    if code.bundle is None:
+        return _load(code)
+    try:
+        return _load(code)
+    except WorkerFileError as error:
+        raise _told_from_afar(error, code) from error
+
+
+def _load(code: Code) -> tuple[Job, Shape]:
     sys.path.extend(path for path in code.sys_path if path not in sys.path)
     if code.path is None:
         return _load_pickle(code)
     path = Path(code.path)
+    if code.folder is not None:
+        path = Path(code.folder, path.name)
+        load_as_submitted(code.folder, os.path.dirname(code.path))
     files = find_source_files(path)
     check_packages(path)
     warnings = _shadow_warnings(files)
@@ -112,7 +125,9 @@ def _execute(path: Path) -> ModuleType:
     sys.modules[name] = module
     sys.argv = [str(path)]
     try:
-        program: CodeType = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        program: CodeType = compile(
+            path.read_bytes(), as_submitted(str(path)), "exec", dont_inherit=True
+        )
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise not_python(path, error) from error
     try:
@@ -120,6 +135,17 @@ def _execute(path: Path) -> ModuleType:
     except BaseException as error:
         raise _import_error(f"`{path}`", error) from error
     return module
+
+
+def _told_from_afar(error: WorkerFileError, code: Code) -> WorkerFileError:
+    """Return `error` with the name of this host, and with those that files had elsewhere."""
+    host = os.uname().nodename
+    message = error.message
+    if code.folder is not None and code.path is not None:
+        message = message.replace(code.folder, os.path.dirname(code.path))
+    return WorkerFileError(
+        f"on host `{host}`: {message}", hint=error.hint, **{**error.fields, "host": host}
+    )
 
 
 def _module_name(path: Path) -> str:
@@ -156,6 +182,7 @@ def _import_error(what: str, error: BaseException) -> PymrError:
         return WorkerFileError(
             f"{what} cannot be imported: no module named `{error.name}`",
             hint=f"{sys.executable} -m pip install {package}   (see its requirements.txt, if any)",
+            missing=[package],
             frames=frames,
         )
     if isinstance(error, SyntaxError) and error.filename:
@@ -243,6 +270,7 @@ def check_packages(path: Path) -> None:
         raise WorkerFileError(
             f"`{path}` declares packages that are not installed here: {', '.join(missing)}",
             hint=f"{sys.executable} -m pip install {listed}",
+            missing=missing,
         )
     _check_python(metadata.get("requires-python"), path)
 

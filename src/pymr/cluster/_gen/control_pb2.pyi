@@ -121,20 +121,22 @@ class ToMaster(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[FromWorker, _Mapping]]] = ...) -> None: ...
 
 class FromWorker(_message.Message):
-    __slots__ = ("hello", "ask", "renew", "started", "noted", "leaving")
+    __slots__ = ("hello", "ask", "renew", "started", "noted", "leaving", "completion")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     ASK_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     NOTED_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     ask: Ask
     renew: Renew
     started: Started
     noted: Noted
     leaving: Leaving
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., noted: _Optional[_Union[Noted, _Mapping]] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ...) -> None: ...
+    completion: Completion
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., noted: _Optional[_Union[Noted, _Mapping]] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ..., completion: _Optional[_Union[Completion, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("run", "epoch", "worker", "held")
@@ -211,16 +213,18 @@ class ToWorker(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[ForWorker, _Mapping]]] = ...) -> None: ...
 
 class ForWorker(_message.Message):
-    __slots__ = ("grant", "revoke", "drain", "done")
+    __slots__ = ("grant", "revoke", "drain", "done", "completion_reply")
     GRANT_FIELD_NUMBER: _ClassVar[int]
     REVOKE_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_REPLY_FIELD_NUMBER: _ClassVar[int]
     grant: Grant
     revoke: Revoke
     drain: Drain
     done: Done
-    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
+    completion_reply: CompletionReply
+    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., completion_reply: _Optional[_Union[CompletionReply, _Mapping]] = ...) -> None: ...
 
 class Grant(_message.Message):
     __slots__ = ("epoch", "attempt", "key", "work_json", "work_stored", "partition_work", "alone")
@@ -267,22 +271,18 @@ class Done(_message.Message):
     def __init__(self, error_json: _Optional[bytes] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("run", "epoch", "worker", "attempt", "seq", "receipt", "failure")
-    RUN_FIELD_NUMBER: _ClassVar[int]
-    EPOCH_FIELD_NUMBER: _ClassVar[int]
-    WORKER_FIELD_NUMBER: _ClassVar[int]
-    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("seq", "epoch", "attempt", "receipt", "failure")
     SEQ_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
-    run: str
-    epoch: int
-    worker: str
-    attempt: Attempt
     seq: int
+    epoch: int
+    attempt: Attempt
     receipt: Payload
     failure: Failure
-    def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., worker: _Optional[str] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., seq: _Optional[int] = ..., receipt: _Optional[_Union[Payload, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    def __init__(self, seq: _Optional[int] = ..., epoch: _Optional[int] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., receipt: _Optional[_Union[Payload, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("error_json", "retryable", "signature", "kind")
@@ -297,12 +297,14 @@ class Failure(_message.Message):
     def __init__(self, error_json: _Optional[bytes] = ..., retryable: _Optional[bool] = ..., signature: _Optional[str] = ..., kind: _Optional[_Union[FailureKind, str]] = ...) -> None: ...
 
 class CompletionReply(_message.Message):
-    __slots__ = ("verdict", "error_json")
+    __slots__ = ("seq", "verdict", "error_json")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     ERROR_JSON_FIELD_NUMBER: _ClassVar[int]
+    seq: int
     verdict: Verdict
     error_json: bytes
-    def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., error_json: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, seq: _Optional[int] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., error_json: _Optional[bytes] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ("run",)

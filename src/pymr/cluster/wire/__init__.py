@@ -34,7 +34,9 @@ __all__ = [
     "decode_from_worker",
     "encode",
     "encode_error",
+    "encode_item",
     "encode_items",
+    "pack",
 ]
 
 SERVICE: Final = "pymr.control.v1.Control"
@@ -76,10 +78,23 @@ def encode_items(items: Iterable[Item]) -> Iterator[bytes]:
     Raises:
         InternalError: one alone is larger than a message.
     """
+    return pack(map(encode_item, items))
+
+
+def encode_item(item: Item) -> bytes:
+    """Return the bytes of a message of a stream that holds one item.
+
+    Raises:
+        InternalError: it is larger than MESSAGE_BYTES_MAX.
+    """
+    return encoder.to_item(item)
+
+
+def pack(encoded: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield as few messages as can hold what `encode_item` made, in order."""
     pieces: list[bytes] = []
     size = 0
-    for item in items:
-        piece = encoder.to_item(item)
+    for piece in encoded:
         if size + len(piece) > MESSAGE_BYTES_MAX:
             yield b"".join(pieces)
             pieces, size = [], 0

@@ -10,7 +10,16 @@ import msgspec
 from pymr.cluster import message as m
 from pymr.cluster._gen import control_pb2 as pb
 from pymr.cluster.wire.encoder import FAILURE_KINDS, PHASES, VERDICTS
-from pymr.core.spec import Attempt, Code, JobSpec, MapWork, PhaseName, Receipt, ReduceWork
+from pymr.core.spec import (
+    Attempt,
+    Code,
+    JobSpec,
+    MapWork,
+    PhaseName,
+    Receipt,
+    ReduceWork,
+    Stored,
+)
 from pymr.store.access import Access
 
 _T = TypeVar("_T")
@@ -100,7 +109,7 @@ def _register_reply(message: Any) -> m.RegisterReply:
 
 
 def _completion(message: Any) -> m.Completion:
-    outcome: Receipt | m.Stored | m.Failure
+    outcome: Receipt | Stored | m.Failure
     match message.WhichOneof("outcome"):
         case "receipt":
             outcome = _payload(message.receipt, _receipt)
@@ -109,11 +118,9 @@ def _completion(message: Any) -> m.Completion:
         case _:
             raise MalformedError("it has no outcome")
     return m.Completion(
-        run=message.run,
-        epoch=message.epoch,
-        worker=message.worker,
-        attempt=_attempt(message.attempt),
         seq=message.seq,
+        epoch=message.epoch,
+        attempt=_attempt(message.attempt),
         outcome=outcome,
     )
 
@@ -122,7 +129,7 @@ def _completion_reply(message: Any) -> m.CompletionReply:
     verdict = _VERDICT_NAMES.get(message.verdict)
     if verdict is None:
         raise MalformedError(f"its verdict is {message.verdict}")
-    return m.CompletionReply(verdict, from_json_error(message.error_json))
+    return m.CompletionReply(verdict, from_json_error(message.error_json), message.seq)
 
 
 def _status_reply(message: Any) -> m.StatusReply:
@@ -173,7 +180,7 @@ def _grant(message: Any) -> m.Grant:
             work = _stored(message.work_stored)
         case "partition_work":
             inner = message.partition_work
-            work = m.PartitionWork(inner.partition, _stored(inner.sources))
+            work = ReduceWork(inner.partition, _stored(inner.sources))
         case _:
             raise MalformedError("a grant has no work")
     return m.Grant(
@@ -192,11 +199,11 @@ def _attempt(message: Any) -> Attempt:
     return Attempt(cast("PhaseName", phase), message.task, message.number)
 
 
-def _stored(message: Any) -> m.Stored:
-    return m.Stored(message.key, message.size, message.sha256)
+def _stored(message: Any) -> Stored:
+    return Stored(message.key, message.size, message.sha256)
 
 
-def _payload(message: Any, reader: Callable[[bytes], _T]) -> _T | m.Stored:
+def _payload(message: Any, reader: Callable[[bytes], _T]) -> _T | Stored:
     match message.WhichOneof("form"):
         case "json":
             return reader(message.json)
@@ -219,19 +226,19 @@ _FROM_WORKER: Final[dict[str, Callable[[Any], m.FromWorker]]] = {
     "renew": _renew,
     "started": lambda item: m.Started(_attempt(item.attempt), item.process),
     "noted": lambda item: m.Noted(_note(item.event_json)),
+    "completion": _completion,
     "leaving": lambda item: m.Leaving(item.reason),
 }
 _FOR_WORKER: Final[dict[str, Callable[[Any], m.ForWorker]]] = {
     "grant": _grant,
     "revoke": lambda item: m.Revoke(_attempt(item.attempt)),
     "drain": lambda item: m.Drain(item.reason),
+    "completion_reply": _completion_reply,
     "done": lambda item: m.Done(from_json_error(item.error_json)),
 }
 DECODERS: Final[dict[type, tuple[Any, Callable[[Any], object]]]] = {
     m.RegisterRequest: (pb.RegisterRequest, _register_request),
     m.RegisterReply: (pb.RegisterReply, _register_reply),
-    m.Completion: (pb.Completion, _completion),
-    m.CompletionReply: (pb.CompletionReply, _completion_reply),
     m.StatusRequest: (pb.StatusRequest, lambda each: m.StatusRequest(each.run)),
     m.StatusReply: (pb.StatusReply, _status_reply),
     m.CancelRequest: (pb.CancelRequest, lambda each: m.CancelRequest(each.run)),

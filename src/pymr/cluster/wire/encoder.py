@@ -9,7 +9,7 @@ import msgspec
 
 from pymr.cluster import message as m
 from pymr.cluster._gen import control_pb2 as pb
-from pymr.core.spec import Attempt, JobSpec, MapWork, Receipt, ReduceWork
+from pymr.core.spec import Attempt, JobSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import InternalError
 from pymr.task.channel import encode_any
 
@@ -28,8 +28,6 @@ Item = m.FromWorker | m.ForWorker
 Message = (
     m.RegisterRequest
     | m.RegisterReply
-    | m.Completion
-    | m.CompletionReply
     | m.StatusRequest
     | m.StatusReply
     | m.CancelRequest
@@ -49,9 +47,9 @@ def to_item(item: Item) -> bytes:
     name = type(item).__name__
     wrapped: Any
     if isinstance(item, m.ForWorker):
-        wrapped = pb.ToWorker(items=[pb.ForWorker(**{name.lower(): _for_worker(item)})])
+        wrapped = pb.ToWorker(items=[pb.ForWorker(**_for_worker(item))])
     else:
-        wrapped = pb.ToMaster(items=[pb.FromWorker(**{name.lower(): _from_worker(item)})])
+        wrapped = pb.ToMaster(items=[pb.FromWorker(**_from_worker(item))])
     return limited(name, cast("bytes", wrapped.SerializeToString()))
 
 
@@ -76,18 +74,16 @@ def _completion(message: m.Completion) -> Any:
     else:
         outcome = {"receipt": _payload(message.outcome)}
     return pb.Completion(
-        run=message.run,
-        epoch=message.epoch,
-        worker=message.worker,
-        attempt=_attempt(message.attempt),
         seq=message.seq,
+        epoch=message.epoch,
+        attempt=_attempt(message.attempt),
         **outcome,
     )
 
 
 def _completion_reply(message: m.CompletionReply) -> Any:
     return pb.CompletionReply(
-        verdict=VERDICTS[message.verdict], error_json=error_json(message.error)
+        seq=message.seq, verdict=VERDICTS[message.verdict], error_json=error_json(message.error)
     )
 
 
@@ -102,59 +98,70 @@ def _status_reply(message: m.StatusReply) -> Any:
     )
 
 
-def _for_worker(item: m.ForWorker) -> Any:
+def _for_worker(item: m.ForWorker) -> dict[str, Any]:
     match item:
         case m.Grant():
-            return pb.Grant(
-                epoch=item.epoch,
-                attempt=_attempt(item.attempt),
-                key=item.key,
-                alone=item.alone,
-                **_work(item.work),
-            )
+            return {"grant": _grant(item)}
+        case m.CompletionReply():
+            return {"completion_reply": _completion_reply(item)}
         case m.Revoke():
-            return pb.Revoke(attempt=_attempt(item.attempt))
+            return {"revoke": pb.Revoke(attempt=_attempt(item.attempt))}
         case m.Drain():
-            return pb.Drain(reason=item.reason)
+            return {"drain": pb.Drain(reason=item.reason)}
         case m.Done():
-            return pb.Done(error_json=error_json(item.error))
+            return {"done": pb.Done(error_json=error_json(item.error))}
         case _:
             assert_never(item)
 
 
-def _from_worker(item: m.FromWorker) -> Any:
+def _from_worker(item: m.FromWorker) -> dict[str, Any]:  # noqa: PLR0911 - a flat table
     match item:
-        case m.Hello():
-            return pb.Hello(
-                run=item.run,
-                epoch=item.epoch,
-                worker=item.worker,
-                held=[_held(each) for each in item.held],
-            )
         case m.Ask():
-            return pb.Ask(slots=item.slots, grants_seen=item.grants_seen)
+            return {"ask": pb.Ask(slots=item.slots, grants_seen=item.grants_seen)}
         case m.Renew():
-            return pb.Renew(
-                attempts=[_progress(each) for each in item.attempts],
-                error_json=error_json(item.error),
-            )
+            return {"renew": _renew(item)}
         case m.Started():
-            return pb.Started(attempt=_attempt(item.attempt), process=item.process)
+            started = pb.Started(attempt=_attempt(item.attempt), process=item.process)
+            return {"started": started}
+        case m.Completion():
+            return {"completion": _completion(item)}
         case m.Noted():
-            return pb.Noted(event_json=_json(item.event))
+            return {"noted": pb.Noted(event_json=_json(item.event))}
+        case m.Hello():
+            return {"hello": _hello(item)}
         case m.Leaving():
-            return pb.Leaving(reason=item.reason)
+            return {"leaving": pb.Leaving(reason=item.reason)}
         case _:
             assert_never(item)
+
+
+def _grant(item: m.Grant) -> Any:
+    return pb.Grant(
+        epoch=item.epoch,
+        attempt=_attempt(item.attempt),
+        key=item.key,
+        alone=item.alone,
+        **_work(item.work),
+    )
+
+
+def _hello(item: m.Hello) -> Any:
+    held = [_held(each) for each in item.held]
+    return pb.Hello(run=item.run, epoch=item.epoch, worker=item.worker, held=held)
+
+
+def _renew(item: m.Renew) -> Any:
+    attempts = [_progress(each) for each in item.attempts]
+    return pb.Renew(attempts=attempts, error_json=error_json(item.error))
 
 
 def _work(work: m.Work) -> dict[str, Any]:
     match work:
-        case m.Stored():
+        case Stored():
             return {"work_stored": _stored(work)}
-        case m.PartitionWork():
-            sources = _stored(work.sources)
-            return {"partition_work": pb.PartitionWork(partition=work.partition, sources=sources)}
+        case ReduceWork(partition, Stored() as sources):
+            listed = pb.PartitionWork(partition=partition, sources=_stored(sources))
+            return {"partition_work": listed}
         case MapWork() | ReduceWork():
             return {"work_json": _json(work)}
         case _:
@@ -183,12 +190,12 @@ def _failure(failure: m.Failure) -> Any:
     )
 
 
-def _stored(stored: m.Stored) -> Any:
+def _stored(stored: Stored) -> Any:
     return pb.Stored(key=stored.key, size=stored.size, sha256=stored.sha256)
 
 
-def _payload(payload: JobSpec | Receipt | m.Stored) -> Any:
-    if isinstance(payload, m.Stored):
+def _payload(payload: JobSpec | Receipt | Stored) -> Any:
+    if isinstance(payload, Stored):
         return pb.Payload(stored=_stored(payload))
     return pb.Payload(json=_json(payload))
 
@@ -238,8 +245,6 @@ def limited(name: str, body: bytes) -> bytes:
 _ENCODERS: Final[dict[type, Callable[[Any], Any]]] = {
     m.RegisterRequest: lambda each: pb.RegisterRequest(**msgspec.structs.asdict(each)),
     m.RegisterReply: _register_reply,
-    m.Completion: _completion,
-    m.CompletionReply: _completion_reply,
     m.StatusRequest: lambda each: pb.StatusRequest(run=each.run),
     m.StatusReply: _status_reply,
     m.CancelRequest: lambda each: pb.CancelRequest(run=each.run),

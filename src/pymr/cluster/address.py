@@ -1,0 +1,60 @@
+"""`HOST:PORT`: where a master listens, and where others find it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from pymr.errors import ConfigError
+
+PORT_MAX: Final = 65_535
+_FORM: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:\[\]/]+)):(\d{1,5})")
+
+
+class HostPort(NamedTuple):
+    """A host, without brackets, and a port; as text with brackets where they are needed."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_host_port(text: str) -> HostPort:
+    """Return the parts of `HOST:PORT`; port 0 is any that is free.
+
+    Raises:
+        ConfigError: it is no such thing.
+    """
+    match = _FORM.fullmatch(text)
+    if match is None or int(match[3]) > PORT_MAX:
+        raise ConfigError(
+            f"`{text}` is no address to listen at, expected HOST:PORT",
+            hint="0.0.0.0:50051, master.example:50051 or [::1]:50051",
+        )
+    return HostPort(match[1] or match[2], int(match[3]))
+
+
+def hosts_of(host: str) -> tuple[str, ...]:
+    """Return what others can call a machine that listens at `host`, the likeliest first.
+
+    All addresses of it stand for the machine's name, and the address that leads to the world.
+    """
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_unspecified:
+            found = [_outbound_address(), socket.gethostname()]
+            return tuple(dict.fromkeys(each for each in found if each)) or ("127.0.0.1",)
+    return (host,)
+
+
+def _outbound_address() -> str | None:
+    """Return the address that packets to the world come from; sends none."""
+    for family, remote in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((remote, 9))  # A documentation address: only the route is looked up.
+            return str(probe.getsockname()[0])
+    return None

@@ -1,0 +1,45 @@
+"""How this process reaches stores, as its environment, files and settings say.
+
+It reads files that may be broken, and a run in folders does not care: only who has to do with a
+store asks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from pymr.config import Settings, resolve
+from pymr.store.access import Access, is_address
+
+
+def access_with(settings: Settings) -> Access:
+    """Return how stores are reached with these settings.
+
+    Raises:
+        ConfigError: a variable or file is wrong, or names keys that it does not have.
+    """
+    from pymr.store.credentials import access_of
+
+    return access_of(settings, os.environ, os.path.expanduser("~"))
+
+
+def access_to(inputs: Iterable[str | bytes], settings: Settings) -> Access:
+    """Return how the inputs and the output of a run are reached; where all are files, nobody asks.
+
+    Raises:
+        ConfigError: as `access_with`.
+    """
+    places = (*inputs, settings.output or settings.store or "")
+    is_in_store = any(is_address(os.fsdecode(place)) for place in places)
+    return access_with(settings) if is_in_store else Access()
+
+
+def usual_access() -> Access:
+    """Return how stores are reached by who has given no settings.
+
+    Raises:
+        ConfigError: as `access_with`, or the settings of environment and files are wrong.
+    """
+    home = os.path.expanduser("~")
+    return access_with(resolve({}, os.environ, os.getcwd(), home).settings)

@@ -46,6 +46,7 @@ ON_RESUME = frozenset(
         *("keep", "tmp_dir", "json", "quiet", "verbose"),
         *("slots", "listen", "join_file", "worker_wait", "metrics"),
         *("endpoint", "region", "storage_wait"),  # the same store, reached in another way
+        "allow_unsafe_store",
         *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
     }
 )
@@ -149,6 +150,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     join_file: str | None = None
     worker_wait_s: float = WORKER_WAIT_S
     metrics: str | None = None
+    allow_unsafe_store: bool = False
     spill_bytes: int | None
     merge_fan_in: int
     json: bool
@@ -293,6 +295,12 @@ SETTINGS: tuple[Setting, ...] = (
         unit="s",
     ),
     Setting("metrics", LISTEN, "where a master tells Prometheus, and whether it is well"),
+    Setting(
+        "allow_unsafe_store",
+        SWITCH,
+        "use a store on which two masters at once would do harm",
+        default=False,
+    ),
     Setting(
         "spill",
         size(1, GiB, example="64M"),

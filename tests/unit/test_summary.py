@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from pymr.core.events import Entry, TaskCommitted, Warned
+from pymr.core.events import Entry, TaskCommitted, UploadProgressed, Warned
 from pymr.core.spec import Attempt, EdgeSum, Receipt, TextRules
 from pymr.observe.snapshot import BackupWin, Snapshot, fold
 from pymr.observe.summary import LINES_MAX, render_success
@@ -340,6 +340,14 @@ def test_a_task_that_is_not_out_of_line_is_not_named(walls):
     snapshot = snapshot_of(*({"wall_s": wall} for wall in walls), phase="map")
 
     assert not any("slowest" in line for line in render(manifest(), snapshot))
+
+
+def test_uploads_are_said():
+    """How much went up, and how much of it was there."""
+    snapshot = Snapshot()
+    fold(snapshot, Entry(1, 1, 0.0, UploadProgressed(3, 2_500_000, 3, 2_500_000, 2)))
+
+    assert "  uploaded: 3 inputs, 2.5 MB, 2 of them there before" in render(manifest(), snapshot)
 
 
 def test_retries_backups_counters_and_warnings_are_said():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -62,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     spec: JobSpec
     output: str  # an absolute folder, or an address
     shown_output: str  # as the user would type it
-    inputs: tuple[InputFile, ...]
+    inputs: Sequence[InputFile]
     tasks: list[MapTask]
     workers: int  # task processes that fit, at most one for each task of the larger phase
     memory_bytes: int  # what all processes may use together

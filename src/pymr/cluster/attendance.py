@@ -10,7 +10,7 @@ from pymr.cluster.master import Master
 from pymr.core import events
 from pymr.errors import ClusterError, IncompleteError
 
-LOOK_S: Final = 0.1
+ATTENDANCE_LOOK_S: Final = 0.1
 REMIND_S: Final = 30.0  # between lines that say that nobody is there
 LATE_S: Final = 30.0  # for the others, when one worker is there; then the work begins
 
@@ -36,7 +36,7 @@ class Attendance:
         gone_since: float | None = None
         reminded = 0.0
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(ATTENDANCE_LOOK_S)
             now = time.monotonic()
             if self._master.roster.connected:
                 gone_since = None
@@ -59,7 +59,7 @@ class Attendance:
                 self._refuse_refusals()
                 self._refuse_long_wait(now - began)
                 reminded = self._remind(now, reminded)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(ATTENDANCE_LOOK_S)
 
     def _remind(self, now: float, last: float) -> float:
         """Say now and then that nobody is there; return when that was said last."""

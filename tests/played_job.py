@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -10,14 +10,18 @@ from core_samples import LOST, asked, attempt, failed, files, job, map_verified,
 from pymr.core.events import (
     Abort,
     Command,
+    Crashed,
     Decision,
     Finished,
     Grant,
+    Held,
     Journal,
+    Keep,
     Publish,
     Published,
     Recovered,
     Renewed,
+    Returned,
     TaskCommitted,
     TaskInvalidated,
     Ticked,
@@ -41,6 +45,7 @@ KINDS = (
     *["ask", "finish"] * 6,
     *["deliver"] * 12,
     *["verify", "fail", "renew", "lose", "tick"],
+    *["crash", "give back", "hold"],
 )
 
 
@@ -56,10 +61,13 @@ class Edge:
             reducers,
             attempts_max=99,
             losses_max=99,
+            crashes_max=99,
             attempt_first=attempt_first(epoch),
         )
         self.now = 0.0
         self.granted: list[Attempt] = []
+        self.epoch = epoch
+        self.adopted: list[Attempt] = []  # of an earlier epoch
         self.owed: list[JobEvent] = []
         self.journal: list[Decision] = []
         self.published = 0
@@ -112,13 +120,28 @@ class Edge:
             return WorkerLost(worker, LOST, self.now)
         if kind == "tick":
             return Ticked(self.now)
-        of = self.pick(value)
-        if kind in ("damage", "fail"):
-            error = self.damage(value) if kind == "damage" else SULKING
-            return failed(of, error, now=self.now)
-        if kind == "renew":
-            return Renewed(of, self.now)
-        return self.verified(of) if kind == "verify" else self.finished(of)
+        return self.report_of(self.pick(value), kind, worker, value)
+
+    def report_of(self, of: Attempt, kind: str, worker: str, value: int) -> JobEvent:
+        """Return the event for one step of an attempt."""
+        made: dict[str, Callable[[], JobEvent]] = {
+            "crash": lambda: Crashed(of, LOST, self.now),
+            "give back": lambda: Returned(of, LOST, self.now),
+            "hold": lambda: self.held(of, worker, value),
+            "damage": lambda: failed(of, self.damage(value), now=self.now),
+            "fail": lambda: failed(of, SULKING, now=self.now),
+            "renew": lambda: Renewed(of, self.now),
+            "verify": lambda: self.verified(of),
+            "finish": lambda: self.finished(of),
+        }
+        return made[kind]()
+
+    def held(self, of: Attempt, worker: str, value: int) -> Held:
+        """Return what a worker says that holds an attempt, now and then one of an earlier epoch."""
+        if value % 2 and self.epoch > 1:
+            of = Attempt(of.phase, of.task, 1 + value)
+        knows = of.phase == "reduce" and self.job.map.done and value % 3
+        return Held(of, worker, self.now, self.job.sources_digest() if knows else None)
 
     def damage(self, value: int) -> CorruptDataError:
         """Return what an attempt says that finds a map output damaged."""
@@ -132,9 +155,10 @@ class Edge:
 
     def pick(self, value: int) -> Attempt:
         """Return one of the last attempts that were granted, or one that never was."""
-        if value > 7 or not self.granted:
+        live = [*self.granted, *self.adopted]
+        if value > 7 or not live:
             return NEVER_HELD[value % 2]
-        return self.granted[-1 - value % min(3, len(self.granted))]
+        return live[-1 - value % min(3, len(live))]
 
     def tell(self, told: JobEvent) -> list[Command]:
         """Hand an event to the job, check it, and do what it commands."""
@@ -150,6 +174,10 @@ class Edge:
             case Grant(attempt=granted):
                 assert granted not in self.granted, "a number was used twice"
                 self.granted.append(granted)
+            case Keep(attempt=held):
+                if held not in self.granted:
+                    assert held.number < attempt_first(self.epoch), "a lease came back"
+                    self.adopted.append(held)
             case Verify(receipt=receipt):
                 self.owed.append(self.verified(receipt.attempt))
             case Journal(decision=decision):

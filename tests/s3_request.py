@@ -35,30 +35,14 @@ def send(
     Raises:
         AssertionError: the status is not 2xx; the message has what the store says.
     """
-    host = urlsplit(server.endpoint).netloc
-    when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     digest = hashlib.sha256(body).hexdigest()
-    signed = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": when}
     parameters = "&".join(
         f"{quote(name, safe='')}={quote(value, safe='')}"
         for name, value in sorted((query or {}).items())
     )
     target = quote(path, safe="/~")
-    names = ";".join(signed)
-    canonical = "\n".join(
-        [method, target, parameters, *(f"{k}:{v}" for k, v in signed.items()), "", names, digest]
-    )
-    scope = f"{when[:8]}/{server.region}/s3/aws4_request"
-    to_sign = f"AWS4-HMAC-SHA256\n{when}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"AWS4{server.secret_access_key}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.new(key, to_sign.encode(), "sha256").hexdigest()
-    signed["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={server.access_key_id}/{scope},"
-        f" SignedHeaders={names}, Signature={signature}"
-    )
-    connection = http.client.HTTPConnection(host, timeout=30)
+    signed = signature(server, method, target, parameters, digest)
+    connection = http.client.HTTPConnection(signed["host"], timeout=30)
     try:
         connection.request(
             method, f"{target}?{parameters}".rstrip("?"), body, signed | (headers or {})
@@ -69,3 +53,27 @@ def send(
         connection.close()
     assert answer.status // 100 == 2, f"{method} {target}: {answer.status} {told!r}"
     return told
+
+
+def signature(
+    server: Server, method: str, target: str, parameters: str, digest: str
+) -> dict[str, str]:
+    """Return the heads of a request that its owner makes; `parameters` are sorted `name=value`."""
+    host = urlsplit(server.endpoint).netloc
+    when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    signed = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": when}
+    names = ";".join(signed)
+    canonical = "\n".join(
+        [method, target, parameters, *(f"{k}:{v}" for k, v in signed.items()), "", names, digest]
+    )
+    scope = f"{when[:8]}/{server.region}/s3/aws4_request"
+    to_sign = f"AWS4-HMAC-SHA256\n{when}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    key = f"AWS4{server.secret_access_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    made = hmac.new(key, to_sign.encode(), "sha256").hexdigest()
+    signed["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={server.access_key_id}/{scope},"
+        f" SignedHeaders={names}, Signature={made}"
+    )
+    return signed

@@ -14,6 +14,7 @@
     │   ├── ObjectExistsError          5         put-if-absent found the object there
     │   ├── ObjectMissingError         5         no object under that key
     │   ├── ObjectChangedError         5         the object is not as it was read
+    │   ├── UnsafeStoreError           5         the store does not do what a run relies on
     │   └── StoreUnavailableError      5    yes  the store did not answer
     ├── ResourceError                  6    yes  out of disk, memory or quota
     │   └── TaskMemoryError            6    yes  … a task: it is tried once more, alone
@@ -134,6 +135,10 @@ class ObjectMissingError(StoreError):
 
 class ObjectChangedError(StoreError):
     """The object is gone, or not as it was read; it was left as it is."""
+
+
+class UnsafeStoreError(StoreError):
+    """The store does not do what a run relies on: of two that create an object both have."""
 
 
 class StoreUnavailableError(StoreError):

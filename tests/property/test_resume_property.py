@@ -32,6 +32,8 @@ def play(shape: tuple[int, int], processes: list) -> tuple[Edge, list]:
     for epoch, (history, cut, lost) in enumerate(processes, start=1):
         for kind, value in history:
             edge.step(kind, value)
+        if edge.adopted:
+            event("an attempt was adopted")
         if len(history) % 2:  # It was nearly done.
             edge.finish_fairly()
         assert not granted & set(edge.granted), "an earlier process had granted it"

@@ -369,6 +369,14 @@ def test_retries_backups_counters_and_warnings_are_said():
     assert "  warning: other" in lines
 
 
+def test_f43_reads_that_were_healed_are_counted():
+    """All tasks together; a store that does so often is not well."""
+    lines = render(manifest(), snapshot_of({"healed": 2}, {}, {"healed": 1}))
+
+    assert "  3 corrupt reads healed: right at another try" in lines
+    assert not any("healed" in line for line in render(manifest(), snapshot_of({}, {})))
+
+
 def test_the_summary_is_at_most_15_lines():
     """What does not fit is counted."""
     shown = manifest(

@@ -7,22 +7,25 @@ import os
 import click
 
 from pymr.cli.findings import finding_lines, verdict
-from pymr.doctor.examination import THIS_MACHINE, examine, subject_of
+from pymr.doctor.examination import A_STORE, THIS_MACHINE, examine, subject_of
 from pymr.doctor.finding import worst_error
 
 
 @click.command("doctor")
 @click.option("--output", metavar="PATH", help="The output folder of the run to come.")
 @click.option("--tmp-dir", metavar="PATH", help="Its folder for spills.")
+@click.option("--store", metavar="ADDRESS", help="Look at an object store instead: `s3://bucket`.")
+@click.option("--endpoint", metavar="URL", help="URL of an S3 store that is not Amazon's.")
+@click.option("--region", metavar="NAME", help="Its region.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(output: str | None, tmp_dir: str | None, as_json: bool) -> None:
+def command(as_json: bool, **flags: str | None) -> None:
     """Look for what stands in the way of a run on this machine, and say how to mend it.
 
-    Nothing is left behind. Exit code 0 if a run can start, else the code it would end with.
+    With --store: try for some seconds whether an object store is safe for runs. Nothing is left
+    behind. Exit code 0 if a run can start, else the code it would end with.
     """
-    flags = {"output": output, "tmp_dir": tmp_dir}
     subject = subject_of(flags, os.environ, os.getcwd(), os.path.expanduser("~"))
-    findings = list(examine(subject, THIS_MACHINE))
+    findings = list(examine(subject, THIS_MACHINE if flags["store"] is None else A_STORE))
     error = worst_error(findings)
     if as_json:
         import msgspec
@@ -31,7 +34,8 @@ def command(output: str | None, tmp_dir: str | None, as_json: bool) -> None:
         facts = {"ok": not code, "exit_code": code, "findings": findings}
         click.echo(msgspec.json.encode(facts).decode())
     else:
-        lines = [*finding_lines(findings), "", verdict(findings, "a run can start here")]
+        fine = "a run can start here" if flags["store"] is None else "a run is safe there"
+        lines = [*finding_lines(findings), "", verdict(findings, fine)]
         click.echo("\n".join(lines))
     if error is not None:
         raise error

@@ -1,6 +1,6 @@
 """What `pymr doctor` looks at, area by area, each a function of the same subject.
 
-Another area (a store, a cluster) is another function in a list of its own.
+Another area (a cluster) is another function in a list of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from pymr.doctor.finding import Area, Finding
 from pymr.doctor.installation import examine_installation
 from pymr.doctor.machine import examine_machine
 from pymr.doctor.place import OUTPUT, TEMPORARY, examine_place, examine_registry
+from pymr.doctor.store import examine_store
 from pymr.errors import ConfigError
 from pymr.runner.plan import OUTPUT_FOLDER, temporary_folder
 from pymr.store.access import is_address
+from pymr.store.credentials import access_of
 
 
 class Subject(NamedTuple):
@@ -24,6 +26,8 @@ class Subject(NamedTuple):
     settings: Settings
     warnings: tuple[str, ...] = ()
     error: ConfigError | None = None  # the settings are then the defaults
+    environ: Mapping[str, str] = {}  # with the usual variables of stores
+    home: str = ""
 
 
 Examine = Callable[[Subject], Iterable[Finding]]
@@ -36,8 +40,8 @@ def subject_of(
     try:
         resolved = resolve(flags, environ, cwd, home)
     except ConfigError as error:
-        return Subject(resolve(flags, {}, "", "").settings, error=error)
-    return Subject(resolved.settings, resolved.warnings)
+        return Subject(resolve(flags, {}, "", "").settings, (), error, environ, home)
+    return Subject(resolved.settings, resolved.warnings, None, environ, home)
 
 
 def examine(subject: Subject, areas: Iterable[Examine]) -> list[Finding]:
@@ -55,17 +59,33 @@ def _settings(subject: Subject) -> Iterator[Finding]:
         yield area.ok("values", "the environment and the TOML files hold no wrong value")
 
 
-def _output(output: str) -> Iterator[Finding]:
-    """Yield how the folder of an output is; one in a store has none."""
-    if not is_address(output):
-        yield from examine_place(output, OUTPUT)
+def _output(subject: Subject) -> Iterator[Finding]:
+    output = subject.settings.output or OUTPUT_FOLDER
+    yield from _at(output, subject) if is_address(output) else examine_place(output, OUTPUT)
 
+
+def _store(subject: Subject) -> Iterator[Finding]:
+    if subject.settings.store is not None:  # Else it was wrong, which is one of the settings'.
+        yield from _at(subject.settings.store, subject)
+
+
+def _at(address: str, subject: Subject) -> Iterator[Finding]:
+    """Yield how the store at an address is."""
+    try:
+        access = access_of(subject.settings, subject.environ, subject.home)
+    except ConfigError as error:
+        yield Area("store").broken("access", error.message, error.hint)
+        return
+    yield from examine_store(address, access)
+
+
+A_STORE: tuple[Examine, ...] = (_settings, _store)
 
 THIS_MACHINE: tuple[Examine, ...] = (
     lambda _: examine_installation(),
     _settings,
     lambda subject: examine_machine(subject.settings),
-    lambda subject: _output(subject.settings.output or OUTPUT_FOLDER),
+    _output,
     lambda subject: examine_place(temporary_folder(subject.settings), TEMPORARY),
     lambda _: examine_registry(),
 )

@@ -178,14 +178,14 @@ def _cut(
     """Return the map tasks, and what the run may use with so many."""
     wished = settings.mappers or default_mappers(found.files, settings.workers)
     tasks = plan_map_tasks(found.files, wished)
-    size = run_size(found.files, tasks, reducers, sample)
+    size = run_size(found.files, tasks, reducers, sample, output=settings.output or "")
     share = share_out(settings, size, pool.process_size)
     fitting = mappers_to_fit(found.files, share.limits.spill_bytes_max)
     # Smaller tasks pay while a reduce task merges all their outputs at once.
     if settings.mappers or not reducers or not wished < fitting <= share.limits.merge_fan_in_max:
         return tasks, share
     tasks = plan_map_tasks(found.files, fitting)
-    size = run_size(found.files, tasks, reducers, sample)
+    size = run_size(found.files, tasks, reducers, sample, output=settings.output or "")
     return tasks, share_out(settings, size, pool.process_size)
 
 

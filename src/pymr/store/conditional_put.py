@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pymr.errors import (
     ObjectChangedError,
     ObjectExistsError,
-    StoreError,
     StoreUnavailableError,
+    UnsafeStoreError,
 )
 from pymr.store.object_retry import Requests
 
@@ -35,7 +35,7 @@ class ConditionalPuts:
 
         Raises:
             ObjectExistsError: it has other bytes.
-            StoreError: the store says that it took these bytes, and gives others.
+            UnsafeStoreError: the store says that it took these bytes, and gives others.
             StoreUnavailableError: whether it was created is not known.
         """
         import obstore
@@ -65,7 +65,7 @@ class ConditionalPuts:
         if found == body:
             return True
         if error is None:
-            raise StoreError(
+            raise UnsafeStoreError(
                 f"`{key}` was put and has other bytes: this store is not safe",
                 hint=f"pymr doctor --store {self._requests.place}",
                 key=key,

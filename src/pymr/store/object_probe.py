@@ -25,11 +25,11 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from pymr.errors import (
-    CorruptDataError,
     ObjectExistsError,
     ObjectMissingError,
     PymrError,
     StoreError,
+    UnsafeStoreError,
 )
 from pymr.names import new_nonce, probe_prefix
 from pymr.store.base import VersionedStore
@@ -136,7 +136,7 @@ def _try(name: str, worst: Verdict, work: Callable[[_Turn], str], turn: _Turn) -
         return Trait(name, "SAFE", work(turn))
     except _FlawError as flaw:
         return Trait(name, worst, str(flaw))
-    except (StoreError, CorruptDataError) as error:
+    except StoreError as error:
         return Trait(name, "UNSAFE", error.message)
 
 
@@ -214,8 +214,8 @@ def _winners(turn: _Turn, number: int, write: Callable[[bytes], None]) -> list[b
 def _wins(write: Callable[[], object]) -> bool:
     try:
         write()
-    except (ObjectExistsError, ObjectMissingError, CorruptDataError):
-        return False  # Corrupt: the store took the bytes, and gave others.
+    except (ObjectExistsError, ObjectMissingError, UnsafeStoreError):
+        return False  # Unsafe: the store took the bytes, and gave others.
     return True
 
 

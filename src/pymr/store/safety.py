@@ -14,7 +14,7 @@ from contextlib import suppress
 import msgspec
 
 import pymr
-from pymr.errors import StoreError
+from pymr.errors import UnsafeStoreError
 from pymr.store.access import Access, Address, open_store, parse_address
 from pymr.store.base import VersionedStore
 from pymr.store.object_probe import Probed, probe_objects
@@ -32,7 +32,8 @@ def refuse_unsafe(
     `is_single_allowed`: the user knows that no two processes will work on an output there.
 
     Raises:
-        StoreError: it is not safe, or cannot be reached.
+        UnsafeStoreError: it is not safe.
+        StoreError: it cannot be reached.
     """
     if address.scheme == "memory":
         return  # of this process alone
@@ -46,7 +47,7 @@ def refuse_unsafe(
     hint = f"pymr doctor --store {place}"
     if probed.verdict == SINGLE_MASTER:
         hint += "   says more; --allow-unsafe-store if nobody else works on this output"
-    raise StoreError(f"{place} is {probed.verdict}: {probed.reason}", hint=hint)
+    raise UnsafeStoreError(f"{place} is {probed.verdict}: {probed.reason}", hint=hint)
 
 
 def probe(place: str, access: Access) -> Probed:

@@ -13,7 +13,7 @@ from pymr.runner.find import unfinished_in
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
-from pymr.runner.preflight import looked_over, refuse_few_files
+from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
 from pymr.runner.stored import folders_outside, head_of
 from pymr.store.access import Access
 from pymr.store.place import Place, open_place
@@ -37,6 +37,7 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
     if settings.output is not None:
         place = open_place(settings.output, access)
         refuse_taken(place, overwrite=settings.overwrite)
+        refuse_unsafe_store(place, access, settings)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline)
     spool_folder = None  # of a run that nobody can resume

@@ -28,6 +28,7 @@ from scheduler import scheduler
 from sizes import FULL, QUICK, Sizes
 from sort_records import sort_records
 from start_up import start_up
+from store import JOBS, store
 from table import render
 from word_count import word_count
 
@@ -40,6 +41,7 @@ MEASURES = (
     "emit",
     "group_sum",
     "sort_records",
+    "store",
     "scaling",
     "growth",
     "memory",
@@ -90,6 +92,7 @@ def _measures(arguments: argparse.Namespace, sizes: Sizes) -> Iterator[Callable[
         "emit": [partial(emit, sizes)],
         "group_sum": [partial(group_sum, sizes, kind, with_peers=with_peers) for kind in SHOWN],
         "sort_records": [partial(sort_records, sizes)],
+        "store": [partial(store, sizes, job) for job in JOBS],
         "scaling": [partial(scaling, sizes)],
         "growth": [partial(growth, sizes)],
         "memory": [partial(memory, sizes)],

@@ -6,7 +6,8 @@
 
 The last release is `control.baseline`, a FileDescriptorSet. A field, a value or a call that it has
 must stay as it is: its number, its name, its type, whether it repeats, and its oneof. To give up a
-field, reserve its number and its name.
+field, reserve its number and its name. Until the first release there is nobody to break: remove the
+baseline, and write it anew.
 """
 
 from __future__ import annotations

@@ -167,6 +167,7 @@ class RunningMaster:
         self.stub = StubMaster(run, epoch)
         self.authority = authority or new_authority(run)
         self.tokens = tokens or new_tokens()
+        self.identity = self.authority.for_master(["127.0.0.1"])
         self.admission = Admission(run, self.tokens, connections_max=500)
         self._listen = f"{host}:{port}"
         self._loop = asyncio.new_event_loop()
@@ -187,9 +188,15 @@ class RunningMaster:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    async def _stop(self) -> None:
+        await self.server.stop(0.1)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     async def _new_server(self) -> Server:
-        identity = self.authority.for_master(["127.0.0.1"])
-        return Server(self.stub, self.admission, self.authority.certificate, identity)
+        return Server(self.stub, self.admission, self.authority.certificate, self.identity)
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine in the loop of the server."""
@@ -198,7 +205,7 @@ class RunningMaster:
     def stop(self) -> None:
         """Stop serving."""
         if self._thread.is_alive():
-            self.do(self.server.stop(0.1))
+            self.do(self._stop())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()

@@ -92,6 +92,7 @@ class FaultProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.seen: list[str] = []  # "GET /bucket/key"
+        self.heads: list[str] = []  # … with all headers
 
     def break_(self, fault: Fault) -> Fault:
         """Do `fault` from the next request on, before those that were given earlier."""
@@ -141,6 +142,7 @@ class FaultProxy:
     def _answer(self, client: socket.socket, stream: object, head: bytes) -> bool:
         """Answer one request; False if the connection is over then."""
         method, target = _Message(head, b"").words[:2]
+        self.heads.append(head.decode("latin-1"))
         fault = self._fault_of(method, target)
         kind = fault.kind if fault else None
         request = _Message(head, _body(stream, head, fault if kind == "slow" else None))
@@ -190,7 +192,8 @@ class FaultProxy:
             head = _head(stream)
             if request.words[0] == "HEAD":
                 return _Message(head, b"")
-            return _Message(head, _body(stream, head))
+            answer = _Message(head, _body(stream, head))
+            return _edited(answer, _unchunked) if _is_chunked(head) else answer
 
     def _send(self, client: socket.socket, answer: _Message, bytes_per_s: float) -> None:
         client.sendall(answer.head)
@@ -211,7 +214,7 @@ def _head(stream) -> bytes:
 
 def _body(stream, head: bytes, slow: Fault | None = None) -> bytes:
     message = _Message(head, b"")
-    if message.header("transfer-encoding").lower() == "chunked":
+    if _is_chunked(head):
         body = b""
         while True:
             line = stream.readline()
@@ -227,6 +230,21 @@ def _body(stream, head: bytes, slow: Fault | None = None) -> bytes:
         if not parts[-1]:
             raise ConnectionResetError
     return b"".join(parts)
+
+
+def _is_chunked(head: bytes) -> bool:
+    return _Message(head, b"").header("transfer-encoding").lower() == "chunked"
+
+
+def _unchunked(body: bytes) -> bytes:
+    parts = []
+    while True:
+        line, _, body = body.partition(b"\r\n")
+        length = int(line.split(b";")[0], 16)
+        if not length:
+            return b"".join(parts)
+        parts.append(body[:length])
+        body = body[length + 2 :]
 
 
 def _refusal(fault: Fault, method: str) -> bytes:
@@ -245,8 +263,12 @@ def _flipped(body: bytes) -> bytes:
 
 def _edited(answer: _Message, edit: Callable[[bytes], bytes]) -> _Message:
     body = edit(answer.body)
-    length = f"Content-Length: {len(body)}\r\n".encode()
-    return _Message(re.sub(rb"(?im)^content-length:.*\r\n", length, answer.head), body)
+    lines = [
+        line
+        for line in answer.head.removesuffix(b"\r\n").splitlines(keepends=True)
+        if not re.match(rb"(?i)content-length:|transfer-encoding:", line)
+    ]
+    return _Message(b"".join([*lines, b"Content-Length: %d\r\n\r\n" % len(body)]), body)
 
 
 def open_through(proxy: FaultProxy, server: Server, bucket: str, **access: object) -> ObstoreStore:

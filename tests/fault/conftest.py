@@ -1,4 +1,4 @@
-"""A bucket of a real MinIO, and a way to it that can be broken."""
+"""A bucket of a real store, and a way to it that can be broken."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ from s3_request import Server
 from services import access_to, new_bucket
 
 
-@pytest.fixture
-def bucket(minio: Server) -> str:
-    return new_bucket(minio)
+@pytest.fixture(params=["minio", "ceph"])
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
-def proxy(minio: Server) -> Iterator[FaultProxy]:
-    with FaultProxy(minio.endpoint) as running:
+def bucket(server: Server) -> str:
+    return new_bucket(server)
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[FaultProxy]:
+    with FaultProxy(server.endpoint) as running:
         yield running
 
 
 @pytest.fixture
-def direct(minio: Server, bucket: str) -> ObstoreStore:
+def direct(server: Server, bucket: str) -> ObstoreStore:
     """Give the store without the proxy."""
-    return open_objects(Address("s3", bucket, "out"), access_to(minio))
+    return open_objects(Address("s3", bucket, "out"), access_to(server))
 
 
 @pytest.fixture
-def store(minio: Server, bucket: str, proxy: FaultProxy) -> ObstoreStore:
-    return open_through(proxy, minio, bucket)
+def store(server: Server, bucket: str, proxy: FaultProxy) -> ObstoreStore:
+    return open_through(proxy, server, bucket)

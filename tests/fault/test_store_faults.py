@@ -1,4 +1,4 @@
-"""What a client of a store makes of each fault between it and a real MinIO."""
+"""What a client of a store makes of each fault between it and a real store."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def test_a_store_that_comes_back_within_the_wait_has_cost_time_only(
 
 
 def test_a_store_that_is_away_for_longer_is_named(
-    proxy: FaultProxy, minio: Server, bucket: str
+    proxy: FaultProxy, server: Server, bucket: str
 ) -> None:
     """Exit 5 with the endpoint and how long it was tried; retryable, for a resume."""
-    store = open_through(proxy, minio, bucket, storage_wait_s=0.5)
+    store = open_through(proxy, server, bucket, storage_wait_s=0.5)
     proxy.break_(Fault("cut"))
 
     with pytest.raises(StoreUnavailableError, match=r"does not answer.*, tried for") as caught:
@@ -155,13 +155,13 @@ def test_f40_a_replacement_whose_reply_is_lost_has_won(
 
 @pytest.mark.parametrize("kind", ["status", "lose_reply", "cut", "land_later"])
 def test_f40_f41_of_racing_puts_one_wins_whatever_is_answered(
-    minio: Server, proxy: FaultProxy, bucket: str, kind: str
+    server: Server, proxy: FaultProxy, bucket: str, kind: str
 ) -> None:
     """A third of all puts is answered by a conflict or by nothing, done or not."""
     proxy.break_(
         Fault(kind, share=0.3, method="PUT", status=409, code="ConditionalRequestConflict")
     )
-    stores = [open_through(proxy, minio, bucket) for _ in range(4)]
+    stores = [open_through(proxy, server, bucket) for _ in range(4)]
 
     def put(slot: int, number: int) -> bool:
         try:
@@ -271,7 +271,7 @@ def test_f52_a_completion_whose_reply_is_lost_is_found_by_the_objects_size(
 
 
 def test_f52_an_upload_that_cannot_be_completed_may_be_tried_again(
-    store: ObstoreStore, proxy: FaultProxy, minio: Server, bucket: str
+    store: ObstoreStore, proxy: FaultProxy, server: Server, bucket: str
 ) -> None:
     """Nothing of it shows, no part of it is left, and it is worth another attempt."""
     proxy.break_(Fault("status", method="POST", target="uploadId", status=404, code="NoSuchUpload"))
@@ -282,12 +282,12 @@ def test_f52_an_upload_that_cannot_be_completed_may_be_tried_again(
     assert caught.value.retryable
     with pytest.raises(ObjectMissingError):
         store.get("large")
-    assert unfinished_uploads(minio, bucket) == 0
+    assert unfinished_uploads(server, bucket) == 0
 
 
 @pytest.mark.parametrize("mebibytes", [12, 30])
 def test_an_upload_that_is_dropped_leaves_no_parts(
-    store: ObstoreStore, minio: Server, bucket: str, mebibytes: int
+    store: ObstoreStore, server: Server, bucket: str, mebibytes: int
 ) -> None:
     """Neither an object nor what is paid for and not seen."""
     with store.create("dropped") as writer:
@@ -295,7 +295,7 @@ def test_an_upload_that_is_dropped_leaves_no_parts(
             writer.write(PIECE)
 
     assert list(store.list("")) == []
-    assert unfinished_uploads(minio, bucket) == 0
+    assert unfinished_uploads(server, bucket) == 0
 
 
 def test_an_upload_holds_few_parts_at_once(store: ObstoreStore, proxy: FaultProxy) -> None:
@@ -328,11 +328,11 @@ def test_a_copy_that_one_request_cannot_do_goes_through_here(
 
 
 def test_f55_a_slow_store_is_no_broken_one(
-    minio: Server, bucket: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    server: Server, bucket: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests take longer than the limit of silence, and bytes move: nothing is sent again."""
     monkeypatch.setattr("pymr.store.object_client.SILENCE_S", 1.0)
-    store = open_through(proxy, minio, bucket)
+    store = open_through(proxy, server, bucket)
     body = os.urandom(3 << 20)
     store.replace("key", body)
     proxy.break_(Fault("slow", method="GET", bytes_per_s=1e6))

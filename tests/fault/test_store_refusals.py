@@ -25,13 +25,13 @@ pytestmark = pytest.mark.services
 
 
 def test_f48_keys_that_expire_are_read_anew(
-    minio: Server, proxy: FaultProxy, bucket: str, tmp_path: Path
+    server: Server, proxy: FaultProxy, bucket: str, tmp_path: Path
 ) -> None:
     """While the file has none that hold, requests wait; then they go on."""
     file = tmp_path / "credentials"
     section = "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n"
-    file.write_text(section.format(minio.access_key_id, minio.secret_access_key))
-    store = open_through(proxy, minio, bucket, credentials_file=str(file))
+    file.write_text(section.format(server.access_key_id, server.secret_access_key))
+    store = open_through(proxy, server, bucket, credentials_file=str(file))
     store.put_if_absent("before", b"x")
     expired = proxy.break_(Fault("status", status=403, code="ExpiredToken"))
 
@@ -68,12 +68,13 @@ def test_f48_a_denial_is_not_tried_without_end(store: ObstoreStore, proxy: Fault
     ],
 )
 def test_f49_a_store_that_is_addressed_wrongly_is_told_in_one_line(
-    minio: Server, bucket: str, changes: dict[str, str], message: str, hint: str
+    server: Server, bucket: str, changes: dict[str, str], message: str, hint: str
 ) -> None:
     """At once, by the check before the first task: what is wrong, and the next command."""
-    endpoint = minio.endpoint.replace("http:", f"{changes.pop('scheme', 'http')}:")
-    address = Address("s3", changes.pop("bucket", bucket), "out")
-    store = open_objects(address, access_to(minio, endpoint=endpoint, **changes))
+    keys = {name: value for name, value in changes.items() if "access" in name}
+    endpoint = server.endpoint.replace("http:", f"{changes.get('scheme', 'http')}:")
+    address = Address("s3", changes.get("bucket", bucket), "out")
+    store = open_objects(address, access_to(server, endpoint=endpoint, **keys))
 
     for ask in (store.check, lambda: store.get("key"), lambda: store.put_if_absent("key", b"")):
         with pytest.raises(StoreError, match=message) as caught:
@@ -83,7 +84,7 @@ def test_f49_a_store_that_is_addressed_wrongly_is_told_in_one_line(
         assert address.bucket in str(caught.value)
         assert hint in str(caught.value.hint)
         assert caught.value.exit_code == 5
-        assert minio.secret_access_key not in f"{caught.value!r} {caught.value.__cause__}"
+        assert server.secret_access_key not in f"{caught.value!r} {caught.value.__cause__}"
 
 
 @pytest.mark.parametrize(
@@ -157,3 +158,34 @@ def test_a_store_without_room_is_not_asked_again(
         store.put_if_absent("key", b"x")
 
     assert (full.hits, caught.value.exit_code) == (1, 6)
+
+
+def test_only_what_was_given_reaches_the_store(
+    server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the environment of a process says of another store is mixed into nothing."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "another",
+        "AWS_SECRET_ACCESS_KEY": "another",
+        "AWS_SESSION_TOKEN": "another",
+        "AWS_REGION": "another",
+        "AWS_ALLOW_HTTP": "false",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    store = open_objects(Address("s3", bucket, "out"), access_to(server, storage_wait_s=1.0))
+    store.put_if_absent("key", b"x")
+
+    assert store.get("key") == b"x"
+
+
+def test_who_reads_pays_if_it_says_so(server: Server, bucket: str, proxy: FaultProxy) -> None:
+    """The header that such buckets want is sent, and signed, so the store takes it."""
+    store = open_through(proxy, server, bucket, is_requester_paying=True)
+
+    store.put_if_absent("key", b"x")
+
+    assert store.get("key") == b"x"
+    assert all("x-amz-request-payer: requester" in head.lower() for head in proxy.heads)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import select
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster_stub import RunningMaster, grant, receipt, request
+from cluster_stub import RunningMaster, grant, request
+from cluster_worker import WAIT_S, StubWorker, eventually
 from pymr import errors
 from pymr.cluster import message as m
 from pymr.cluster.client import Client
-from pymr.cluster.link import Answered, Arrival, Link, Opened
+from pymr.cluster.link import Answered, Link, Opened
 from pymr.core.spec import Attempt
 from pymr.errors import (
     ClusterError,
@@ -24,8 +23,6 @@ from pymr.errors import (
     ProtocolError,
     PymrError,
 )
-
-WAIT_S = 20.0  # for what happens at once
 
 
 @pytest.fixture
@@ -37,53 +34,14 @@ def master() -> Iterator[RunningMaster]:
 
 
 @pytest.fixture
-def worker(master: RunningMaster) -> Iterator[Worker]:
+def worker(master: RunningMaster) -> Iterator[StubWorker]:
     """Return a worker whose stream is open."""
-    one = Worker(master)
+    one = StubWorker(master.join())
     yield one
     one.link.close()
 
 
-class Worker:
-    """A registered worker, and what has arrived for it."""
-
-    def __init__(self, master: RunningMaster, wait_s: float = WAIT_S) -> None:
-        self.client = Client(master.join(), wait_s=wait_s)
-        self.joined = self.client.register(request())
-        self.id = self.joined.worker
-        self.link = Link(self.client, request(), self.joined)
-        self.arrived: list[Arrival] = []
-        self.until(Opened)
-        self.hello = m.Hello("run-1", 1, self.id)
-        self.link.send(self.hello)
-
-    def until(self, kind: type[Any], count: int = 1) -> list[Any]:
-        """Wait for so many arrivals of that kind, and return them."""
-        deadline = time.monotonic() + WAIT_S
-        while len(found := [each for each in self.arrived if isinstance(each, kind)]) < count:
-            left = deadline - time.monotonic()
-            assert left > 0, f"only {self.arrived[-5:]}"
-            select.select([self.link], [], [], left)
-            self.arrived += self.link.receive()
-        return found
-
-    def complete(self, task: int, seq: int, outcome: Any = None) -> m.Completion:
-        """Report an attempt."""
-        outcome = outcome or receipt(task)
-        completion = m.Completion(seq, 1, Attempt("map", task, 1), outcome)
-        self.link.complete(completion)
-        return completion
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait until it is so."""
-    deadline = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        select.select([], [], [], 0.01)
-
-
-def test_a_worker_gets_work_and_a_verdict_on_it(master: RunningMaster, worker: Worker) -> None:
+def test_a_worker_gets_work_and_a_verdict_on_it(master: RunningMaster, worker: StubWorker) -> None:
     """Ask, grant, complete, committed; and the slot is free again."""
     worker.link.send(m.Ask(2, 0))
     grants = worker.until(m.Grant, 2)
@@ -99,7 +57,7 @@ def test_a_worker_gets_work_and_a_verdict_on_it(master: RunningMaster, worker: W
 
 
 def test_asking_again_before_the_grants_arrive_brings_no_more(
-    master: RunningMaster, worker: Worker
+    master: RunningMaster, worker: StubWorker
 ) -> None:
     """An ask says how many slots are free, as of the grants that were seen."""
     worker.link.send(m.Ask(2, 0), m.Ask(2, 0))
@@ -111,7 +69,9 @@ def test_asking_again_before_the_grants_arrive_brings_no_more(
     assert master.stub.granted == 2
 
 
-def test_what_the_master_says_arrives_in_its_order(master: RunningMaster, worker: Worker) -> None:
+def test_what_the_master_says_arrives_in_its_order(
+    master: RunningMaster, worker: StubWorker
+) -> None:
     """Across messages, and with items of any kind."""
     eventually(lambda: worker.id in master.stub.outboxes)
     items: list[m.ForWorker] = []
@@ -130,7 +90,7 @@ def test_what_the_master_says_arrives_in_its_order(master: RunningMaster, worker
     ]
 
 
-def test_what_a_worker_says_arrives_in_its_order(master: RunningMaster, worker: Worker) -> None:
+def test_what_a_worker_says_arrives_in_its_order(master: RunningMaster, worker: StubWorker) -> None:
     """Heartbeats with progress, starts, notes."""
     items: list[m.FromWorker] = []
     for number in range(1, 500):
@@ -229,7 +189,7 @@ def test_f20_two_workers_of_one_machine_have_two_ids(master: RunningMaster) -> N
 
 
 @pytest.mark.parametrize(("epoch", "name"), [(1, "nobody"), (7, "")])
-def test_f29_a_worker_that_the_master_does_not_know_registers_again(
+def test_a_worker_that_the_master_does_not_know_registers_again(
     master: RunningMaster, epoch: int, name: str
 ) -> None:
     """Of another epoch, or never registered: the link gets it a new id, and another stream."""
@@ -269,7 +229,9 @@ def test_what_is_wrong_with_a_stream_comes_out_of_receive(master: RunningMaster)
     assert [type(each) for each in master.stub.refusals] == [ProtocolError]
 
 
-def test_a_second_stream_of_a_worker_ends_the_first(master: RunningMaster, worker: Worker) -> None:
+def test_a_second_stream_of_a_worker_ends_the_first(
+    master: RunningMaster, worker: StubWorker
+) -> None:
     """A worker that comes back knows before the master that its first stream is gone."""
     eventually(lambda: worker.id in master.stub.outboxes)
     second = Link(Client(master.join(), wait_s=WAIT_S), request(), worker.joined)
@@ -305,7 +267,7 @@ def test_an_address_of_another_machine_cannot_be_listened_at(host: str, reason: 
         pass
 
 
-def test_a_message_of_a_worker_over_the_limit_is_not_sent(worker: Worker) -> None:
+def test_a_message_of_a_worker_over_the_limit_is_not_sent(worker: StubWorker) -> None:
     """The error comes to who made it, with its name."""
     with pytest.raises(InternalError, match="message `Leaving` has"):
         worker.link.send(m.Leaving("x" * (1 << 20)))
@@ -314,11 +276,11 @@ def test_a_message_of_a_worker_over_the_limit_is_not_sent(worker: Worker) -> Non
 def test_a_link_that_is_closed_leaves_no_thread_and_no_descriptor(master: RunningMaster) -> None:
     """A worker that registers again and again must not run out of either."""
     descriptors = Path("/proc/self/fd")
-    Worker(master).link.close()
+    StubWorker(master.join()).link.close()
     threads, opened = threading.active_count(), len(list(descriptors.iterdir()))
 
     for _ in range(3):
-        Worker(master).link.close()
+        StubWorker(master.join()).link.close()
 
     eventually(lambda: threading.active_count() <= threads)
     eventually(lambda: len(list(descriptors.iterdir())) <= opened)

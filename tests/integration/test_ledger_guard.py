@@ -304,8 +304,8 @@ from pymr.task import attempt as seam
 
 real = seam.run_attempt
 
-def forged(job, spec, attempt, store, progress):
-    receipt = real(job, spec, attempt, store, progress)
+def forged(job, spec, attempt, store, *more):
+    receipt = real(job, spec, attempt, store, *more)
     read_at = partial(store.get_range, receipt.key)
     reader = SortedRunReader(read_at, receipt.size, receipt.key)
     pieces = []

@@ -13,7 +13,6 @@ tells what is proven and within which bounds.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -73,6 +72,8 @@ SAFEGUARDS = {
     "compare": "a map output written again must be what it was before",
     "remember": "a later life is told which map outputs were given up before",
     "books": "what reduce tasks have read is what the map tasks have written",
+    "slots": "in a store, a decision is put behind all that its writer knows, or not at all",
+    "tidy late": "in a store, nothing is removed of a run before its manifest is visible",
 }
 
 NONE, RUNNING, HALF, WHOLE, GONE = range(5)
@@ -119,16 +120,12 @@ class World(NamedTuple):
     losses: int = 0
     told: bool = False
     replaced: bool = False
+    known: tuple[tuple[Record, ...], ...] = ()  # of a store: what each life knows of the journal
+    flying: tuple[Record | None, ...] = ()  # of a store: what each life has put, not yet there
 
 
 Step = tuple[str, World]
 View = tuple[tuple[int | None, ...], tuple[int | None, ...]]  # committed, given up: by task
-
-
-def first(bounds: Bounds) -> World:
-    """Return the world in which nothing has happened."""
-    tasks = bounds.maps + bounds.reduces
-    return World(((Object(),) * bounds.attempts,) * tasks, lives=(NEW,) * bounds.lives)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -140,22 +137,9 @@ def replayed(journal: tuple[Record, ...], tasks: int) -> View:
         if kind == "commit":
             if committed[task] is None:  # The first commit counts.
                 committed[task], given_up[task] = attempt, None
-        elif committed[task] == attempt:
+        elif kind == "give up" and committed[task] == attempt:
             committed[task], given_up[task] = None, attempt
     return tuple(committed), tuple(given_up)
-
-
-def broken(world: World, bounds: Bounds) -> str | None:
-    """Return which promise the world breaks."""
-    if world.told and world.manifest is None:
-        return "success was told, and there is no manifest"
-    if world.replaced:
-        return "a visible manifest was replaced by another"
-    if bounds.contents == 1 and REFUSED in world.lives:
-        return "a deterministic job was refused"
-    if world.manifest is None:
-        return None
-    return _broken_result(world, world.manifest, bounds)
 
 
 def _broken_result(world: World, manifest: tuple[int, ...], bounds: Bounds) -> str | None:
@@ -176,10 +160,27 @@ class Model:
         self.bounds = bounds
         self.tasks = bounds.maps + bounds.reduces
 
+    def first(self) -> World:
+        """Return the world in which nothing has happened."""
+        objects = ((Object(),) * self.bounds.attempts,) * self.tasks
+        return World(objects, lives=(NEW,) * self.bounds.lives)
+
     def has(self, safeguard: str) -> bool:
         """Say whether a safeguard is in place."""
         assert safeguard in SAFEGUARDS
         return safeguard not in self.bounds.without
+
+    def broken(self, world: World) -> str | None:
+        """Return which promise the world breaks."""
+        if world.told and world.manifest is None:
+            return "success was told, and there is no manifest"
+        if world.replaced:
+            return "a visible manifest was replaced by another"
+        if self.bounds.contents == 1 and REFUSED in world.lives:
+            return "a deterministic job was refused"
+        if world.manifest is None:
+            return None
+        return _broken_result(world, world.manifest, self.bounds)
 
     def steps(self, world: World) -> Iterator[Step]:
         """Yield every step, with the world after it."""
@@ -247,9 +248,10 @@ class Model:
 
     def live(self, world: World, life: int) -> Iterator[Step]:
         """What a life may do next."""
-        committed, given_up = replayed(world.journal, self.tasks)
+        journal = self.known(world, life)
+        committed, given_up = replayed(journal, self.tasks)
         if not self.has("remember"):
-            own = {r.task for r in world.journal[world.lives[life] :] if r.kind == "give up"}
+            own = {r.task for r in journal[world.lives[life] :] if r.kind == "give up"}
             given_up = tuple(a if task in own else None for task, a in enumerate(given_up))
         if world.synced < len(world.journal):
             yield "sync", world._replace(synced=len(world.journal))
@@ -270,6 +272,18 @@ class Model:
         if is_mapped:
             yield from self.misread(world, life, maps)
 
+    def known(self, world: World, _life: int) -> tuple[Record, ...]:
+        """Return what a life knows of the journal: all of it, if it is alone."""
+        return world.journal
+
+    def decide(self, world: World, _life: int, decision: Record) -> World:
+        """Return the world in which a life has appended a decision."""
+        return world._replace(journal=(*world.journal, decision))
+
+    def hears(self, made: Object, life: int) -> bool:
+        """Say whether a life hears of an attempt: of its own, on one machine."""
+        return made.life == life
+
     def grant(
         self, world: World, life: int, task: int, sources: tuple[int | None, ...]
     ) -> Iterator[Step]:
@@ -288,14 +302,13 @@ class Model:
         """Believe an attempt of this life that says it is done, or refuse what it wrote."""
         for attempt, made in enumerate(world.objects[task]):
             is_there = made.state == WHOLE or (made.state == RUNNING and not self.has("verify"))
-            if made.life != life or not is_there:
+            if not self.hears(made, life) or not is_there:
                 continue
             is_again = task < self.bounds.maps and before is not None and self.has("compare")
             if is_again and world.objects[task][before or 0].content != made.content:
                 yield "refuse", self.ended(world, life, REFUSED)
                 continue
-            decision = Record("commit", task, attempt)
-            yield "commit", world._replace(journal=(*world.journal, decision))
+            yield "commit", self.decide(world, life, Record("commit", task, attempt))
 
     def is_unbalanced(self, world: World, committed: tuple[int | None, ...]) -> bool:
         """Say whether a reduce task has read something else than the map tasks have written."""
@@ -321,8 +334,7 @@ class Model:
             assert attempt is not None
             is_read = any(sources[task] == attempt for sources in reading)
             if is_read and world.objects[task][attempt].state == GONE:
-                decision = Record("give up", task, attempt)
-                yield "misread", world._replace(journal=(*world.journal, decision))
+                yield "misread", self.decide(world, life, Record("give up", task, attempt))
 
     def publish(self, world: World, life: int, committed: tuple[int | None, ...]) -> Iterator[Step]:
         """Write the manifest, tidy up, say that it is done."""
@@ -403,64 +415,6 @@ class Model:
             if not self.has("order") and end < len(world.journal):
                 kept = (*world.journal[:end], *world.journal[end + 1 :])
                 yield "power cut", dark._replace(journal=kept, synced=len(kept))
-
-
-class Explored(NamedTuple):
-    """What trying everything has shown."""
-
-    worlds: int
-    violation: str | None  # the first; with the fewest steps
-    path: tuple[str, ...]
-    stuck: int  # worlds from which no result can be reached, though nothing is used up
-    taken: frozenset[str]  # steps
-
-
-def explore(bounds: Bounds, *, worlds_max: int = 2_000_000) -> Explored:
-    """Try every history within the bounds, the shortest first, up to a broken promise."""
-    model = Model(bounds)
-    start = first(bounds)
-    came_from: dict[World, tuple[World, str] | None] = {start: None}
-    before: dict[World, list[World]] = defaultdict(list)
-    queue = deque([start])
-    taken: set[str] = set()
-    while queue:
-        world = queue.popleft()
-        if (violation := broken(world, bounds)) is not None:
-            return Explored(len(came_from), violation, _path(came_from, world), 0, frozenset(taken))
-        for step, after in model.steps(world):
-            taken.add(step)
-            before[after].append(world)
-            if after not in came_from:
-                assert len(came_from) < worlds_max, "choose smaller bounds"
-                came_from[after] = (world, step)
-                queue.append(after)
-    stuck = _stuck(list(came_from), before)
-    return Explored(len(came_from), None, (), stuck, frozenset(taken))
-
-
-def _path(came_from: dict[World, tuple[World, str] | None], world: World) -> tuple[str, ...]:
-    steps = []
-    while (came := came_from[world]) is not None:
-        world, step = came
-        steps.append(step)
-    return tuple(reversed(steps))
-
-
-def _stuck(worlds: list[World], before: dict[World, list[World]]) -> int:
-    """Count worlds that have a life and attempts left, and no way to a result or a refusal."""
-    good = {world for world in worlds if world.manifest is not None or REFUSED in world.lives}
-    queue = list(good)
-    while queue:
-        for world in before[queue.pop()]:
-            if world not in good:
-                good.add(world)
-                queue.append(world)
-    return sum(
-        NEW in world.lives
-        and all(any(made.state == NONE for made in objects) for objects in world.objects)
-        for world in worlds
-        if world not in good
-    )
 
 
 # What `make test` explores. Each ends without a broken promise and without a stuck world.

@@ -37,6 +37,14 @@ def test_more_memory_makes_no_larger_buffer() -> None:
     assert divided(1 << 20).spill_bytes_max == budget.SPILL_BYTES_MAX
 
 
+def test_a_writer_into_a_store_holds_parts_that_fewer_workers_hold() -> None:
+    """Four of them would need more than 256 MiB, two do with it."""
+    here, there = divided(256, workers=4), divided(256, workers=4, in_store=True)
+
+    assert (here.workers, there.workers) == (4, 2)
+    assert there.process_bytes == here.process_bytes + budget.STORE_BYTES
+
+
 def test_workers_that_do_not_fit_are_cut() -> None:
     """Each needs its interpreter and a little to work with; one there always is."""
     assert divided(256, workers=100).workers == 8

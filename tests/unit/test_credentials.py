@@ -69,6 +69,7 @@ def test_the_usual_variables_give_keys_endpoint_and_region() -> None:
         "AWS_ENDPOINT_URL": "http://all:1",
         "AWS_ENDPOINT_URL_S3": "http://s3:2",
         "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_REQUEST_PAYER": "requester",
     }
 
     assert access_of(settings(), environ, "/nowhere") == Access(
@@ -77,6 +78,7 @@ def test_the_usual_variables_give_keys_endpoint_and_region() -> None:
         access_key_id="AK",
         secret_access_key="canary-secret",
         session_token="token",
+        is_requester_paying=True,
     )
 
 

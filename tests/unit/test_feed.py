@@ -6,6 +6,7 @@ import msgspec
 
 from pymr.core.events import (
     AttemptFailed,
+    AttemptProgressed,
     AttemptStarted,
     Entry,
     PhaseFinished,
@@ -15,7 +16,7 @@ from pymr.core.events import (
 )
 from pymr.core.spec import Attempt
 from pymr.errors import ConfigError, from_dict
-from pymr.observe.feed import Feed, JsonLines, encode_entry, refused
+from pymr.observe.feed import Feed, JsonLines, encode_entry, refused, thin
 from pymr.observe.snapshot import Snapshot, fold
 
 
@@ -97,3 +98,19 @@ def test_a_refusal_is_a_feed_of_one_entry():
         {"setting": "reducers"},
     )
     assert fold(Snapshot(), entry).phase == "failed"
+
+
+def test_of_the_progress_of_an_attempt_the_last_word_is_kept():
+    """All other lines stay, in their order; so do those that are none of ours."""
+    lines = []
+    feed = Feed([JsonLines(lines.append)], lambda: 1.0)
+    first, second = Attempt("map", 0, 1), Attempt("map", 1, 1)
+    for event in [
+        AttemptProgressed(first, 1, 1),
+        AttemptProgressed(second, 2, 1),
+        Warned("w"),
+        AttemptProgressed(first, 3, 2),
+    ]:
+        feed.append(event)
+
+    assert thin([*lines, b"\xff"]) == [*lines[1:], b"\xff"]

@@ -138,6 +138,14 @@ def test_what_is_no_join_file_is_refused(tmp_path: Path, body: str) -> None:
     assert "is no join file" in refused(str(path)).message
 
 
+def test_a_file_without_an_address_is_refused(tmp_path: Path) -> None:
+    """There is nobody to join."""
+    path = Path(written(tmp_path))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "addresses": []}))
+
+    assert "is no join file: Expected `array` of length >= 1" in refused(str(path)).message
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     """It is none of ours."""
     path = tmp_path / "join.json"

@@ -16,7 +16,18 @@ from pymr.core.limit import PhaseLimits
 from pymr.core.spec import Limits
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("check", "config", "core", "records", "runner", "shuffle", "store", "task")
+PACKAGES = (
+    "check",
+    "cluster",
+    "cluster/wire",
+    "config",
+    "core",
+    "records",
+    "runner",
+    "shuffle",
+    "store",
+    "task",
+)
 UNITS = {"": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "s": 1}
 LIMIT_NAME = re.compile(r"_?[A-Z_]+_(MAX|S)|[a-z_]+(_max|_bytes|_s)")
 # How much a message shows bounds nothing that grows with the data.

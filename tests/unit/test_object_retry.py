@@ -118,6 +118,14 @@ def test_an_error_of_ours_is_sent_again_if_it_says_so() -> None:
         Requests(PLACE, 9).send("key", failing(StoreError("never")))
 
 
+def test_what_no_store_has_said_is_not_sent_again() -> None:
+    """A bug of ours, or the end of memory, goes up as it is."""
+    for error in (TypeError("ours"), MemoryError(), ValueError("ours")):
+        with pytest.raises(type(error)) as caught:
+            Requests(PLACE, 9).send("key", failing(error))
+        assert caught.value is error
+
+
 def test_a_gate_lets_as_many_through_as_its_limit() -> None:
     """The rest waits for somebody to leave."""
     gate, inside, most = Gate(4), [], []

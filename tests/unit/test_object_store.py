@@ -65,6 +65,39 @@ def test_a_put_that_finds_other_bytes_has_lost(
         store.put_if_absent("key", b"mine")
 
 
+def test_a_store_that_keeps_other_bytes_than_it_took_is_not_used(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A success is read back, too: it ends the run, and names the look that tells more."""
+    put = obstore.put
+    monkeypatch.setattr(obstore, "put", lambda client, key, _, **__: put(client, key, b"other"))
+
+    with pytest.raises(StoreError, match="this store is not safe") as caught:
+        store.put_if_absent("key", b"mine")
+
+    assert not caught.value.retryable
+    assert "pymr doctor --store" in str(caught.value.hint)
+
+
+def test_a_put_that_is_not_there_is_sent_again(
+    store: ObstoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the store has answered: the first is lost, the second is not."""
+    put, bodies = obstore.put, []
+
+    def forget_the_first(client: Any, key: str, body: bytes, **options: Any) -> None:
+        bodies.append(body)
+        if len(bodies) > 1:
+            put(client, key, body, **options)
+
+    monkeypatch.setattr(obstore, "put", forget_the_first)
+
+    store.put_if_absent("key", b"mine")
+
+    assert bodies == [b"mine", b"mine"]
+    assert store.get("key") == b"mine"
+
+
 def test_a_put_that_was_not_carried_out_may_be_repeated(
     store: ObstoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

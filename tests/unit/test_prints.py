@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from pymr.core.spec import Attempt
+from pymr.errors import StoreError
+from pymr.runner.log_uploads import LOG_UPLOADS_MAX
 from pymr.runner.prints import HEAD_BYTES_MAX, TAIL_BYTES_MAX, Logs, Prints
 from pymr.store.folder_place import FolderPlace
+from pymr.store.object_place import ObjectPlace
+from pymr.store.object_store import ObstoreStore
 
 RUN = "0190"
 
@@ -82,3 +87,58 @@ def test_recent_lines_are_text_whatever_was_printed() -> None:
     prints.add(b"end \xc3")
 
     assert prints.recent() == ["\ufffd", *["n"] * 50, "end \ufffd"]
+
+
+def in_store() -> ObjectPlace:
+    from obstore.store import MemoryStore
+
+    return ObjectPlace(ObstoreStore(MemoryStore()), "memory://bucket/out")
+
+
+def test_in_a_store_a_log_is_an_object_when_it_is_complete(tmp_path: Path) -> None:
+    """Until then it is a file that goes with this process."""
+    place = in_store()
+    logs, prints = Logs(place, RUN, 1, str(tmp_path)), Prints()
+    key = logs.key_of("w", Attempt("map", 0, 1))
+    prints.keep(logs, key)
+    prints.add(b"one\n")
+    assert list(place.objects.list("")) == []
+
+    prints.add(b"two\n")
+    prints.close()
+    logs.close()
+
+    assert place.objects.get(key) == b"one\ntwo\n"
+    assert list(tmp_path.iterdir()) == []
+    assert (logs.printed_bytes, logs.left_out_bytes) == (8, 0)
+
+
+def test_logs_that_a_store_does_not_take_stop_nobody(tmp_path: Path) -> None:
+    """A queue that is full leaves out what comes; the end waits for what is in it."""
+    may_go = threading.Event()
+
+    class Slow(ObstoreStore):
+        def replace(self, key: str, body: bytes) -> None:
+            """Wait, and refuse one."""
+            may_go.wait(10)
+            if key.endswith("-00001-1.log"):
+                raise StoreError("no")
+            super().replace(key, body)
+
+    from obstore.store import MemoryStore
+
+    place = ObjectPlace(Slow(MemoryStore()), "memory://bucket/out")
+    logs = Logs(place, RUN, 1, str(tmp_path))
+    for task in range(LOG_UPLOADS_MAX + 10):
+        prints = Prints()
+        prints.keep(logs, logs.key_of("w", Attempt("map", task, 1)))
+        prints.add(b"x")
+        prints.close()
+
+    may_go.set()
+    logs.close()
+    logs.close()
+
+    there = len(list(place.objects.list("")))
+    assert logs.left_out_bytes >= 9
+    assert there == logs.printed_bytes - logs.left_out_bytes - 1

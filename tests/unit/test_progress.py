@@ -15,11 +15,13 @@ from pymr.core.events import (
     RunFinished,
     RunPlanned,
     TaskCommitted,
+    UploadProgressed,
     WorkersConnected,
 )
 from pymr.core.spec import Attempt, EdgeSum, JobSpec, Receipt, Shape
 from pymr.errors import InputError, to_dict
-from pymr.observe.progress import LIVE_DELAY_S, ProgressView, live_lines
+from pymr.observe.progress import LIVE_DELAY_S, ProgressView, live_lines, plain_line
+from pymr.observe.snapshot import Snapshot, fold
 
 MB = 1_000_000
 ERROR = to_dict(InputError("gone"))
@@ -69,6 +71,17 @@ def test_the_three_lines_of_a_run_are_written_as_they_happen():
     )
 
     assert run.text == "All workers connected\nAll map tasks completed!\nMap reduce completed\n"
+
+
+def test_an_upload_goes_before_the_sample():
+    """How far it is; once it is done, the next thing."""
+    snapshot = Snapshot()
+
+    fold(snapshot, Entry(1, 1, 0.0, UploadProgressed(10, 400 * MB, 3, 100 * MB)))
+    assert plain_line(snapshot, 0, 0) == "uploading inputs: 3/10 files  100/400 MB"
+
+    fold(snapshot, Entry(1, 2, 0.0, UploadProgressed(10, 400 * MB, 10, 400 * MB)))
+    assert live_lines(snapshot, "", 0, 0) == ["  sampling keys for --sort"]
 
 
 def test_missing_workers_are_said():

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from pymr.core.events import Entry, TaskCommitted, Warned
+from pymr.core.events import Entry, TaskCommitted, UploadProgressed, Warned
 from pymr.core.spec import Attempt, EdgeSum, Receipt, TextRules
 from pymr.observe.snapshot import BackupWin, Snapshot, fold
 from pymr.observe.summary import LINES_MAX, render_success
@@ -342,6 +342,14 @@ def test_a_task_that_is_not_out_of_line_is_not_named(walls):
     assert not any("slowest" in line for line in render(manifest(), snapshot))
 
 
+def test_uploads_are_said():
+    """How much went up, and how much of it was there."""
+    snapshot = Snapshot()
+    fold(snapshot, Entry(1, 1, 0.0, UploadProgressed(3, 2_500_000, 3, 2_500_000, 2)))
+
+    assert "  uploaded: 3 inputs, 2.5 MB, 2 of them there before" in render(manifest(), snapshot)
+
+
 def test_retries_backups_counters_and_warnings_are_said():
     """Each once, escaped."""
     win = BackupWin(Attempt("map", 17, 2), took_s=0.42, other_s=75.0, other_share=0.126)
@@ -359,6 +367,14 @@ def test_retries_backups_counters_and_warnings_are_said():
     assert "  counters: bad 12 · seen 1,234,567" in lines
     assert lines.count(r"  warning: grew\x1b[0m") == 1
     assert "  warning: other" in lines
+
+
+def test_f43_reads_that_were_healed_are_counted():
+    """All tasks together; a store that does so often is not well."""
+    lines = render(manifest(), snapshot_of({"healed": 2}, {}, {"healed": 1}))
+
+    assert "  3 corrupt reads healed: right at another try" in lines
+    assert not any("healed" in line for line in render(manifest(), snapshot_of({}, {})))
 
 
 def test_the_summary_is_at_most_15_lines():

@@ -26,6 +26,8 @@ COMMANDS = {
     "attach": ("attach", "Follow a run that was started elsewhere."),
     "cancel": ("cancel", "Stop a run, and give up what it has kept."),
     "gc": ("gc", "Remove what runs have left that nobody needs."),
+    "master": ("master", "Be the master of a run on other machines."),
+    "worker": ("worker", "Run tasks for a master on another machine."),
     "plan": ("plan", "Show what start would do, and do nothing."),
     "check": ("check", "Try a job on a sample of its input."),
     "head": ("rows", "Show the first rows of a result."),

@@ -16,9 +16,10 @@ from pymr.runner.run import run_request
 
 
 @click.command("start", options_metavar="--input PATH [OPTIONS]")
+@click.option("--detach", is_flag=True, help="With --on hosts: leave the run to the background.")
 @run_options
 def start_command(
-    worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **flags: Any
+    worker: str, inputs: tuple[str, ...], params: tuple[str, ...], detach: bool, **flags: Any
 ) -> int:
     """Run the job in WORKER and leave a committed, sorted, verifiable result."""
     try:
@@ -29,4 +30,8 @@ def start_command(
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))
         raise
     view = View(resolved.settings)
+    if resolved.settings.on == "hosts":
+        from pymr.cli.hosts import start_on_hosts
+
+        return start_on_hosts(request, view, detach=detach)
     return view.show(lambda: run_request(request, view))

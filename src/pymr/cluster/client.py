@@ -25,9 +25,9 @@ from pymr.cluster.transport import CLIENT_OPTIONS, client_credentials, grpc
 from pymr.errors import PymrError, UnknownWorkerError, UnreachableError
 
 CALL_S: Final = 20.0  # for one try at a call
-_CALL_S_MIN: Final = 0.5  # for the last one
-PAUSE_S: Final = 0.2  # at most, before the second try; then twice as much
-PAUSE_S_MAX: Final = 5.0
+_LAST_CALL_S: Final = 0.5  # for the last one
+REDIAL_S: Final = 0.2  # at most, before the second try; then twice as much
+REDIAL_MAX_S: Final = 5.0
 
 _T = TypeVar("_T")
 
@@ -80,7 +80,7 @@ class Client:
         deadline = time.monotonic() + self.wait_s
         for pause in pauses():
             address, channel = self.dial()
-            timeout_s = max(_CALL_S_MIN, min(CALL_S, deadline - time.monotonic()))
+            timeout_s = max(_LAST_CALL_S, min(CALL_S, deadline - time.monotonic()))
             call = channel.unary_unary(f"/{wire.SERVICE}/{name}")
             try:
                 return wire.decode(reply_type, call(body, timeout_s, self.metadata))
@@ -137,7 +137,7 @@ class Client:
 
 def pauses() -> Iterator[float]:
     """Yield pauses in seconds, for ever: full jitter, so that many do not come back at once."""
-    limit = PAUSE_S
+    limit = REDIAL_S
     while True:
         yield random.uniform(0.0, limit)  # noqa: S311 - no secret
-        limit = min(2 * limit, PAUSE_S_MAX)
+        limit = min(2 * limit, REDIAL_MAX_S)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from typing import Final, Literal, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 
 import msgspec
 
@@ -50,7 +50,8 @@ class JoinFile(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     v: int = VERSION
     role: Role
     run: str
-    addresses: tuple[str, ...]  # HOST:PORT of the master, tried in this order
+    # HOST:PORT of the master, tried in this order.
+    addresses: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     authority: str  # PEM of the certificate that its peers trust
     certificate: str
     key: str

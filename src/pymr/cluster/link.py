@@ -30,7 +30,7 @@ from pymr.cluster import message as m
 from pymr.cluster import wire
 from pymr.cluster.client import Client, pauses
 from pymr.cluster.status import error_of
-from pymr.cluster.transport import CONNECTION_AGE_S, HEARTBEAT_S, SILENCE_S, grpc
+from pymr.cluster.transport import CONNECTION_AGE_S, STREAM_IDLE_S, STREAM_SILENCE_S, grpc
 from pymr.core.spec import Attempt
 from pymr.errors import PymrError, UnknownWorkerError, UnreachableError
 
@@ -237,12 +237,12 @@ class Link:
             if self._undecided:
                 self._arrive(_Again())
             call = self._call
-            if call is not None and time.monotonic() - self._heard > SILENCE_S - AGAIN_S:
+            if call is not None and time.monotonic() - self._heard > STREAM_SILENCE_S - AGAIN_S:
                 call.cancel()
 
 
 class _Outgoing(Iterator[bytes]):
-    """The messages of one stream, for a thread of gRPC; an empty one is the heartbeat."""
+    """The messages of one stream, for a thread of gRPC; an empty one is a sign of life."""
 
     def __init__(self) -> None:
         self._pieces: deque[bytes] = deque()
@@ -268,7 +268,7 @@ class _Outgoing(Iterator[bytes]):
             return message
         with self._changed:
             if not self._pieces and not self._has_ended:
-                self._changed.wait(HEARTBEAT_S)
+                self._changed.wait(STREAM_IDLE_S)
             if not self._pieces:
                 if self._has_ended:
                     raise StopIteration

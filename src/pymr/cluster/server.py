@@ -7,8 +7,8 @@ back as it is; what is no error of ours is told to it (`failed`), and to the cal
 happened.
 
 A worker has one stream: a second one ends the first, since a worker that comes back knows that
-its stream is gone before we do. A stream on which nothing came for SILENCE_S is over. The end of
-a stream means nothing by itself: the lease decides about what the worker held.
+its stream is gone before we do. A stream on which nothing came for STREAM_SILENCE_S is over. The
+end of a stream means nothing by itself: the lease decides about what the worker held.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from pymr.errors import (
     UnknownWorkerError,
 )
 
-WORKERS_MAX: Final = 1_000_000  # ids that one master gives
+WORKER_IDS_MAX: Final = 1_000_000  # ids that one master gives
 _HEALTHY: Final = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse: SERVING
 _FAILED: Final = "the master failed at this call; its log says why"
 _BOUND: Final = {
@@ -196,8 +196,8 @@ class Server:
                 f" {request.protocol}; expected {pymr.__version__}, protocol {m.PROTOCOL}",
                 hint=f"pip install 'pymr[cluster]=={pymr.__version__}'",
             )
-        if len(self._workers) >= WORKERS_MAX:
-            raise ClusterError(f"{WORKERS_MAX} workers have registered, that is the limit")
+        if len(self._workers) >= WORKER_IDS_MAX:
+            raise ClusterError(f"{WORKER_IDS_MAX} workers have registered, that is the limit")
         reply = await self._handler.register(request)
         self._workers.add(reply.worker)
         return reply

@@ -1,4 +1,4 @@
-"""The master's end of one worker's stream: items both ways, heartbeats, verdicts.
+"""The master's end of one worker's stream: items both ways, signs of life, verdicts.
 
 worker ─► FromWorker ─┬─ Completion ─► handler.complete ─► CompletionReply ─┐
                       └─ all others ─► inbox of handler.lease               ├─► outbox ─► worker
@@ -17,12 +17,10 @@ import msgspec
 
 from pymr.cluster import message as m
 from pymr.cluster import wire
-from pymr.cluster.transport import HEARTBEAT_S, SILENCE_S, aio
+from pymr.cluster.transport import STREAM_IDLE_S, STREAM_SILENCE_S, aio
 from pymr.errors import ClusterError, PymrError, to_dict
 
-COMPLETIONS_MAX: Final = (
-    2_000  # of one worker without a verdict: two for each task process it may have
-)
+COMPLETIONS_MAX: Final = 2_000  # of one worker without a verdict; it has some for each slot
 OUTBOX_ITEMS_MAX: Final = 10_000  # for one worker; one that does not read has lost its stream
 
 
@@ -50,7 +48,7 @@ class Outbox:
         self._wanted.set()
 
     async def messages(self) -> AsyncIterator[bytes]:
-        """Yield messages to send, until `close`; an empty one is the heartbeat.
+        """Yield messages to send, until `close`; an empty one is a sign of life.
 
         Raises:
             ClusterError: there are too many items, so nobody reads them.
@@ -59,7 +57,7 @@ class Outbox:
             if not self._pieces:
                 self._wanted.clear()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(HEARTBEAT_S):
+                    async with asyncio.timeout(STREAM_IDLE_S):
                         await self._wanted.wait()
             pieces, self._pieces = self._pieces, deque()
             if len(pieces) > OUTBOX_ITEMS_MAX:
@@ -84,7 +82,7 @@ async def received_items(context: Any) -> AsyncIterator[tuple[m.FromWorker, ...]
     """
     with suppress(TimeoutError):
         while True:
-            async with asyncio.timeout(SILENCE_S):
+            async with asyncio.timeout(STREAM_SILENCE_S):
                 body = await context.read()
             if body is aio.EOF:
                 return

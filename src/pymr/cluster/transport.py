@@ -4,8 +4,9 @@ The one place that imports `grpc`; others take it from here, since it reads the 
 is loaded.
 
 What is guaranteed about a peer that is gone rests on what this package does (deadlines of calls,
-HEARTBEAT_S and SILENCE_S of streams), not on the transport. Its keepalive finds a peer that was
-stopped in about KEEPALIVE_S + KEEPALIVE_ANSWER_S; without `ping_timeout_ms` that takes a minute.
+STREAM_IDLE_S and STREAM_SILENCE_S of streams), not on the transport. Its keepalive finds a peer
+that was stopped in about KEEPALIVE_S + KEEPALIVE_ANSWER_S; without `ping_timeout_ms` that takes a
+minute.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ __all__ = ["CLIENT_OPTIONS", "SERVER_OPTIONS", "aio", "client_credentials", "grp
 
 aio = grpc.aio
 
-HEARTBEAT_S: Final = 5.0  # a side of a stream that has said nothing for so long says so
-SILENCE_S: Final = 20.0  # a stream on which nothing came for so long is over
+STREAM_IDLE_S: Final = 5.0  # a side of a stream that has said nothing for so long says so
+STREAM_SILENCE_S: Final = 20.0  # a stream on which nothing came for so long is over
 KEEPALIVE_S: Final = 10.0
 KEEPALIVE_ANSWER_S: Final = 5.0
 CONNECTION_AGE_S: Final = 3600.0  # a client comes back at once, with a new handshake
@@ -38,7 +39,7 @@ _CONNECTION_GRACE_S: Final = 30.0  # for calls that are under way then
 _HANDSHAKE_S: Final = 10.0
 _CONNECT_S: Final = 5.0
 _STREAMS_MAX: Final = 64  # calls at once on one connection
-_METADATA_BYTES_MAX: Final = 8 << 10
+_HEADER_BYTES_MAX: Final = 8 << 10
 
 
 def _ms(seconds: float) -> int:
@@ -53,8 +54,8 @@ _BOTH: Final[dict[str, Any]] = {
     "grpc.http2.max_pings_without_data": 0,
     "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
     "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
-    "grpc.max_metadata_size": _METADATA_BYTES_MAX,
-    "grpc.absolute_max_metadata_size": _METADATA_BYTES_MAX,
+    "grpc.max_metadata_size": _HEADER_BYTES_MAX,
+    "grpc.absolute_max_metadata_size": _HEADER_BYTES_MAX,
 }
 SERVER_OPTIONS: Final[list[tuple[str, Any]]] = list(
     {

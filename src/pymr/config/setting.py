@@ -16,6 +16,7 @@ from pymr.config.value import (
     DURATION,
     ENCODING,
     ENDPOINT,
+    LISTEN,
     NAME,
     PATH,
     RATIO,
@@ -35,6 +36,7 @@ WORKERS_MAX = 1024  # one pipe and one process each; more belong on more machine
 REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a read, per pair
 FAN_IN_MAX = 1024  # sorted runs that are open at once
 SKIPPED_MAX = 100_000  # a task holds the places of its bad records in memory: some 20 MB
+WORKER_WAIT_S = 600.0  # what a cluster may take to make room for a first worker
 STORAGE_WAIT_S = 600.0  # what a store's restart, or a change of its network, may take
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
@@ -42,6 +44,7 @@ ON_RESUME = frozenset(
     {
         *("workers", "memory", "task_memory", "attempts", "timeout", "task_timeout"),
         *("keep", "tmp_dir", "json", "quiet", "verbose"),
+        *("slots", "listen", "join_file", "worker_wait", "metrics"),
         *("endpoint", "region", "storage_wait"),  # the same store, reached in another way
         "allow_unsafe_store",
         *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
@@ -141,6 +144,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str | None = None
     region: str | None = None
     storage_wait_s: float = STORAGE_WAIT_S
+    on: Literal["local", "hosts"] = "local"
+    slots: int | None = None
+    listen: str | None = None
+    join_file: str | None = None
+    worker_wait_s: float = WORKER_WAIT_S
+    metrics: str | None = None
     allow_unsafe_store: bool = False
     spill_bytes: int | None
     merge_fan_in: int
@@ -262,6 +271,30 @@ SETTINGS: tuple[Setting, ...] = (
         STORAGE_WAIT_S,
         unit="s",
     ),
+    Setting(
+        "on", choice("local", "hosts"), "where tasks run: here, or on workers that join", "local"
+    ),
+    Setting(
+        "slots",
+        whole(1, WORKERS_MAX),
+        "task processes at once of each worker that joins",
+        default_text="its cores",
+    ),
+    Setting("listen", LISTEN, "where a master waits for workers", default_text="127.0.0.1:0"),
+    Setting(
+        "join_file",
+        PATH,
+        "file that lets a worker join: a secret",
+        default_text="./NAME.join",
+    ),
+    Setting(
+        "worker_wait",
+        DURATION,
+        "longest time a master goes on without any worker",
+        WORKER_WAIT_S,
+        unit="s",
+    ),
+    Setting("metrics", LISTEN, "where a master tells Prometheus, and whether it is well"),
     Setting(
         "allow_unsafe_store",
         SWITCH,

@@ -31,6 +31,7 @@ _RATIO = re.compile(r"([1-9][0-9]{0,8})(?::1)?", re.ASCII)
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%|(0\.[0-9]{1,9})", re.ASCII)
 _ADDRESS = re.compile(r"(?:s3|gs|az)://[^/\x00-\x1f]+(?:/[^\x00-\x1f]*)?")
 _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(?:/[^\s@?#]*)?")  # an `@` would stand before a secret
+_LISTEN = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", re.ASCII)
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 # Text codecs of Python that are no encodings of files: names, escapes, an error on purpose.
@@ -300,6 +301,13 @@ ENDPOINT = Kind(
     example="http://127.0.0.1:9000",
     types=(str,),
     parse=_matching(_ENDPOINT),
+)
+LISTEN = Kind(
+    metavar="HOST:PORT",
+    expected="a host and a port, such as 0.0.0.0:7077 or [::]:7077; port 0 is any that is free",
+    example="0.0.0.0:7077",
+    types=(str,),
+    parse=_matching(_LISTEN),
 )
 REGION = Kind(
     metavar="NAME",

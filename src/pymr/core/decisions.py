@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pymr.core.event import Event
-from pymr.core.spec import JobSpec, Receipt
+from pymr.core.spec import Code, JobSpec, Receipt
 
 JOURNAL_VERSION = 1  # of the records of a journal; another one is not resumed
 
@@ -25,7 +25,8 @@ class RunResumed(Event, frozen=True):
     """A later process takes the run on: the `epoch`-th, from 1.
 
     `spec` has the shape of the code as it is now, and what may be left out; it is else that of the
-    plan. `is_replay`: the run was done, and its bad records are tried again.
+    plan. `is_replay`: the run was done, and its bad records are tried again. `code`: what workers
+    on other machines load from now on; None: what they loaded before.
     """
 
     spec: JobSpec
@@ -34,6 +35,7 @@ class RunResumed(Event, frozen=True):
     input_bytes: int
     epoch: int
     is_replay: bool = False
+    code: Code | None = None
 
 
 class TaskCommitted(Event, frozen=True):

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from pymr.core.events import Decision, RunPlanned, RunResumed, TaskCommitted, TaskInvalidated
-from pymr.core.spec import JobSpec, PhaseName, Receipt
+from pymr.core.spec import Code, JobSpec, PhaseName, Receipt
 
 # Attempts are numbered from 1 in the first epoch, from 1001 in the second, and so on: which
 # numbers were granted is not journalled, but no task has that many attempts in one epoch.
@@ -37,6 +37,7 @@ class Replay(msgspec.Struct):
     epoch: int = 1
     committed: dict[TaskName, Receipt] = msgspec.field(default_factory=dict)
     invalidated: dict[TaskName, TaskInvalidated] = msgspec.field(default_factory=dict)  # open now
+    code: Code | None = None  # for workers on other machines, if it is not that of the plan
 
     @property
     def kept(self) -> tuple[int, int]:
@@ -75,8 +76,8 @@ def replay(planned: RunPlanned, decisions: Iterable[Decision]) -> Replay:
                 if run.committed.get(task) == receipt:
                     del run.committed[task]
                     run.invalidated[task] = decision
-            case RunResumed(spec, epoch=epoch):
-                run.spec, run.epoch = spec, epoch
+            case RunResumed(spec, epoch=epoch, code=code):
+                run.spec, run.epoch, run.code = spec, epoch, code or run.code
             case _:
                 raise AssertionError("a journal has one plan")
     return run

@@ -300,6 +300,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     wall_s: float = 0.0
     cpu_s: float = 0.0
     spills: int = 0
+    healed: int = 0  # reads of map outputs that were corrupt, and right when they were repeated
     rss_bytes_max: int = 0
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from pymr.errors import (
     BadRecordsError,
+    DeposedError,
     InterruptedRunError,
     PymrError,
     TaskLostError,
@@ -174,6 +175,8 @@ def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
     if not maps.committed:
         yield f"  0 of {show_many(maps.tasks, 'map task')} finished; nothing was published"
         return
+    if isinstance(error, DeposedError):
+        return  # Another process goes on with it.
     kept = show_kept(maps.committed, maps.tasks, reduces.committed, reduces.tasks)
     is_told = error.hint is None  # The hint will say it.
     yield f"  {kept}{'' if is_told else f'; to go on:   pymr {_verb(snapshot)} {name}'}"

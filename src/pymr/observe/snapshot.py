@@ -103,6 +103,7 @@ class Snapshot(msgspec.Struct):
     backups: set[Attempt] = msgspec.field(default_factory=set)
     skipped: int = 0  # records left out, since they are no text, too long, or the mapper raises
     printed: tuple[int, int] = (0, 0)  # bytes by user code, of which so many are in no log
+    healed: int = 0  # corrupt reads of map outputs that were right when they were repeated
     replaced: int = 0  # task processes that leaked memory
     strays: int = 0  # processes that attempts had left, and were ended
     upload: events.UploadProgressed | None = None  # of inputs, as far as it has come
@@ -250,6 +251,7 @@ def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
         state.largest = receipt
     snapshot.reduce.bytes_total += receipt.written.bytes
     snapshot.skipped += receipt.skipped + receipt.bad_records
+    snapshot.healed += receipt.healed
 
 
 def _win(snapshot: Snapshot, receipt: Receipt, other: Progress, share: float) -> None:

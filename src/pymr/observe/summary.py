@@ -257,6 +257,8 @@ def _attempts(snapshot: Snapshot) -> Iterator[str]:
     if facts:
         yield f"  {', '.join(facts)}"
     yield from _backups(snapshot)
+    if snapshot.healed:
+        yield f"  {show_many(snapshot.healed, 'corrupt read')} healed: right at another try"
     if snapshot.replaced:
         times = "once" if snapshot.replaced == 1 else f"{show_count(snapshot.replaced)} times"
         yield f"  a task process was replaced {times}: its memory grew from task to task"

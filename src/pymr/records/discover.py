@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +29,7 @@ from pymr.records.encoding import is_transcoded
 from pymr.records.expand import Expander, notes_on, reason_of
 from pymr.records.look import Look, decoded_head, look_at_file, look_at_objects
 from pymr.records.magic import refusal_of
+from pymr.records.packed_files import PackedFiles
 from pymr.records.spool import STANDARD_INPUT, spool
 from pymr.store.access import AMBIENT, Access, is_address
 from pymr.text_form import NAMES_SHOWN_MAX, show_path, show_paths
@@ -41,6 +43,8 @@ _TOOLS = {"gzip": "gzip", "bz2": "bzip2", "xz": "xz", "zstd": "zstd"}
 
 # Equal for the same file, or object, by whatever name.
 Identity = tuple[int, int] | bytes
+Found = tuple[list[bytes], list[PackedFiles]]  # names of files; objects of listings
+UNPACKED_MAX = 100_000  # inputs that are kept as they are: 30 MB
 
 
 class DiscoverRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +63,7 @@ class DiscoverRules(msgspec.Struct, frozen=True, kw_only=True):
 class Discovery(msgspec.Struct, frozen=True):
     """The inputs of a run, in input order."""
 
-    files: tuple[InputFile, ...]
+    files: Sequence[InputFile]
     hidden_skipped: int = 0  # `.x`, `_x` and `x.crc` in directories and globs
     warnings: tuple[str, ...] = ()
 
@@ -78,7 +82,7 @@ def discover(inputs: Sequence[str | bytes], rules: DiscoverRules) -> Discovery:
     expander = Expander(recursive=rules.recursive, allow_empty=rules.allow_empty)
     lister: Lister | None = None
     output = _OutputGuard(rules.output)
-    found: list[tuple[list[bytes], list[InputFile]]] = []  # files, objects, files, …
+    found: list[Found] = []  # files, objects, files, …
     for given in map(os.fsencode, inputs):
         output.check(given)
         if not _is_address(given):
@@ -87,11 +91,11 @@ def discover(inputs: Sequence[str | bytes], rules: DiscoverRules) -> Discovery:
         lister = lister or _new_lister(rules)
         if not found or found[-1][0]:
             found.append(([], []))
-        found[-1][1].extend(lister.find(given))  # Neighbours are looked at together.
+        found[-1][1].append(lister.find(given))  # Neighbours are looked at together.
     finder = _Finder(rules, output)
     finder.add_all(found)
     return Discovery(
-        files=tuple(finder.files),
+        files=tuple(finder.files) if len(finder.files) <= UNPACKED_MAX else finder.files,
         hidden_skipped=expander.hidden_skipped + (lister.hidden_skipped if lister else 0),
         warnings=(
             *notes_on(expander),
@@ -111,7 +115,7 @@ class _Finder:
     """Looks at one file after the other."""
 
     def __init__(self, rules: DiscoverRules, output: _OutputGuard) -> None:
-        self.files: list[InputFile] = []
+        self.files = PackedFiles()
         self._rules = rules
         self._is_text = rules.input_format != "whole"
         self._transcoded = self._is_text and is_transcoded(rules.encoding)
@@ -119,12 +123,15 @@ class _Finder:
         self._output = output
         self._unreadable: list[tuple[bytes, OSError]] = []
         self._refused: list[tuple[bytes, StoreError]] = []
+        self._may_repeat = False
+        self._has_bytes = False
         self._notes: dict[str, list[bytes]] = {}
 
-    def add_all(self, found: list[tuple[list[bytes], list[InputFile]]]) -> None:
-        for paths, objects in found:
+    def add_all(self, found: list[Found]) -> None:
+        self._may_repeat = sum(len(listed) for _, listed in found) > 1
+        for paths, listed in found:
             self._add_files(paths)
-            self._add_objects(objects)
+            self._add_objects(chain.from_iterable(objects.drain() for objects in listed))
         if self._unreadable:
             raise _unreadable(self._unreadable)
         if self._refused:
@@ -144,12 +151,13 @@ class _Finder:
             if refused is not None:
                 self._refused.append((file.path, refused))
             else:
-                self._refuse_duplicate(file.path, file.path)
+                if self._may_repeat:  # One listing has each but once.
+                    self._refuse_duplicate(file.path, file.path)
                 self.files.append(self._described(file, look, lambda _: decoded))  # noqa: B023
 
     def warnings(self) -> list[str]:
         warnings = [_note(text, paths) for text, paths in self._notes.items()]
-        if not any(file.size for file in self.files):
+        if not self._has_bytes:
             warnings.append("all inputs are empty: there are no records")
         return warnings
 
@@ -180,6 +188,7 @@ class _Finder:
         self, file: InputFile, look: Look, decode: Callable[[InputFile], bytes]
     ) -> InputFile:
         """Return `file` as it is read; `decode` returns its first bytes, decompressed."""
+        self._has_bytes = self._has_bytes or file.size > 0
         compression = compression_of(look.head)
         if compression or self._transcoded:
             file = msgspec.structs.replace(

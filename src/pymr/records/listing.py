@@ -26,6 +26,7 @@ from pymr.records.expand import (
     no_files_in,
 )
 from pymr.records.object_source import locate
+from pymr.records.packed_files import PackedFiles
 from pymr.store.access import Access
 from pymr.store.object_reader import Listed, ObjectReader, Version
 
@@ -44,7 +45,7 @@ class Lister:
         self._allow_empty = allow_empty
         self._left_out: set[bytes] = set()  # folders, of either kind
 
-    def find(self, given: bytes) -> list[InputFile]:
+    def find(self, given: bytes) -> PackedFiles:
         """Return the objects that an address stands for, in the order of their keys' bytes.
 
         How they are compressed is not known yet.
@@ -61,7 +62,9 @@ class Lister:
         where = _Where(objects, begin if begin.endswith(b"/") else begin + b"/", key)
         is_folder = not where.key or where.key.endswith(b"/")
         if not is_folder and (file := where.object()):
-            return [file]
+            alone = PackedFiles()
+            alone.append(file)
+            return alone
         left_out = self.hidden_skipped, len(self.folders_skipped)
         is_glob = not is_folder and _WILDCARD.search(where.key) is not None
         found = where.files(self._matching(where) if is_glob else self._within(where))
@@ -148,21 +151,15 @@ class _Where(NamedTuple):
         except ObjectMissingError:
             return None
 
-    def files(self, found: Iterable[Listed]) -> list[InputFile]:
+    def files(self, found: Iterable[Listed]) -> PackedFiles:
         """Return objects of a listing in their order, each once: a store may not keep to that."""
-        files = [self._file(key, version) for key, version in found if version is not None]
-        files.sort(key=_path)
-        empty = {file.path for file in files if not file.size}
-        if empty:
-            # The library takes the slash off what stands for a folder.
-            empty &= {parent for file in files for parent in _folders_of(file.path)}
-        last = b""
-        kept = []
-        for file in files:
-            if file.path != last and file.path not in empty:
-                kept.append(file)
-            last = file.path
-        return kept
+        files, is_sorted, last = PackedFiles(), True, b""
+        for key, version in found:
+            if version is not None:
+                file = self._file(key, version)
+                is_sorted, last = is_sorted and file.path > last, file.path
+                files.append(file)
+        return files if is_sorted and self.objects.is_exact else _sorted(files)
 
     def nearest(self, likeness: float) -> list[bytes]:
         """Return the addresses beside that of the key which are most like it."""
@@ -184,8 +181,17 @@ class _Where(NamedTuple):
         return InputFile(path=self.begin + key, size=size, step=grid_step(size), etag=etag)
 
 
-def _path(file: InputFile) -> bytes:
-    return file.path
+def _sorted(found: PackedFiles) -> PackedFiles:
+    files = sorted(found.drain(), key=lambda file: file.path)
+    empty = {file.path for file in files if not file.size}
+    if empty:  # The library takes the slash off what stands for a folder.
+        empty &= {parent for file in files for parent in _folders_of(file.path)}
+    kept, last = PackedFiles(), b""
+    for file in files:
+        if file.path != last and file.path not in empty:
+            kept.append(file)
+        last = file.path
+    return kept
 
 
 def _folders_of(path: bytes) -> Iterator[bytes]:

@@ -24,6 +24,7 @@ from pymr.task.commit import remove_attempts
 from pymr.task.output import reclaim_output
 
 STOP_WAIT_S = 30.0  # for a living run to stop; it looks for the mark twice a second
+STORE_STOP_WAIT_S = 45.0  # and until the last sign of life of one that is dead is old
 _LOOK_S = 0.1
 
 
@@ -74,7 +75,8 @@ def _wait_for_end(found: FoundRun) -> bool:
     Raises:
         OutputError: it still does, after STOP_WAIT_S.
     """
-    deadline = time.monotonic() + STOP_WAIT_S
+    wait_s = STOP_WAIT_S if found.place.folder is not None else STORE_STOP_WAIT_S
+    deadline = time.monotonic() + wait_s
     was_running = False
     while True:
         owner, is_held = found.place.owner()
@@ -83,7 +85,7 @@ def _wait_for_end(found: FoundRun) -> bool:
         was_running = True
         if time.monotonic() >= deadline:
             raise OutputError(
-                f"run {found.name} was asked to stop {STOP_WAIT_S:.0f} s ago, and still runs"
+                f"run {found.name} was asked to stop {wait_s:.0f} s ago, and still runs"
                 f" (pid {owner.pid} on {owner.host})",
                 hint=f"kill -9 {owner.pid}; pymr cancel {found.name}",
                 pid=owner.pid,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
+from typing import NamedTuple, Protocol
 
 from pymr import errors, failpoint, names
 from pymr.config import Settings
@@ -15,23 +16,17 @@ from pymr.core.events import Entry, RunResumed, encode
 from pymr.core.job import Job
 from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
-from pymr.core.spec import Receipt
+from pymr.core.spec import Code, Receipt
 from pymr.errors import DeposedError, InterruptedRunError, PymrError, StoreError
 from pymr.observe.feed import Feed, JsonLines, last_seq, thin
-from pymr.runner.hang import HangWatch
-from pymr.runner.local import LocalRunner
-from pymr.runner.memory import task_memory_of
 from pymr.runner.outcome import build_manifest
-from pymr.runner.plan import Plan, temporary_folder
-from pymr.runner.pool import Pool
-from pymr.runner.prints import Logs
-from pymr.runner.sample import Sampler
+from pymr.runner.plan import Plan
 from pymr.runner.stored import StoredRun, committed_keys, planned_of, spill_folder
 from pymr.store.base import is_there
 from pymr.store.place import Journal, Place
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
-from pymr.task.output import ClaimedOutput
+from pymr.task.output import ClaimedOutput, is_out_of_reach
 
 CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
 STORE_LOOK_S = 2.0  # the same in a store, where a look is a request
@@ -50,13 +45,61 @@ class Observer:
         """Take note that time has passed; `now` is monotonic seconds."""
 
 
+class Duty(NamedTuple):
+    """What a crew is given to do. `look` and `publish` block: they look into the place."""
+
+    job: Job
+    plan: Plan
+    settings: Settings
+    limits: PhaseLimits
+    epoch: int
+    place: Place
+    journal: Journal
+    feed: Feed
+    tick: Callable[[float], None]  # with monotonic seconds, a few times a second
+    look: Callable[[], None]  # raises if the run was cancelled; as often, by any thread
+    publish: Callable[[], None]
+    earlier: Replay | None  # what processes before this one have done
+    again: Collection[Receipt]  # what is done once more of it
+
+
+class Crew(Protocol):
+    """Who does the tasks of a run: task processes of this machine, or workers of others."""
+
+    @property
+    def memory_peak_bytes(self) -> int | None:
+        """The most memory that it has used at once; None: nobody knows."""
+
+    def begin(self, plan: Plan, place: Place, epoch: int) -> None:
+        """Get ready to work on the run."""
+
+    def settle(
+        self, plan: Plan, feed: Feed, tick: Callable[[float], None], deadline: float | None
+    ) -> Plan:
+        """Return the plan with the boundaries of its parts, with --sort.
+
+        Raises:
+            PymrError: the sample cannot be mapped.
+        """
+
+    def work(self, duty: Duty) -> None:
+        """Do what is left, and return when it is published.
+
+        Raises:
+            PymrError: what the core aborted with, or what befell the crew.
+        """
+
+    def close(self) -> None:
+        """Stop working: nobody writes any more. May be called twice."""
+
+
 class Life:
     """The parts of one process's work, put together.
 
     `earlier` is what the journal says of the processes before; None for a run that begins.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a life is made of
         self,
         plan: Plan,
         settings: Settings,
@@ -65,7 +108,11 @@ class Life:
         earlier: StoredRun | None = None,
         *,
         is_replay: bool = False,
+        code: Code | None = None,
     ) -> None:
+        """`code`: what workers on other machines load, if they loaded something else before."""
+        self._code = code
+        self._look_due = 0.0
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
         self._plan = plan
@@ -80,7 +127,7 @@ class Life:
 
     def run(
         self,
-        pool: Pool,
+        crew: Crew,
         observer: Observer,
         deadline: float | None,
         head_of: Callable[[Plan], list[bytes]] | None = None,
@@ -93,7 +140,7 @@ class Life:
             PymrError: the run failed. What it has committed is kept.
         """
         run = self._plan.spec.run
-        pool.keep_prints(Logs(self._place, run, self._epoch, temporary_folder(self._settings)))
+        crew.begin(self._plan, self._place, self._epoch)
         seq = last_seq(self._place.read_history(run)) + 1
         with (
             self._place.life_signs(run, self._epoch),
@@ -101,67 +148,58 @@ class Life:
         ):
             feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
             try:
-                tick = self._tick(observer)
                 if self._plan.sample is not None:  # What is settled by it is journalled.
-                    self._settle_boundaries(pool, feed, tick, deadline)
+
+                    def tick(now: float) -> None:
+                        observer.tick(now)
+                        self._look()
+
+                    self._plan = crew.settle(self._plan, feed, tick, deadline)
                 head = head_of(self._plan) if head_of is not None else []
-                self._execute(pool, feed, tick, deadline, head)
+                self._execute(crew, feed, observer.tick, deadline, head)
             except BaseException as error:
                 if self._manifest is not None and isinstance(
                     error, KeyboardInterrupt
                 ):  # It came too late.
                     feed.append(events.RunFinished())
                     return self._manifest
-                pool.close()  # nobody writes any more
+                crew.close()
                 if not isinstance(error, DeposedError):  # Else the run is another process's.
                     self._fail(error, feed)
                 raise
             assert self._manifest is not None, "a job that is done was published"
             return self._manifest
 
-    def _tick(self, observer: Observer) -> Callable[[float], None]:
-        """Return what is to be done now and then: tell who watches, look for `pymr cancel`."""
-        due = 0.0
-        look_s = CANCEL_LOOK_S if self._place.folder is not None else STORE_LOOK_S
+    def _look(self) -> None:
+        """Look for `pymr cancel`, if it is time.
 
-        def tick(now: float) -> None:
-            nonlocal due
-            observer.tick(now)
-            if now >= due:
-                due = now + look_s
-                if self._is_cancelled():
-                    text = "cancelled by `pymr cancel`"
-                    raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
-
-        return tick
+        Raises:
+            InterruptedRunError: it was here.
+        """
+        now = time.monotonic()
+        if now >= self._look_due:
+            in_folder = self._place.folder is not None
+            self._look_due = now + (CANCEL_LOOK_S if in_folder else STORE_LOOK_S)
+            if self._is_cancelled():
+                text = "cancelled by `pymr cancel`"
+                raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
 
     def _is_cancelled(self) -> bool:
         with suppress(StoreError):  # Who cannot look goes on.
             return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
         return False
 
-    def _settle_boundaries(
-        self, pool: Pool, feed: Feed, tick: Callable[[float], None], deadline: float | None
-    ) -> None:
-        """Sample keys, with --sort: where parts begin stands in the plan."""
-
-        def warn(message: str) -> None:
-            feed.append(events.Warned(message))
-
-        hangs = HangWatch(self._settings.task_timeout_s)
-        sampler = Sampler(self._plan, pool, deadline=deadline, hangs=hangs, on_tick=tick, warn=warn)
-        self._plan = sampler.settle()
-
     def _execute(
         self,
-        pool: Pool,
+        crew: Crew,
         feed: Feed,
         tick: Callable[[float], None],
         deadline: float | None,
         head: list[bytes],
     ) -> None:
         plan = self._plan
-        self._job = Job(plan.spec, plan.inputs, plan.tasks, self._limits(), deadline=deadline)
+        limits = self._limits()
+        self._job = Job(plan.spec, plan.inputs, plan.tasks, limits, deadline=deadline)
         with closing(self._open_journal()) as journal:
             begun = self._begun()
             for record in head or [encode(begun)]:
@@ -171,25 +209,26 @@ class Life:
             feed.append(begun)
             for warning in plan.warnings:
                 feed.append(events.Warned(warning))
-            runner = LocalRunner(
-                self._job,
+            earlier = self._earlier.replay if self._earlier is not None else None
+            if earlier is not None:
+                self._tidy()
+            duty = Duty(
+                job=self._job,
                 plan=plan,
-                pool=pool,
-                store=self._output.store,
+                settings=self._settings,
+                limits=limits,
+                epoch=self._epoch,
+                place=self._place,
                 journal=journal,
                 feed=feed,
-                publish=partial(self._publish, pool, feed, journal),
-                tmp=self._tmp(),
-                memory=task_memory_of(self._settings, plan.workers),
-                hangs=HangWatch(self._settings.task_timeout_s),
-                on_tick=tick,
+                tick=tick,
+                look=self._look,
+                publish=partial(self._publish, crew, feed, journal),
+                earlier=earlier,
+                again=() if earlier is None else self._outdated(earlier),
             )
             try:
-                if self._earlier is not None:
-                    self._tidy()
-                    replay = self._earlier.replay
-                    runner.take_on(replay, self._outdated(replay))
-                runner.run()
+                crew.work(duty)
             except BaseException:
                 with suppress(PymrError):  # What stopped the run is the news.
                     journal.sync()
@@ -219,6 +258,7 @@ class Life:
             planned.input_bytes,
             epoch=self._epoch,
             is_replay=self._is_replay,
+            code=self._code,
         )
 
     def _fail(self, error: BaseException, feed: Feed) -> None:
@@ -227,15 +267,25 @@ class Life:
             error = interruption(error)
         if isinstance(error, PymrError):
             feed.append(events.RunFinished(errors.to_dict(error)))
-        self._tidy()
+        if is_out_of_reach(error, self._place):
+            remove_folder(self._tmp())  # The rest would be waited for once more.
+        else:
+            self._tidy()
 
     def _tidy(self) -> None:
-        """Remove what attempts left that are not committed, and their spills."""
+        """Remove what attempts left that are not committed, and their spills.
+
+        Where no lock keeps other lives of the run out, one of them may be about to commit it: there
+        it stays until a manifest says what the result is, or until it is collected.
+        """
         failpoint.hit("run.tidy")
         store, run = self._output.store, self._plan.spec.run
+        is_alone = self._place.folder is not None or self._manifest is not None
         with suppress(PymrError):  # It takes space only.
-            kept = [] if self._is_cancelled() else committed_keys(self._place, run)
-            remove_attempts(store, run, but=kept)
+            if self._is_cancelled():
+                remove_attempts(store, run)
+            elif is_alone:
+                remove_attempts(store, run, but=committed_keys(self._place, run))
         remove_folder(self._tmp())
 
     def _limits(self) -> PhaseLimits:
@@ -247,9 +297,9 @@ class Life:
         """Return the folder of spills."""
         return spill_folder(self._place, self._plan.spec.run, self._settings)
 
-    def _publish(self, pool: Pool, feed: Feed, journal: Journal) -> None:
+    def _publish(self, crew: Crew, feed: Feed, journal: Journal) -> None:
         assert self._job is not None, "only a job that ran is published"
-        pool.close()  # It is done, and the manifest of many tasks takes memory.
+        crew.close()  # It is done, and the manifest of many tasks takes memory.
         if self._place.folder is None:  # No lock keeps another process of the run away.
             journal.sync()
         previous = self._output.previous
@@ -260,7 +310,7 @@ class Life:
             created=self._started,
             finished=time.time(),
             replaces=previous.run if previous else None,
-            memory_peak_bytes=pool.memory_peak_bytes,
+            memory_peak_bytes=crew.memory_peak_bytes,
         )
         with _undisturbed():
             self._manifest = publish(self._output.store, manifest, keep=self._settings.keep)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pymr import errors, failpoint, names
+from pymr.config import Settings
 from pymr.core import events
-from pymr.core.budget import TaskMemory
 from pymr.core.events import Command
-from pymr.core.job import Job, JobEvent
+from pymr.core.job import JobEvent
 from pymr.core.replay import Replay
 from pymr.core.spec import (
     Attempt,
@@ -27,46 +27,79 @@ from pymr.core.spec import (
     Receipt,
     ReduceWork,
 )
-from pymr.errors import CorruptDataError, PymrError
+from pymr.errors import PymrError
 from pymr.observe.feed import Feed
 from pymr.runner.hang import HangWatch
-from pymr.runner.plan import Plan
+from pymr.runner.kept import kept
+from pymr.runner.life import Duty
+from pymr.runner.memory import task_memory_of
+from pymr.runner.plan import Plan, temporary_folder
 from pymr.runner.pool import TICK_S, Pool
+from pymr.runner.prints import Logs
+from pymr.runner.sample import Sampler
 from pymr.runner.slots import SlotReport, Slots
-from pymr.store.base import ObjectStore
-from pymr.store.place import Journal
+from pymr.runner.stored import spill_folder
+from pymr.store.place import Place
 from pymr.task.commit import verify_attempt, verify_kept
 
 CONNECT_S = 5.0  # wait for workers at the start; then go on with those that came
 JOURNAL_SYNC_S = 1.0  # a decision is durable by then: one fsync for all that came meanwhile
 
 
+class LocalCrew:
+    """The task processes of this machine."""
+
+    def __init__(self, pool: Pool, settings: Settings) -> None:
+        self._pool = pool
+        self._settings = settings
+
+    @property
+    def memory_peak_bytes(self) -> int | None:
+        """The most memory that all processes and this one used at once."""
+        return self._pool.memory_peak_bytes
+
+    def begin(self, plan: Plan, place: Place, epoch: int) -> None:
+        """Keep what is printed from now on."""
+        folder = temporary_folder(self._settings)
+        self._pool.keep_prints(Logs(place, plan.spec.run, epoch, folder))
+
+    def settle(
+        self, plan: Plan, feed: Feed, tick: Callable[[float], None], deadline: float | None
+    ) -> Plan:
+        """Return the plan with the boundaries of its parts: task processes map a sample."""
+
+        def warn(message: str) -> None:
+            feed.append(events.Warned(message))
+
+        hangs = HangWatch(self._settings.task_timeout_s)
+        sampler = Sampler(plan, self._pool, deadline=deadline, hangs=hangs, on_tick=tick, warn=warn)
+        return sampler.settle()
+
+    def work(self, duty: Duty) -> None:
+        """Do what is left of a run."""
+        runner = LocalRunner(duty, self._pool)
+        if duty.earlier is not None:
+            runner.take_on(duty.earlier, duty.again)
+        runner.run()
+
+    def close(self) -> None:
+        """End all processes."""
+        self._pool.close()
+
+
 class LocalRunner:
     """Runs one job to its end with a pool of task processes."""
 
-    def __init__(  # noqa: PLR0913 - keyword-only: the parts that a run is made of
-        self,
-        job: Job,
-        *,
-        plan: Plan,
-        pool: Pool,
-        store: ObjectStore,
-        journal: Journal,
-        feed: Feed,
-        publish: Callable[[], None],
-        tmp: str,
-        memory: TaskMemory,
-        hangs: HangWatch,
-        on_tick: Callable[[float], None],
-    ) -> None:
-        self._job = job
+    def __init__(self, duty: Duty, pool: Pool) -> None:
+        plan, settings = duty.plan, duty.settings
+        self._job = duty.job
         self._plan = plan
         self._pool = pool
-        self._store = store
-        self._journal = journal
-        self._feed = feed
-        self._publish = publish
-        self._tmp = tmp
+        self._store = duty.place.objects
+        self._journal = duty.journal
+        self._feed = duty.feed
+        self._publish = duty.publish
+        self._tmp = spill_folder(duty.place, plan.spec.run, settings)
         self._slots = Slots(
             self,
             pool,
@@ -74,40 +107,24 @@ class LocalRunner:
             spec=plan.spec,
             root=plan.output,
             access=plan.access,
-            memory=memory,
-            hangs=hangs,
+            memory=task_memory_of(settings, plan.workers),
+            hangs=HangWatch(settings.task_timeout_s),
         )
-        self._on_tick = on_tick
+        self._on_tick = duty.tick
+        self._look = duty.look
         self._ahead_since: float | None = None  # of the first decision that is not durable yet
 
     def take_on(self, earlier: Replay, again: Collection[Receipt] = ()) -> None:
         """Hand the core what earlier processes have committed, as far as it is still there.
 
-        `again` is what a replay does once more.
-
         Raises:
             PymrError: what the core aborted with.
         """
-        for decision in earlier.invalidated.values():
-            self._handle(decision)
-        for receipt in again:
-            reason = "its bad records are tried again"
-            decision = events.TaskInvalidated(receipt, reason, is_replay=True)
-            self._perform_all([events.Journal(decision)])
-        done_again = {receipt.attempt for receipt in again}
-        for receipt in earlier.committed.values():
-            if receipt.attempt not in done_again:
-                self._take(receipt)
-
-    def _take(self, receipt: Receipt) -> None:
-        failpoint.hit("resume.keep")
-        try:
-            footer = verify_kept(self._store, receipt)
-        except CorruptDataError as error:
-            lost = events.TaskInvalidated(receipt, error.message)
-            self._perform_all([events.Journal(lost)])
-        else:
-            self._handle(events.Recovered(receipt, footer.partitions, footer.splits))
+        for told in kept(self._store, earlier, again, verify_kept):
+            if isinstance(told, events.Journal):
+                self._perform_all([told])
+            else:
+                self._handle(told)
 
     def run(self) -> None:
         """Return when the job is published.
@@ -157,6 +174,7 @@ class LocalRunner:
             self._journal.sync()
             self._ahead_since = None
         self._on_tick(now)
+        self._look()
 
     # -- what the slots report ----------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pymr.errors import PymrError
 from pymr.store.base import ObjectStore
 
-UPLOADS_MAX = 32  # logs that wait, at most 2 MiB each
-UPLOADS_WAIT_S = 10.0  # for those that are not there yet when the run has ended
+LOG_UPLOADS_MAX = 32  # logs that wait, at most 2 MiB each
+LOG_UPLOADS_WAIT_S = 10.0  # for those that are not there yet when the run has ended
 
 
 class LogUploads:
@@ -22,7 +22,7 @@ class LogUploads:
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
-        self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(UPLOADS_MAX)
+        self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(LOG_UPLOADS_MAX)
         self._thread: threading.Thread | None = None
 
     def put(self, key: str, body: bytes) -> bool:
@@ -37,11 +37,11 @@ class LogUploads:
         return True
 
     def close(self) -> None:
-        """Wait until all are there, or UPLOADS_WAIT_S. May be called twice."""
+        """Wait until all are there, or LOG_UPLOADS_WAIT_S. May be called twice."""
         if self._thread is not None:
             with suppress(queue.Full):
-                self._waiting.put(None, timeout=UPLOADS_WAIT_S)
-            self._thread.join(UPLOADS_WAIT_S)
+                self._waiting.put(None, timeout=LOG_UPLOADS_WAIT_S)
+            self._thread.join(LOG_UPLOADS_WAIT_S)
             self._thread = None
 
     def _upload(self) -> None:

@@ -15,11 +15,12 @@ from pymr.core.sample import Sample
 from pymr.core.spec import Attempt, InputFile, Limits, MapTask
 from pymr.errors import ConfigError, TaskMemoryError
 from pymr.records.compression import DECODER_BYTES
+from pymr.store.access import is_address
 
 # The client of a store, in each process that reads from one, and what it holds of an object: two
 # pieces of 4 MiB, of which one is there twice while it comes. Measured with 140 MB of text.
 CLIENT_BYTES = 4 * MIB
-FETCH_BYTES_MAX = 16 * MIB
+OBJECT_BYTES_MAX = 16 * MIB
 
 
 class Share(NamedTuple):
@@ -35,6 +36,8 @@ def run_size(
     tasks: Sequence[MapTask],
     reducers: int,
     sample: Sample | None = None,
+    *,
+    output: str,
 ) -> RunSize:
     """Return how much there is to do; `sample` is mapped ahead of it."""
     largest = max((file.size for file in files if file.etag is not None), default=0)
@@ -46,7 +49,8 @@ def run_size(
         decoder_bytes=max(
             (DECODER_BYTES[file.compression] for file in files if file.compression), default=0
         ),
-        fetch_bytes=CLIENT_BYTES + min(2 * largest, FETCH_BYTES_MAX) if largest else 0,
+        in_store=is_address(output),
+        fetch_bytes=CLIENT_BYTES + min(2 * largest, OBJECT_BYTES_MAX) if largest else 0,
         sample_keys=sample.keys_max if sample is not None else 0,
     )
 

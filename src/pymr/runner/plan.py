@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -62,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     spec: JobSpec
     output: str  # an absolute folder, or an address
     shown_output: str  # as the user would type it
-    inputs: tuple[InputFile, ...]
+    inputs: Sequence[InputFile]
     tasks: list[MapTask]
     workers: int  # task processes that fit, at most one for each task of the larger phase
     memory_bytes: int  # what all processes may use together
@@ -178,14 +178,14 @@ def _cut(
     """Return the map tasks, and what the run may use with so many."""
     wished = settings.mappers or default_mappers(found.files, settings.workers)
     tasks = plan_map_tasks(found.files, wished)
-    size = run_size(found.files, tasks, reducers, sample)
+    size = run_size(found.files, tasks, reducers, sample, output=settings.output or "")
     share = share_out(settings, size, pool.process_size)
     fitting = mappers_to_fit(found.files, share.limits.spill_bytes_max)
     # Smaller tasks pay while a reduce task merges all their outputs at once.
     if settings.mappers or not reducers or not wished < fitting <= share.limits.merge_fan_in_max:
         return tasks, share
     tasks = plan_map_tasks(found.files, fitting)
-    size = run_size(found.files, tasks, reducers, sample)
+    size = run_size(found.files, tasks, reducers, sample, output=settings.output or "")
     return tasks, share_out(settings, size, pool.process_size)
 
 

@@ -36,6 +36,7 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._prints = _PrintsSelector(self._selector)
         self.logs: Logs | None = None  # where prints are kept, once that is known
+        self._called = object()  # stands for who else may end a wait
         self._started = 0
         self._memory = MemoryMeter(_private_bytes_of_the_caller())
         self.process_size = ProcessSize()  # of one that has loaded the code, when it has
@@ -55,6 +56,10 @@ class Pool:
             process.keep_prints(self.logs)
         return process
 
+    def watch(self, fd: int) -> None:
+        """End a wait also when there is something to read from `fd`, which the caller reads."""
+        self._selector.register(fd, selectors.EVENT_READ, self._called)
+
     def keep_prints(self, logs: Logs) -> None:
         """Write what processes print into files from now on; they are idle."""
         self.logs = logs
@@ -69,7 +74,8 @@ class Pool:
     def wait(self, timeout_s: float) -> list[tuple[TaskProcess, list[channel.FromProcess] | None]]:
         """Return what arrived, within `timeout_s`; None stands for the end of a process.
 
-        It may be nothing, and earlier, if a process is `too_large`.
+        It may be nothing, and earlier, if a process is `too_large` or there is something to read
+        where `watch` looks.
         """
         now = time.monotonic()
         deadline = now + timeout_s
@@ -80,7 +86,8 @@ class Pool:
             if not self._memory.due_in(now):
                 self._sample(now)
             arrived = list(self._arrived(ready, now))
-            if arrived or now >= deadline or self.too_large:
+            is_called = any(key.data is self._called for key, _mask in ready)
+            if arrived or is_called or now >= deadline or self.too_large:
                 return arrived
 
     @property
@@ -102,7 +109,7 @@ class Pool:
         for key, _mask in ready:
             if key.data is self._prints:
                 self._prints.drain(now)
-            else:
+            elif key.data is not self._called:
                 speaking[key.data] = None
         for process in speaking:
             messages, may_come = process.receive()

@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+import msgspec
+
 from pymr.config import Settings, resolve
 from pymr.store.access import Access, is_address
+
+FIRST_WAIT_S = 10.0  # for a store that has not answered yet: its address may be wrong
 
 
 def access_with(settings: Settings) -> Access:
@@ -35,11 +39,17 @@ def access_to(inputs: Iterable[str | bytes], settings: Settings) -> Access:
     return access_with(settings) if is_in_store else Access()
 
 
+def at_first(access: Access) -> Access:
+    """Return how a store is reached by who has nothing to lose yet: with little patience."""
+    wait_s = min(access.storage_wait_s, FIRST_WAIT_S)
+    return msgspec.structs.replace(access, storage_wait_s=wait_s)
+
+
 def usual_access() -> Access:
-    """Return how stores are reached by who has given no settings.
+    """Return how stores are reached by who has given no settings, and only looks.
 
     Raises:
         ConfigError: as `access_with`, or the settings of environment and files are wrong.
     """
     home = os.path.expanduser("~")
-    return access_with(resolve({}, os.environ, os.getcwd(), home).settings)
+    return at_first(access_with(resolve({}, os.environ, os.getcwd(), home).settings))

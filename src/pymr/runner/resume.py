@@ -34,6 +34,7 @@ from pymr.observe.quantity import show_many
 from pymr.records.change import changes
 from pymr.runner.find import FoundRun, state_of
 from pymr.runner.life import Life, Observer, remove_folder
+from pymr.runner.local import LocalCrew
 from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request, skip_rules
 from pymr.runner.pool import Pool
@@ -182,7 +183,7 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
             stored,
             is_replay=held.is_replay,
         )
-        return life.run(pool, observer, deadline)
+        return life.run(LocalCrew(pool, settings), observer, deadline)
     finally:
         pool.close()
 
@@ -298,7 +299,7 @@ def _plan(held: Held, settings: Settings, shape: Shape, process: ProcessSize) ->
     if old:
         tasks = show_many(old, "finished task")
         notes.append(f"{spec.worker} has changed; kept from before: {tasks}")
-    size = run_size(before.inputs, before.tasks, spec.reducers)
+    size = run_size(before.inputs, before.tasks, spec.reducers, output=found.output)
     workers, notices = share_again(settings, spec.limits, size, process)
     return Plan(
         spec=msgspec.structs.replace(spec, shape=shape, skip=skip_rules(settings)),

@@ -11,9 +11,11 @@ from pymr.errors import OutputError
 from pymr.observe.quantity import show_kept
 from pymr.runner.find import unfinished_in
 from pymr.runner.life import Life, Observer, remove_folder
+from pymr.runner.local import LocalCrew
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
+from pymr.runner.reach import at_first
 from pymr.runner.stored import folders_outside, head_of
 from pymr.store.access import Access
 from pymr.store.place import Place, open_place
@@ -34,10 +36,11 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
     """
     settings, access = request.settings, request.access
     refuse_few_files()
-    if settings.output is not None:
-        place = open_place(settings.output, access)
-        refuse_taken(place, overwrite=settings.overwrite)
-        refuse_unsafe_store(place, access, settings)
+    where = settings.output or settings.store
+    if where is not None:
+        place = open_place(where, at_first(access))
+        refuse_taken(place, overwrite=settings.overwrite or settings.output is None)
+        refuse_unsafe_store(place, at_first(access), settings)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline)
     spool_folder = None  # of a run that nobody can resume
@@ -48,7 +51,7 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
         spec, started = plan.spec, time.time()
         place = open_place(plan.output, access)
         if not settings.overwrite:
-            _refuse_unfinished(plan, place, over)
+            refuse_unfinished(plan, place, over)
         outside = _outside_of_others(place)
         with prepare_output(
             place, overwrite=settings.overwrite, run=spec.run, name=spec.name, over=over
@@ -59,8 +62,9 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
             observer.planned(plan, place)
             remember(spec.run, spec.name, place, started, access)
             life = Life(plan, settings, output, started)
+            crew = LocalCrew(pool, settings)
             try:
-                return life.run(pool, observer, deadline, lambda p: head_of(request, p, started))
+                return life.run(crew, observer, deadline, lambda p: head_of(request, p, started))
             finally:
                 if life.is_resumable:
                     spool_folder = None
@@ -81,7 +85,7 @@ def _outside_of_others(place: Place) -> list[str]:
     return [folder for run in place.runs() for folder in folders_outside(place, run)]
 
 
-def _refuse_unfinished(plan: Plan, place: Place, over: str | None) -> None:
+def refuse_unfinished(plan: Plan, place: Place, over: str | None) -> None:
     """Refuse to drop work that may have taken hours, unless that is asked for."""
     for found, stored in unfinished_in(place):
         earlier = stored.replay

@@ -61,13 +61,14 @@ class StoredRun(NamedTuple):
         return [*(receipt.key for receipt in receipts), *bad]
 
 
-def planned_of(plan: Plan) -> RunPlanned:
+def planned_of(plan: Plan, epoch: int = 1) -> RunPlanned:
     """Return the first decision of a run."""
-    return RunPlanned(plan.spec, len(plan.tasks), len(plan.inputs), plan.input_bytes)
+    size = plan.input_bytes
+    return RunPlanned(plan.spec, len(plan.tasks), len(plan.inputs), size, epoch=epoch)
 
 
-def head_of(request: Request, plan: Plan, started: float) -> list[bytes]:
-    """Return the records with which a journal begins."""
+def head_of(request: Request, plan: Plan, started: float, epoch: int = 1) -> list[bytes]:
+    """Return the records with which a journal begins; `epoch` is 0 for a plan for a master."""
     stored = StoredPlan(
         code=request.code,
         worker=request.worker,
@@ -77,12 +78,12 @@ def head_of(request: Request, plan: Plan, started: float) -> list[bytes]:
         settings=_settled(request),
         shown_output=plan.shown_output,
         started=started,
-        inputs=plan.inputs,
+        inputs=tuple(plan.inputs),
         tasks=plan.tasks,
         spool_folder=plan.spool_folder,
         warnings=plan.warnings,
     )
-    return [encode(planned_of(plan)), msgspec.json.encode(stored)]
+    return [encode(planned_of(plan, epoch)), msgspec.json.encode(stored)]
 
 
 def read_stored(place: Place, run: str) -> StoredRun:

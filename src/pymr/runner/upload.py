@@ -28,7 +28,7 @@ from pymr.store.access import Access, open_store
 from pymr.store.base import ObjectStore
 from pymr.store.object_reader import Version
 
-UPLOADS_MAX: Final = 4  # files at a time; small ones are in memory as a whole
+UPLOADED_MAX: Final = 4  # files at a time; small ones are in memory as a whole
 LARGE_BYTES: Final = 8 << 20  # from here on in parts, of which several go up at a time …
 LARGE_MAX: Final = 1  # … so large files go one after the other
 READ_BYTES: Final = 1 << 20
@@ -70,7 +70,7 @@ class _Uploads:
         """Return each file as the object that has its bytes."""
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-        pool = ThreadPoolExecutor(UPLOADS_MAX, thread_name_prefix="pymr-upload")
+        pool = ThreadPoolExecutor(UPLOADED_MAX, thread_name_prefix="pymr-upload")
         try:
             futures = {file: pool.submit(self._one, file) for file in files}
             ended = wait(futures.values(), return_when=FIRST_EXCEPTION).done

@@ -113,6 +113,7 @@ class ReduceMerge:
         self.read = EdgeSum()
         self.reduced = 0  # values in the groups that were yielded
         self.groups = 0
+        self.healed = 0  # of what is read where it is nothing is read twice
         self.largest_group = 0
         self._largest: bytes | None = None
         self._sources = sources

@@ -39,6 +39,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     credentials_file: str | None = None  # where the keys stand, absolute
     credentials_profile: str = "default"  # … and their section of it
     root_certificates: str | None = None  # PEM; those that are trusted besides the system's
+    is_requester_paying: bool = False  # for reading what others keep
     storage_wait_s: float = 600.0  # the store may be out of reach so long at a time
 
     def __repr__(self) -> str:

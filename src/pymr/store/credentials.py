@@ -56,6 +56,7 @@ def access_of(settings: Settings, environ: Mapping[str, str], home: str) -> Acce
         or _file_endpoint(files[1], config),
         region=region,
         root_certificates=_certificates(environ),
+        is_requester_paying=environ.get("AWS_REQUEST_PAYER", "").lower() in ("requester", "true"),
         storage_wait_s=settings.storage_wait_s,
     )
     if environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_SECRET_ACCESS_KEY"):

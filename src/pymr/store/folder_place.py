@@ -112,9 +112,12 @@ class FolderPlace:
         """Yield the records of a journal in their order."""
         return read_journal(self.path_of(journal_key(run)))
 
-    def history(self, run: str, thin: Thin) -> FolderHistory:
-        """Return the history of a run, to append to it."""
-        return FolderHistory(self.path_of(events_key(run)))
+    def history(
+        self, run: str, thin: Thin, warn: Callable[[str], object] | None = None
+    ) -> FolderHistory:
+        """Return the history of a run, to append to it; `warn` is told once if it cannot be."""
+        del thin  # A file takes every line at once.
+        return FolderHistory(self.path_of(events_key(run)), warn)
 
     def read_history(self, run: str) -> Iterator[bytes]:
         """Yield the lines of a history."""

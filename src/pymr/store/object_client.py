@@ -112,6 +112,8 @@ def _s3(bucket: str, prefix: str | None, access: Access, options: dict[str, Any]
     config: S3Config = {"virtual_hosted_style_request": False}
     if access.region is not None:
         config["region"] = access.region
+    if access.is_requester_paying:
+        config["request_payer"] = True
     if access.endpoint is not None:
         # The library lets the variable of the second win over the first.
         config["endpoint"] = config["aws_endpoint_url_s3"] = access.endpoint

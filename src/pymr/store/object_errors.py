@@ -220,10 +220,13 @@ def explained(error: BaseException, place: Place, key: str) -> tuple[PymrError, 
         return ObjectChangedError(changed, key=key), Again.NEVER
     if isinstance(error, FileNotFoundError) and told.code != "NoSuchBucket":
         return ObjectMissingError(f"no object `{shown}` in {place}", key=key), Again.NEVER
-    if isinstance(error, (ValueError, exceptions.InvalidPathError)):
+    is_of_path = isinstance(error, ValueError) and "parse path" in told.text
+    if is_of_path or isinstance(error, exceptions.InvalidPathError):
         what = f"the key `{shown}`" if shown else f"one of the keys in {place}"
         refused = f"{what} cannot be asked for: {show_text(_first_line(error))}"
         return StoreError(refused, key=key), Again.NEVER
+    if not isinstance(error, (exceptions.BaseError, OSError)):
+        raise error  # a bug of ours: no store has said that
     again, error_class, happened, hint = _row(told)
     region = _REGION.search(told.text)
     names = {

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from pymr.errors import PymrError
 from pymr.names import STATE, alive_key
 from pymr.store.base import ObjectEntry, VersionedStore
 from pymr.store.claim import ClaimRecord
@@ -95,10 +94,7 @@ class ObjectPlace:
 
     def runs(self) -> list[str]:
         """Return the ids of the runs that have something in the output, oldest first."""
-        try:
-            names = list(self.objects.list_names(STATE))
-        except PymrError:
-            return []
+        names = self.objects.list_names(STATE)
         return [name.removesuffix("/") for name in names if name.endswith("/")]
 
     def _slots(self, run: str) -> SlotReader:

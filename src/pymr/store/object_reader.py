@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KEY_BYTES_MAX: Final = 1024  # of S3; Google's limit is the same, Azure's in characters
 _PAGE_KEYS: Final = 1000  # of one answer to a listing: as many as S3 gives at once
 _READERS_MAX: Final = 64  # of stores that one process reads; each holds connections
-_FORBIDDEN: Final = 403
+_WORDLESS: Final = {400, 403}  # refusals, of which an answer without a body does not say why
 
 
 class Version(NamedTuple):
@@ -82,6 +82,11 @@ class ObjectReader:
         self._requests = requests
         self._exact = exact  # for keys that `client` does not take as they are
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether a listing has the keys as they are."""
+        return self._exact is not None
+
     def look(self, key: bytes) -> Version:
         """Return the version that an object has now.
 
@@ -95,8 +100,8 @@ class ObjectReader:
             try:
                 return self._head(key)
             except Exception as error:
-                if refusal_of(error).status == _FORBIDDEN:
-                    self._get(key, 0, 1, "")  # whose refusal has words
+                if refusal_of(error).status in _WORDLESS:
+                    self._get(key, 0, 1, "")  # Its refusal has words.
                 raise
 
         return self._requests.send(show_path(key), head)
@@ -199,7 +204,7 @@ class ObjectReader:
             why = f"has {len(key)} bytes, expected at most {KEY_BYTES_MAX}"
         if why is not None:
             name = self.name_of(key)
-            raise InputError(f"input `{name}` cannot be read: its key {why}", input=name)
+            raise InputError(f"the key of an input {why}: `{name}`", input=name)
 
 
 def _why_refused(key: bytes) -> str | None:

@@ -186,7 +186,11 @@ class Place(Protocol):
         """
 
     def runs(self) -> list[str]:
-        """Return the ids of the runs that have something in the output, oldest first."""
+        """Return the ids of the runs that have something in the output, oldest first.
+
+        Raises:
+            StoreError: a store does not answer, or refuses.
+        """
 
 
 def open_place(text: str, access: Access) -> Place:

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple, Self
 from pymr.errors import (
     CorruptDataError,
     IncompleteError,
-    ObjectMissingError,
     OutputError,
     RunNotFoundError,
     StoreError,
+    StoreUnavailableError,
 )
 from pymr.names import MANIFEST, STATE, run_prefix
 from pymr.store.base import ObjectStore, is_there
@@ -53,7 +53,16 @@ class ClaimedOutput(NamedTuple):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.claim.release()
+        if not is_out_of_reach(error, self.place):
+            self.claim.release()
+
+
+def is_out_of_reach(error: BaseException | None, place: Place) -> bool:
+    """Say whether `error` is that of a store that was waited for, and did not come back.
+
+    Then the run stays as it is, its claim too: it can be resumed, and nobody else gets the output.
+    """
+    return place.folder is None and isinstance(error, StoreUnavailableError)
 
 
 def refuse_taken(place: Place, *, overwrite: bool = False) -> None:
@@ -61,17 +70,15 @@ def refuse_taken(place: Place, *, overwrite: bool = False) -> None:
 
     Raises:
         OutputError: as `prepare_output` would, if nothing changes until then.
+        StoreError: a store does not answer, or refuses.
     """
-    with suppress(StoreError):
-        owner, is_held = place.owner()
-        if is_held:
-            raise claimed_error(str(place), owner)
+    owner, is_held = _owner(place)
+    if is_held:
+        raise claimed_error(str(place), owner)
     if overwrite:
         return
     store = place.objects
-    with suppress(
-        ObjectMissingError, RunNotFoundError, CorruptDataError, IncompleteError, StoreError
-    ):
+    with suppress(StoreError, RunNotFoundError, CorruptDataError, IncompleteError):
         if is_shown(store):  # Else there is something to be done first.
             raise _complete(store, read_manifest(store))
 
@@ -101,8 +108,12 @@ def prepare_output(
     return ClaimedOutput(place, claim, previous)
 
 
-def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
+def reclaim_output(
+    place: Place, *, run: str, name: str, over_living: bool = False
+) -> ClaimedOutput:
     """Claim the output again for `run`, an earlier process of which is gone.
+
+    `over_living`: in a store it may still show signs of life; it is deposed then.
 
     A publication that was stopped is brought to its end, whoever's it was. If `previous` is of
     `run` itself, nothing is left to do.
@@ -112,7 +123,8 @@ def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
         ResourceError: no space.
     """
     try:
-        _refuse_living(place, run)
+        if not over_living:
+            _refuse_living(place, run)
         claim = claim_output(place, run, name)
     except OutputError as error:
         if error.fields.get("run") != run:
@@ -129,6 +141,16 @@ def reclaim_output(place: Place, *, run: str, name: str) -> ClaimedOutput:
         claim.release()
         raise
     return ClaimedOutput(place, claim, previous)
+
+
+def _owner(place: Place) -> tuple[ClaimRecord | None, bool]:
+    """Return who holds the output; of a folder that cannot be read there is more to be said."""
+    try:
+        return place.owner()
+    except StoreError:
+        if place.folder is None:
+            raise
+        return None, False
 
 
 def _refuse_living(place: Place, run: str) -> None:

@@ -157,6 +157,7 @@ def _receipt(
         value_mixed=totals.value_mixed,
         counters=counters,
         spills=merge.spills,
+        healed=merge.healed,
         largest_group=merge.largest_group,
         largest_key=merge.largest_key,
     )

@@ -1,0 +1,39 @@
+"""`pymr master`: take on a run that was planned for workers on other machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pymr.cli.settings import resolved_settings
+from pymr.cli.view import View
+
+
+@click.command("master")
+@click.argument("spec", metavar="SPEC")
+@click.option("--json", is_flag=True, help="All events, one JSON object a line.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--verbose", is_flag=True, help="Print more.")
+def command(spec: str, **flags: Any) -> int:
+    """Be the master of the run that the file SPEC names, from its store alone.
+
+    A master that was there before is deposed.
+    """
+    from pymr.cluster.extra import require_extra
+
+    require_extra()
+    from pymr.cluster.serve import serve_run, settings_for_master
+    from pymr.cluster.start import read_spec, reception_of
+    from pymr.runner.find import find_run
+    from pymr.runner.reach import access_with
+    from pymr.runner.stored import read_stored
+
+    told = read_spec(spec)
+    given = resolved_settings({**flags, "endpoint": told.endpoint, "region": told.region}).settings
+    access = access_with(given)
+    found = find_run(told.output, lambda: access)
+    settings = settings_for_master(read_stored(found.place, told.run), given)
+    view = View(settings)
+    reception = reception_of(told, lambda line: click.echo(f"  {line}", err=True))
+    return view.show(lambda: serve_run(found, settings, access, reception, view))

@@ -1,0 +1,252 @@
+"""Workers of other machines as the crew of a run: a master at work, from its journal to the end.
+
+what is kept ─► listen ─► workers come ─► grants, commits ─► published ─► workers go
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from pymr import errors
+from pymr.cluster import message as m
+from pymr.cluster.address import HostPort, hosts_of
+from pymr.cluster.admission import Admission
+from pymr.cluster.attendance import Attendance
+from pymr.cluster.decisions import Decisions
+from pymr.cluster.handler import MasterHandler, Terms
+from pymr.cluster.join import MasterFile
+from pymr.cluster.master import Master
+from pymr.cluster.server import Server
+from pymr.core import events
+from pymr.core.spec import Code, JobSpec, Stored
+from pymr.errors import InternalError, InterruptedRunError, PymrError
+from pymr.observe.feed import Feed
+from pymr.runner.kept import kept
+from pymr.runner.life import Duty
+from pymr.runner.plan import Plan
+from pymr.store.access import Access
+from pymr.store.place import Place
+from pymr.task.commit import verify_attempt
+from pymr.task.stored_object import get_stored, put_sources, put_stored
+
+Result = TypeVar("Result")
+
+THREADS_MAX: Final = 32  # that wait for the store
+TICK_S: Final = 0.5
+FAREWELL_S: Final = 5.0  # for workers to hear that the run is over
+SPEC_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
+
+
+class Reception(msgspec.Struct, frozen=True, kw_only=True):
+    """How workers come to a master: where it listens, and who is let in."""
+
+    listen: str  # HOST:PORT
+    secrets: MasterFile
+    workers: int  # that are waited for
+    worker_wait_s: float
+    listening: Callable[[HostPort], None]  # told where it is, when workers may come
+
+
+class HostsCrew:
+    """Does the tasks of a run by workers that join."""
+
+    def __init__(self, reception: Reception, code: Code, access: Access) -> None:
+        """`code` is what workers load: an object of the run's store."""
+        self._reception = reception
+        self._code = code
+        self._access = access
+
+    @property
+    def memory_peak_bytes(self) -> int | None:
+        """Nobody knows: the processes are on other machines."""
+        return None
+
+    def begin(self, plan: Plan, place: Place, epoch: int) -> None:
+        """Do nothing yet."""
+
+    def settle(
+        self, plan: Plan, feed: Feed, tick: Callable[[float], None], deadline: float | None
+    ) -> Plan:
+        """Not called: boundaries are settled when a run is planned."""
+        raise InternalError("a run for other machines has its boundaries in its plan")
+
+    def work(self, duty: Duty) -> None:
+        """Be the master of a run until it is published."""
+        threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="pymr-store")
+        try:
+            asyncio.run(_Mastery(duty, self._reception, self._code, self._access, threads).run())
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """Do nothing: the workers have been told."""
+
+
+class _Mastery:
+    """One master, from its start to its end, in one event loop."""
+
+    def __init__(
+        self, duty: Duty, reception: Reception, code: Code, access: Access, threads: Executor
+    ) -> None:
+        self._duty = duty
+        self._reception = reception
+        self._code = code
+        self._access = access
+        self._threads = threads
+        self._spec = duty.plan.spec
+        self._store = duty.place.objects
+
+    async def run(self) -> None:
+        """Return when the run is published.
+
+        Raises:
+            PymrError: what the core aborted with, or the master met.
+        """
+        duty = self._duty
+        decisions = Decisions(duty.journal, self._threads)
+        master = Master(
+            duty.job,
+            inputs=duty.plan.inputs,
+            tasks=duty.plan.tasks,
+            epoch=duty.epoch,
+            store=self._store,
+            decisions=decisions,
+            feed=duty.feed,
+            threads=self._threads,
+            put_sources=self._put_sources,
+            publish=duty.publish,
+        )
+        try:
+            master.watch(decisions.run(master.durable))
+            await self._take_on(master, decisions)
+            if not master.ended.done():
+                await self._serve(master)
+            await master.ended
+        finally:
+            await master.stop()
+
+    async def _take_on(self, master: Master, decisions: Decisions) -> None:
+        """Hand the core what earlier masters have committed."""
+        duty = self._duty
+        if duty.earlier is None:
+            return
+        check = verify_attempt  # What a store has told to be there is there, or is found missing.
+        spread = partial(self._threads.map, chunksize=1)
+        for told in kept(self._store, duty.earlier, duty.again, check, spread):
+            master.take_in(told)
+            if isinstance(told, events.Journal):
+                await decisions.flush()
+        master.tick()
+
+    async def _serve(self, master: Master) -> None:
+        """Let workers in until the run is over, and tell them how it ended."""
+        reception = self._reception
+        authority = reception.secrets.open()
+        host = reception.listen.rpartition(":")[0].strip("[]")
+        handler = MasterHandler(
+            master,
+            await self._terms(),
+            read=self._read,
+            detail=lambda: _detail(master),
+            cancel=lambda: master.fail(_cancelled()),
+        )
+        server = Server(
+            handler,
+            Admission(self._spec.run, reception.secrets.tokens),
+            authority.certificate,
+            authority.for_master(hosts_of(host)),
+        )
+        address = await server.start(reception.listen, run=self._spec.run, epoch=self._duty.epoch)
+        reception.listening(address)
+        attendance = Attendance(master, reception.workers, reception.worker_wait_s)
+        master.watch(self._keep_time(master))
+        master.watch(attendance.watch())
+        error: dict[str, Any] | None = None
+        try:
+            await asyncio.shield(master.ended)
+        except PymrError as failed:
+            error = errors.to_dict(failed)
+            raise
+        except BaseException:
+            error = errors.to_dict(InterruptedRunError("the master was stopped", signal="SIGINT"))
+            raise
+        finally:
+            for member in master.roster:
+                member.tell(m.Done(error))
+                member.close()
+            await server.stop(FAREWELL_S)
+
+    async def _keep_time(self, master: Master) -> None:
+        """Tell the core and who watches the time, and look whether the run was cancelled."""
+        loop = asyncio.get_running_loop()
+        look = None
+        while True:
+            await asyncio.sleep(TICK_S)
+            master.tick()
+            self._duty.tick(time.monotonic())
+            if look is None or look.done():
+                if look is not None:
+                    look.result()
+                look = loop.run_in_executor(self._threads, self._duty.look)
+
+    async def _terms(self) -> Terms:
+        duty, settings = self._duty, self._duty.settings
+        return Terms(
+            epoch=duty.epoch,
+            lease_s=duty.limits.lease_s,
+            root=str(duty.place),
+            access=self._access,
+            spec=await self._in_thread(self._spec_to_send),
+            code=self._code,
+            settings=m.WorkerSettings(
+                is_watched=settings.task_timeout_s is not None,
+                task_timeout_s=settings.task_timeout_s,
+                task_memory_bytes=settings.task_memory_bytes,
+                storage_wait_s=settings.storage_wait_s,
+            ),
+        )
+
+    def _spec_to_send(self) -> JobSpec | Stored:
+        body = msgspec.json.encode(self._spec)
+        if len(body) <= SPEC_BYTES_MAX:
+            return self._spec
+        return put_stored(self._store, body, lambda sha256: _spec_key(self._spec.run, sha256))
+
+    def _put_sources(self) -> Stored:
+        return put_sources(self._store, self._spec.run, self._duty.job.map_sources())
+
+    async def _read(self, stored: Stored) -> bytes:
+        return await self._in_thread(partial(get_stored, self._store, stored))
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _spec_key(run: str, sha256: str) -> str:
+    from pymr import names
+
+    return names.sources_key(run, sha256)
+
+
+def _cancelled() -> InterruptedRunError:
+    return InterruptedRunError("cancelled by an operator", signal="SIGTERM", is_cancelled=True)
+
+
+def _detail(master: Master) -> dict[str, Any]:
+    """Return how far the run is, in plain values."""
+    job = master.job
+    return {
+        "map": {"tasks": job.map.tasks, "committed": len(job.map.committed)},
+        "reduce": {"tasks": job.reduce.tasks, "committed": len(job.reduce.committed)},
+        "workers": [
+            {"worker": each.name, "host": each.host, "slots": each.slots}
+            for each in master.roster.connected
+        ],
+    }

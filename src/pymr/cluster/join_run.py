@@ -1,0 +1,145 @@
+"""`pymr worker`: one machine's part in a run, from its join file to the end.
+
+join file ─► register ─► code from the store, loaded once ─► slots ─► attempts …
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from select import select
+from types import FrameType
+from typing import Final
+
+import msgspec
+
+import pymr
+from pymr import errors
+from pymr.cluster.client import Client
+from pymr.cluster.join import JoinFile
+from pymr.cluster.link import Link, Opened
+from pymr.cluster.message import Hello, Leaving, RegisterReply, RegisterRequest
+from pymr.cluster.worker import Worker
+from pymr.config import this_machine
+from pymr.core.budget import task_memory
+from pymr.core.spec import JobSpec, Stored
+from pymr.errors import PymrError
+from pymr.runner.hang import HangWatch
+from pymr.runner.pool import Pool
+from pymr.runner.prints import Logs
+from pymr.runner.slots import Slots
+from pymr.store.place import Place, open_place
+from pymr.task.bundle import get_code
+from pymr.task.stored_object import get_stored
+
+EXCUSE_S: Final = 10.0  # for a master to listen to why this worker cannot work
+SAY_S: Final = 0.5  # for what was sent to be on its way, before the link is closed
+
+
+def work_for(join: JoinFile, *, slots: int | None, tmp_dir: str | None, wait_s: float) -> None:
+    """Work for the run of a join file until it is over, or a signal ends this worker.
+
+    Raises:
+        UnreachableError: no master answered for `wait_s`.
+        PymrError: the run has failed, or this machine cannot run its job.
+    """
+    machine = this_machine()
+    wanted = slots or machine.cores
+    client = Client(join, wait_s=wait_s)
+    request = RegisterRequest(
+        run=join.run,
+        host=os.uname().nodename,
+        pid=os.getpid(),
+        pymr=pymr.__version__,
+        python=platform.python_version(),
+        slots=wanted,
+    )
+    joined = client.register(request)
+    folder = tempfile.mkdtemp(prefix="pymr-worker-", dir=tmp_dir)
+    link = Link(client, request, joined)
+    pool = Pool(None)
+    try:
+        place = open_place(joined.root, joined.access)
+        worker = Worker(link, joined, place.objects, folder)
+        try:
+            spec = _ready(pool, place, joined, folder)
+        except PymrError as error:
+            _excuse(link, joined, error)
+            raise
+        logs = Logs(place, spec.run, joined.epoch, folder)
+        pool.keep_prints(logs)
+        settings = joined.settings
+        made = Slots(
+            worker,
+            pool,
+            wanted=wanted,
+            spec=spec,
+            root=joined.root,
+            access=joined.access,
+            memory=task_memory(settings.task_memory_bytes, machine.memory_bytes, 0, wanted),
+            hangs=HangWatch(settings.task_timeout_s),
+        )
+        pool.watch(link.fileno())
+        with _leaving_on_signals(worker):
+            done = worker.run(made)
+        if done is not None and done.error is not None:
+            raise errors.from_dict(done.error)
+    finally:
+        pool.close()
+        link.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ready(pool: Pool, place: Place, joined: RegisterReply, folder: str) -> JobSpec:
+    """Load the code in a first task process, and return what the run is.
+
+    Raises:
+        WorkerFileError: it cannot be loaded here: a package is missing, for instance.
+        PymrError: the store does not have it.
+    """
+    spec = joined.spec
+    if isinstance(spec, Stored):
+        spec = msgspec.json.decode(get_stored(place.objects, spec), type=JobSpec)
+    code = get_code(place.objects, joined.code, os.path.join(folder, "code"))
+    pool.start(code)
+    shape = pool.wait_shape()
+    if shape.digest != spec.shape.digest:
+        raise errors.WorkerFileError(
+            f"the code of the run is other here: its digest is `{shape.digest[:16]}`, expected"
+            f" `{spec.shape.digest[:16]}`"
+        )
+    return spec
+
+
+def _excuse(link: Link, joined: RegisterReply, error: PymrError) -> None:
+    """Tell the master why this worker cannot work, as far as it listens."""
+    until = time.monotonic() + EXCUSE_S
+    while (left_s := until - time.monotonic()) > 0 and select([link], [], [], left_s)[0]:
+        with suppress(PymrError):
+            for arrival in link.receive():
+                if isinstance(arrival, Opened):
+                    link.send(Hello(joined.run, arrival.epoch, arrival.joined.worker))
+                    link.send(Leaving(error.message))
+                    time.sleep(SAY_S)
+                    return
+
+
+@contextmanager
+def _leaving_on_signals(worker: Worker) -> Iterator[None]:
+    """Have the worker leave in order at a first signal, and at once at a second."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        worker.leave(f"it was told to end ({signal.Signals(number).name})")
+
+    before = {each: signal.signal(each, leave) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

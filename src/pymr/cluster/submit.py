@@ -1,0 +1,125 @@
+"""Plans a run for workers of other machines, and puts all that they need into its store.
+
+plan, with the code loaded here once ─► inputs and code go into the store ─► journal: a plan
+for a master
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import Final
+
+import msgspec
+
+from pymr.config import Settings, this_machine
+from pymr.core.events import UploadProgressed, Warned
+from pymr.errors import ConfigError
+from pymr.observe.feed import Feed, JsonLines, thin
+from pymr.runner.find import FoundRun
+from pymr.runner.life import Observer, remove_folder
+from pymr.runner.local import LocalCrew
+from pymr.runner.plan import Plan, Request, absolute_output, plan_run
+from pymr.runner.pool import Pool
+from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
+from pymr.runner.run import refuse_unfinished, remember
+from pymr.runner.stored import head_of, planned_of
+from pymr.runner.upload import upload_inputs
+from pymr.store.access import is_address
+from pymr.store.place import Place, open_place
+from pymr.task.bundle import put_code
+from pymr.task.output import prepare_output, refuse_taken
+
+DEFAULT_STORE: Final = "s3://map-reduce-bucket"
+
+
+def submit_run(request: Request, observer: Observer, *, over: str | None = None) -> FoundRun:
+    """Plan a run and return it, for a master to take it on: all that it needs is in its store.
+
+    Raises:
+        ConfigError: the output is no address, for instance.
+        PymrError: as the planning of any run; or the store refuses.
+    """
+    settings, access = request.settings, request.access
+    refuse_few_files()
+    where = settings.output or settings.store
+    if where is not None:
+        place = _place(where, request)
+        if settings.output is not None:
+            refuse_taken(place, overwrite=settings.overwrite)
+        refuse_unsafe_store(place, access, settings)
+    pool = Pool(None)
+    spool_folder = None
+    try:
+        plan = plan_run(msgspec.structs.replace(request, settings=_of_all(settings)), pool)
+        spool_folder = plan.spool_folder
+        plan = looked_over(plan, settings)
+        place = _place(plan.output, request)
+        spec, started = plan.spec, time.time()
+        if not settings.overwrite:
+            refuse_unfinished(plan, place, over)
+        with prepare_output(place, overwrite=settings.overwrite, run=spec.run, name=spec.name):
+            observer.planned(plan, place)
+            remember(spec.run, spec.name, place, started, access)
+            _write(plan, request, pool, place, observer, started)
+        return FoundRun(spec.run, spec.name, place, started)
+    finally:
+        pool.close()
+        if spool_folder is not None:
+            remove_folder(spool_folder)
+
+
+def for_hosts(settings: Settings) -> Settings:
+    """Return settings with the store that a run on other machines has if none is given.
+
+    Raises:
+        ConfigError: the output is a folder of this machine.
+    """
+    if settings.output is not None and not is_address(settings.output):
+        raise ConfigError(
+            f"output `{settings.output}` is a folder of this machine, expected an address that"
+            " all workers reach, such as `s3://bucket/out`",
+            hint="--store s3://bucket   without --output, or   --on local",
+        )
+    return msgspec.structs.replace(settings, store=settings.store or DEFAULT_STORE)
+
+
+def _place(output: str, request: Request) -> Place:
+    return open_place(absolute_output(output), request.access)
+
+
+def _of_all(settings: Settings) -> Settings:
+    """Return what all workers have together, as if they were of one machine like this one."""
+    slots = settings.slots or this_machine().cores
+    return msgspec.structs.replace(
+        settings,
+        workers=settings.workers * slots,
+        memory_bytes=settings.memory_bytes * settings.workers,
+    )
+
+
+def _write(
+    plan: Plan, request: Request, pool: Pool, place: Place, observer: Observer, started: float
+) -> None:
+    """Put inputs and code into the store, and then the plan that names them."""
+    run, settings = plan.spec.run, request.settings
+    with place.life_signs(run, 0), place.history(run, thin) as history:
+        feed = Feed([JsonLines(history.append), observer.entry], time.time)
+
+        def report(event: UploadProgressed) -> None:
+            feed.append(event)
+
+        root = settings.store or str(place)
+        inputs = upload_inputs(plan.inputs, root, request.access, report)
+        plan = msgspec.structs.replace(plan, inputs=inputs, spool_folder=None)
+        if plan.sample is not None:
+            plan = LocalCrew(pool, settings).settle(plan, feed, observer.tick, None)
+        code = put_code(place.objects, run, request.code, plan.spec.shape)
+        asked = msgspec.structs.replace(request, code=code)
+        with closing(place.create_journal(run, 0)) as journal:
+            for record in head_of(asked, plan, started, epoch=0):
+                journal.append(record)
+            journal.sync()
+        feed.append(planned_of(plan, epoch=0))
+        for warning in plan.warnings:
+            feed.append(Warned(warning))

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from pymr import errors
+from pymr import errors, names
 from pymr.cluster import message as m
 from pymr.cluster.address import HostPort, hosts_of
 from pymr.cluster.admission import Admission
@@ -34,7 +34,7 @@ from pymr.runner.plan import Plan
 from pymr.store.access import Access
 from pymr.store.place import Place
 from pymr.task.commit import verify_attempt
-from pymr.task.stored_object import get_stored, put_sources, put_stored
+from pymr.task.stored_object import get_stored, put_stored
 
 Result = TypeVar("Result")
 
@@ -120,7 +120,6 @@ class _Mastery:
             decisions=decisions,
             feed=duty.feed,
             threads=self._threads,
-            put_sources=self._put_sources,
             publish=duty.publish,
         )
         try:
@@ -217,22 +216,13 @@ class _Mastery:
         body = msgspec.json.encode(self._spec)
         if len(body) <= SPEC_BYTES_MAX:
             return self._spec
-        return put_stored(self._store, body, lambda sha256: _spec_key(self._spec.run, sha256))
-
-    def _put_sources(self) -> Stored:
-        return put_sources(self._store, self._spec.run, self._duty.job.map_sources())
+        return put_stored(self._store, body, partial(names.work_key, self._spec.run))
 
     async def _read(self, stored: Stored) -> bytes:
         return await self._in_thread(partial(get_stored, self._store, stored))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _spec_key(run: str, sha256: str) -> str:
-    from pymr import names
-
-    return names.sources_key(run, sha256)
 
 
 def _cancelled() -> InterruptedRunError:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -24,11 +25,10 @@ from pymr.cluster.handler import MasterHandler, Terms
 from pymr.cluster.join import MasterFile
 from pymr.cluster.master import Master
 from pymr.cluster.server import Server
-from pymr.core import events
 from pymr.core.spec import Code, JobSpec, Stored
 from pymr.errors import InternalError, InterruptedRunError, PymrError
 from pymr.observe.feed import Feed
-from pymr.runner.kept import kept
+from pymr.runner.kept import kept, spread_over
 from pymr.runner.life import Duty
 from pymr.runner.plan import Plan
 from pymr.store.access import Access
@@ -40,6 +40,7 @@ Result = TypeVar("Result")
 
 THREADS_MAX: Final = 32  # that wait for the store
 TICK_S: Final = 0.5
+TOLD_AT_ONCE: Final = 64  # of what is kept, to the core: it takes milliseconds
 FAREWELL_S: Final = 5.0  # for workers to hear that the run is over
 SPEC_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
 
@@ -124,24 +125,26 @@ class _Mastery:
         )
         try:
             master.watch(decisions.run(master.durable))
-            await self._take_on(master, decisions)
+            master.watch(self._keep_time(master))
+            await self._take_on(master)
             if not master.ended.done():
                 await self._serve(master)
             await master.ended
         finally:
             await master.stop()
 
-    async def _take_on(self, master: Master, decisions: Decisions) -> None:
+    async def _take_on(self, master: Master) -> None:
         """Hand the core what earlier masters have committed."""
         duty = self._duty
         if duty.earlier is None:
             return
         check = verify_attempt  # What a store has told to be there is there, or is found missing.
-        spread = partial(self._threads.map, chunksize=1)
-        for told in kept(self._store, duty.earlier, duty.again, check, spread):
-            master.take_in(told)
-            if isinstance(told, events.Journal):
-                await decisions.flush()
+        spread = spread_over(self._threads)
+        told = kept(self._store, duty.earlier, duty.again, check, spread)
+        while some := await self._in_thread(lambda: list(islice(told, TOLD_AT_ONCE))):
+            for each in some:
+                master.take_in(each)
+            await master.flush()
         master.tick()
 
     async def _serve(self, master: Master) -> None:
@@ -165,7 +168,6 @@ class _Mastery:
         address = await server.start(reception.listen, run=self._spec.run, epoch=self._duty.epoch)
         reception.listening(address)
         attendance = Attendance(master, reception.workers, reception.worker_wait_s)
-        master.watch(self._keep_time(master))
         master.watch(attendance.watch())
         error: dict[str, Any] | None = None
         try:

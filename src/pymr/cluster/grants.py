@@ -17,7 +17,7 @@ import msgspec
 
 from pymr import names
 from pymr.cluster.message import Grant, Work
-from pymr.cluster.roster import Member
+from pymr.cluster.roster import Member, Roster
 from pymr.core import events
 from pymr.core.job import Job
 from pymr.core.spec import Attempt, InputFile, MapTask, MapWork, ReduceWork, Stored
@@ -46,6 +46,7 @@ class Grants:
     def __init__(  # noqa: PLR0913 - keyword-only: the parts that a grant is made of
         self,
         job: Job,
+        roster: Roster,
         *,
         inputs: Sequence[InputFile],
         tasks: Sequence[MapTask],
@@ -60,6 +61,7 @@ class Grants:
         `give_back` is told of attempts that cannot be begun: what they read was lost meanwhile.
         """
         self._job = job
+        self._roster = roster
         self._inputs = inputs
         self._tasks = tasks
         self._epoch = epoch
@@ -135,6 +137,7 @@ class Grants:
     def _drop(self, unsent: Unsent) -> None:
         del self._unsent[unsent.grant.attempt]
         unsent.member.unreserve()
+        self._roster.feed(unsent.member)  # It has asked for this slot, and will not ask again.
 
     def _release(self, unsent: Unsent, work: Work) -> None:
         """Send what was held, unless the attempt is not wanted any more."""

@@ -90,6 +90,7 @@ class Master:
         self._fates = Fates(job)
         self._grants = Grants(
             job,
+            self.roster,
             inputs=inputs,
             tasks=tasks,
             epoch=epoch,
@@ -202,6 +203,20 @@ class Master:
             self._perform_all([event])
         else:
             self._handle(event)
+
+    async def flush(self) -> None:
+        """Return when all decisions so far are durable.
+
+        Raises:
+            PymrError: what has ended the run, so that they never will be.
+        """
+        written = asyncio.ensure_future(self._decisions.flush())
+        try:
+            await asyncio.wait((written, self.ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            written.cancel()
+        if self.ended.done():
+            await self.ended
 
     def durable(self, decision: events.Decision) -> None:
         """Hand a decision back to the core: it stands in the journal."""
@@ -317,7 +332,7 @@ class Master:
             self._handle(events.Verified(receipt, footer.partitions, footer.splits, now))
 
     async def _commit(self) -> None:
-        await self._decisions.flush()
+        await self.flush()
         self._publication = asyncio.ensure_future(self._in_thread(self._publish))
         await asyncio.shield(self._publication)
         self._handle(events.Published())

@@ -37,7 +37,7 @@ from pymr.errors import TaskLostError, to_dict
 from pymr.observe.feed import Feed
 from pymr.store.slot_journal import SlotJournal, SlotReader
 from staged_run import memory_store
-from virtual_time import Inline
+from virtual_time import Inline, after
 
 LOST = to_dict(TaskLostError("gone"))
 RENEW_S = 2.0
@@ -87,7 +87,7 @@ class Bench:
 
     async def _keep_time(self) -> None:
         while True:
-            await asyncio.sleep(0.5)
+            await after(0.5)
             self.master.tick()
             self.job.check()
 
@@ -179,7 +179,7 @@ class RoughWorker:
         """Work until the run is over."""
         while not self.bench.master.ended.done():
             await self._stream()
-            await asyncio.sleep(self.luck.choice([0.1, 1.0, 8.0, 20.0, 50.0]))
+            await after(self.luck.choice([0.1, 1.0, 8.0, 20.0, 50.0]))
 
     async def _stream(self) -> None:
         master, outbox = self.bench.master, Outbox()
@@ -207,7 +207,7 @@ class RoughWorker:
         self.bench.master.take(member, Ask(self.slots, 0))
         while member.outbox is outbox:
             self.bench.master.take(member, Renew(tuple(map(Progress, self.held))))
-            await asyncio.sleep(RENEW_S)
+            await after(RENEW_S)
 
     def _begin(self, grant: Grant) -> None:
         self.held[grant.attempt] = grant
@@ -217,7 +217,7 @@ class RoughWorker:
 
     async def _do(self, grant: Grant) -> None:
         attempt = grant.attempt
-        await asyncio.sleep(self.luck.choice([0.1, 1.0, 3.0, 20.0]))
+        await after(self.luck.choice([0.1, 1.0, 3.0, 20.0]))
         if attempt not in self.held:
             return
         outcome: Receipt | Failure = self.bench.receipt(attempt, grant.key)
@@ -228,7 +228,7 @@ class RoughWorker:
             if self.luck.random() < 0.7:  # else the verdict is lost, and it says so once more
                 assert reply.verdict is not Verdict.REFUSED, reply
                 self.held.pop(attempt, None)
-            await asyncio.sleep(self.luck.choice([0.0, 1.0]))
+            await after(self.luck.choice([0.0, 1.0]))
 
     def leave(self) -> None:
         """Say that this worker goes, when it holds nothing any more."""

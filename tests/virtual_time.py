@@ -79,3 +79,11 @@ def run_virtually(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` to its end in a loop of its own."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(work)
+
+
+async def after(seconds: float) -> None:
+    """Return when so much time has passed, which takes none."""
+    loop = asyncio.get_running_loop()
+    passed = loop.create_future()
+    loop.call_later(seconds, passed.set_result, None)
+    await passed

@@ -11,7 +11,7 @@ from pymr.cluster.message import Leaving
 from pymr.core.events import Warned, WorkersConnected
 from pymr.errors import ClusterError, IncompleteError
 from simulated_master import Bench, Caller
-from virtual_time import run_virtually
+from virtual_time import after, run_virtually
 
 
 class Watched:
@@ -41,10 +41,10 @@ def test_work_begins_when_all_are_there() -> None:
     async def scene() -> None:
         watched = Watched(wanted=2)
         first = watched.come("a")
-        await asyncio.sleep(5.0)
+        await after(5.0)
         assert not first.grants()
         watched.come("b")
-        await asyncio.sleep(1.0)
+        await after(1.0)
         assert first.grants()
         assert watched.connected() == [(2, 2)]
 
@@ -56,11 +56,11 @@ def test_work_begins_without_those_that_are_late() -> None:
 
     async def scene() -> None:
         watched = Watched(wanted=3)
-        await asyncio.sleep(60.0)
+        await after(60.0)
         first = watched.come("a")
-        await asyncio.sleep(LATE_S - 1.0)
+        await after(LATE_S - 1.0)
         assert not first.grants()
-        await asyncio.sleep(2.0)
+        await after(2.0)
         assert first.grants()
         assert watched.connected() == [(1, 3)]
 
@@ -86,15 +86,15 @@ def test_a_run_whose_workers_are_gone_for_too_long_ends() -> None:
     async def scene() -> None:
         watched = Watched(wanted=1, wait_s=100.0)
         worker = watched.come("a")
-        await asyncio.sleep(10.0)
+        await after(10.0)
         worker.part()
-        await asyncio.sleep(90.0)
+        await after(90.0)
         watched.come("a").part()
-        await asyncio.sleep(1.0)
+        await after(1.0)
         again = watched.come("a")
-        await asyncio.sleep(1.0)
+        await after(1.0)
         again.part()
-        await asyncio.sleep(98.0)
+        await after(98.0)
         assert not watched.task.done()
         with pytest.raises(IncompleteError):
             await watched.task

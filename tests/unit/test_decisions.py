@@ -12,7 +12,7 @@ from pymr.core.events import Decision
 from pymr.errors import DeposedError
 from pymr.store.slot_journal import SlotJournal, SlotReader
 from staged_run import memory_store
-from virtual_time import Inline, run_virtually
+from virtual_time import Inline, after, run_virtually
 
 MANY = GROUP_MAX + 10
 
@@ -54,7 +54,7 @@ def test_nobody_is_told_before_it_is_durable() -> None:
         writing = Writing()
         writing.threads.is_stuck = True
         writing.decisions.add(committed(attempt(0)))
-        await asyncio.sleep(5.0)
+        await after(5.0)
         writing.decisions.add(committed(attempt(1)))
         assert not writing.told
         writing.threads.go_on()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from core_samples import asked, attempt, files, job, map_verified
 from pymr.cluster.fate import Fates
 from pymr.cluster.message import CompletionReply, Verdict
 from pymr.core.events import Finished, TaskCommitted
 from pymr.core.plan import plan_map_tasks
-from virtual_time import run_virtually
+from virtual_time import after, run_virtually
 
 ERROR = {"type": "CorruptDataError", "message": "other bytes"}
 
@@ -64,7 +62,7 @@ def test_who_gave_up_waiting_is_not_answered() -> None:
     async def scene() -> None:
         fates = Fates(job())
         fates.of(attempt()).cancel()
-        await asyncio.sleep(0)
+        await after(0)
         fates.refuse(attempt(), ERROR)
         assert not fates._open
 

@@ -18,7 +18,7 @@ from pymr.errors import CorruptDataError, DeposedError, ProtocolError, StoreUnav
 from pymr.store.slot_journal import SlotJournal
 from pymr.task.stored_object import get_stored
 from simulated_master import Bench, Caller, RoughWorker
-from virtual_time import run_virtually
+from virtual_time import after, run_virtually
 
 Scene = Callable[[], Coroutine[Any, Any, None]]
 
@@ -100,10 +100,10 @@ async def test_a_verdict_waits_for_the_journal() -> None:
     bench = Bench(mappers=1)
     worker, grant = working(bench)
     report = asyncio.create_task(worker.finish(grant))
-    await asyncio.sleep(0.001)  # It is verified, and gathers.
+    await after(0.001)  # It is verified, and gathers.
     bench.threads.is_stuck = True
 
-    await asyncio.sleep(60.0)
+    await after(60.0)
     assert not report.done()
     bench.threads.go_on()
 
@@ -184,7 +184,7 @@ async def test_a_worker_that_is_gone_without_a_word_is_forgotten() -> None:
     there = Caller(bench, "c")
     there.hello()
 
-    await asyncio.sleep(60.0)
+    await after(60.0)
 
     assert [member.host for member in bench.master.roster] == ["c"]
     assert bench.job.quarantine.is_only(there.member.name)
@@ -197,9 +197,9 @@ async def test_a_worker_that_holds_something_is_not_forgotten_before_its_lease_e
     worker, _grant = working(bench)
     worker.part()
 
-    await asyncio.sleep(14.0)
+    await after(14.0)
     assert list(bench.master.roster) == [worker.member]
-    await asyncio.sleep(60.0)
+    await after(60.0)
 
     assert not list(bench.master.roster)
     assert any(isinstance(event, AttemptLost) for event in bench.told)
@@ -216,12 +216,12 @@ async def test_grants_wait_for_a_store_that_is_away() -> None:
     worker.hello()
     worker.ask(2)
 
-    await asyncio.sleep(300.0)
+    await after(300.0)
     worker.hello()
     worker.ask(2)
     assert not worker.grants()
     bench.threads.go_on()
-    await asyncio.sleep(0.1)
+    await after(0.1)
 
     grants = worker.grants()
     assert [(each.attempt.task, each.attempt.number) for each in grants] == [(0, 1), (1, 1)]
@@ -241,7 +241,7 @@ async def test_grants_whose_sources_are_lost_meanwhile_are_given_back() -> None:
     receipt = bench.job.map.committed[1]
     bench.master.durable(TaskInvalidated(receipt, "it is gone"))  # Before the list is made.
 
-    await asyncio.sleep(1.0)
+    await after(1.0)
 
     assert [grant.attempt for grant in worker.grants()] == [Attempt("map", 1, 1)]
     failures = [event for event in bench.told if isinstance(event, AttemptFailed)]
@@ -256,7 +256,7 @@ async def test_work_that_is_too_long_for_a_message_is_an_object() -> None:
     worker = Caller(bench)
     worker.hello()
     worker.ask(1)
-    await asyncio.sleep(0.1)
+    await after(0.1)
     (grant,) = worker.grants()
 
     assert isinstance(grant.work, Stored)
@@ -271,11 +271,11 @@ async def test_a_publication_that_has_begun_comes_to_its_end() -> None:
     worker, grant = working(bench)
     bench.is_stuck_at_end = True
     await worker.finish(grant)
-    await asyncio.sleep(0.1)
+    await after(0.1)
     assert not bench.published
 
     stopping = asyncio.create_task(bench.master.stop())
-    await asyncio.sleep(1.0)
+    await after(1.0)
     assert not stopping.done()
     bench.threads.go_on()
     await stopping

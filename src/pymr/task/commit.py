@@ -109,10 +109,10 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
     """Commit `manifest`, show its parts, and return the manifest that is visible now.
 
     May be repeated, and then goes on where it was: if the run has a visible manifest, that
-    one stands, but that of a replay in a later epoch replaces it. With `manifest.replaces`, the output of that
-    run is replaced: readers of the manifest see the old or the new, other tools see no `_SUCCESS`
-    in between. `keep` leaves intermediate data in place. On a disk it costs 3 fsyncs, and one
-    more for `_bad/`.
+    one stands, but that of a replay in a later epoch replaces it. With `manifest.replaces`, the
+    output of that run is replaced: readers of the manifest see the old or the new, other tools see
+    no `_SUCCESS` in between. `keep` leaves intermediate data in place. On a disk it costs 3
+    fsyncs, and one more for `_bad/`.
 
     Raises:
         OutputError: something that is not ours has a name that we need; it is left as it is.

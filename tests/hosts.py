@@ -82,6 +82,8 @@ def reducer(ctx, key, values):
 job = pymr.Job(mapper=mapper, reducer=reducer, input=pymr.LINES)
 """
 # 32 lines of 14 bytes: 8 for each of four map tasks.
+# … of which these are the first lines.
+FIRST: Final = ("line00", "line08", "line16", "line24")
 LINES: Final = [f"line{n:02d} {'even' if n % 2 else 'odds'} {n % 4}\n" for n in range(32)]
 
 
@@ -325,6 +327,16 @@ class Hosts:
         until(lambda: list(self._places.glob(f"came-{place}@*")), f"{place}, {self.told()}", wait_s)
         [came] = self._places.glob(f"came-{place}@*")
         return came.name.rpartition("@")[2]
+
+    def came(self, count: int = 0) -> dict[str, str]:
+        """Return the host that has come to each place, when there are so many."""
+
+        def found() -> dict[str, str]:
+            names = [path.name.removeprefix("came-") for path in self._places.glob("came-*")]
+            return dict(name.split("@") for name in sorted(names))
+
+        until(lambda: len(found()) >= count, f"{count} places, {self.told()}")
+        return found()
 
     def release(self, *places: str) -> None:
         """Let those go on who wait there."""

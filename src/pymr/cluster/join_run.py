@@ -63,7 +63,7 @@ def work_for(join: JoinFile, *, slots: int | None, tmp_dir: str | None, wait_s: 
     joined = client.register(request)
     folder = tempfile.mkdtemp(prefix="pymr-worker-", dir=tmp_dir)
     link = Link(client, request, joined)
-    pool = Pool(None)
+    pool = Pool(name=joined.worker)  # No other worker of the run has processes of that name.
     try:
         place = open_place(joined.root, joined.access)
         worker = Worker(link, joined, place.objects, folder)

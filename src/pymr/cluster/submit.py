@@ -21,7 +21,7 @@ from pymr.runner.life import Observer, remove_folder
 from pymr.runner.local import LocalCrew
 from pymr.runner.plan import Plan, Request, absolute_output, plan_run
 from pymr.runner.pool import Pool
-from pymr.runner.preflight import looked_over, refuse_few_files
+from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
 from pymr.runner.run import refuse_unfinished, remember
 from pymr.runner.stored import head_of, planned_of
 from pymr.runner.upload import upload_inputs
@@ -42,8 +42,12 @@ def submit_run(request: Request, observer: Observer, *, over: str | None = None)
     """
     settings, access = request.settings, request.access
     refuse_few_files()
-    if settings.output is not None:
-        refuse_taken(_place(settings.output, request), overwrite=settings.overwrite)
+    where = settings.output or settings.store
+    if where is not None:
+        place = _place(where, request)
+        if settings.output is not None:
+            refuse_taken(place, overwrite=settings.overwrite)
+        refuse_unsafe_store(place, access, settings)
     pool = Pool(None)
     spool_folder = None
     try:

@@ -9,12 +9,14 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from pymr import errors, failpoint, names
 from pymr.config import Settings
 from pymr.core import events
 from pymr.core.events import Entry, RunResumed, encode
 from pymr.core.job import Job
-from pymr.core.limit import PhaseLimits
+from pymr.core.limit import HOST_LOSSES_MAX, PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Code, Receipt
 from pymr.errors import DeposedError, InterruptedRunError, PymrError, StoreError
@@ -289,9 +291,12 @@ class Life:
         remove_folder(self._tmp())
 
     def _limits(self) -> PhaseLimits:
-        return PhaseLimits(
+        limits = PhaseLimits(
             attempts_max=self._settings.attempts, attempt_first=attempt_first(self._epoch)
         )
+        if self._settings.on == "hosts":  # Workers come and go, for no fault of the task.
+            limits = msgspec.structs.replace(limits, losses_max=HOST_LOSSES_MAX)
+        return limits
 
     def _tmp(self) -> str:
         """Return the folder of spills."""

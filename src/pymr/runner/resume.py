@@ -38,7 +38,7 @@ from pymr.runner.local import LocalCrew
 from pymr.runner.memory import run_size, share_again
 from pymr.runner.plan import Plan, Request, skip_rules
 from pymr.runner.pool import Pool
-from pymr.runner.preflight import looked_over, refuse_few_files
+from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
 from pymr.runner.run import remember, run_request
 from pymr.runner.stored import (
     StoredPlan,
@@ -164,6 +164,7 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
     found, stored = held.found, held.stored
     refuse_few_files()
     access = _reached(stored.plan, found.place, held.access, settings)
+    refuse_unsafe_store(found.place, access, settings)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline, folder_of(stored.plan))
     try:

@@ -39,6 +39,7 @@ from pymr.cluster.message import (
 )
 from pymr.cluster.roster import Member, Roster
 from pymr.cluster.stream import Outbox
+from pymr.cluster.verification import Found, Verifications
 from pymr.core import events
 from pymr.core.job import Job, JobEvent
 from pymr.core.spec import (
@@ -86,13 +87,15 @@ class Master:
         self._inputs = inputs
         self._tasks = tasks
         self._epoch = epoch
-        self._store = store
         self._decisions = decisions
         self._feed = feed
         self._threads = threads
         self._put_sources = put_sources
         self._publish = publish
         self._fates = Fates(job)
+        self._verifications = Verifications(
+            partial(verify_attempt, store), self._verified, threads, self._spawn
+        )
         self._sources: Stored | None = None  # of the map outputs as they are now
         self._waiting: list[tuple[Member, events.Grant, str]] = []  # for the sources
         self._background: set[asyncio.Task[None]] = set()
@@ -164,7 +167,7 @@ class Master:
             return CompletionReply(Verdict.ALREADY if known == "committed" else Verdict.STALE)
         fate = self._fates.of(attempt)
         self._handle(events.Finished(attempt, outcome, now))
-        return await asyncio.shield(fate)
+        return await fate
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -249,7 +252,7 @@ class Master:
                     each.tell(Revoke(attempt))
                 self._fates.settle(attempt)
             case events.Verify(receipt):
-                self._spawn(self._verify(receipt))
+                self._verifications.add(receipt)
             case events.Journal(decision):
                 self._decisions.add(decision)
             case events.Publish():
@@ -308,20 +311,15 @@ class Master:
 
     # -- what blocks ---------------------------------------------------------------------------
 
-    async def _verify(self, receipt: Receipt) -> None:
-        failpoint.hit("commit.verify")
-        attempt = receipt.attempt
-        try:
-            footer = await self._in_thread(partial(verify_attempt, self._store, receipt))
-        except PymrError as error:
-            told = errors.to_dict(error)
-            signature = f"verify {type(error).__name__}"
-            now = time.monotonic()
-            self._handle(events.Failed(attempt, told, error.retryable, signature, now))
+    def _verified(self, receipt: Receipt, found: Found) -> None:
+        attempt, now = receipt.attempt, time.monotonic()
+        if isinstance(found, PymrError):
+            told = errors.to_dict(found)
+            signature = f"verify {type(found).__name__}"
+            self._handle(events.Failed(attempt, told, found.retryable, signature, now))
             self._fates.refuse(attempt, told)
         else:
-            now = time.monotonic()
-            self._handle(events.Verified(receipt, footer.partitions, footer.splits, now))
+            self._handle(events.Verified(receipt, found.partitions, found.splits, now))
 
     async def _commit(self) -> None:
         await self._decisions.flush()

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from pymr import errors
+from pymr import errors, names
 from pymr.cluster import message as m
 from pymr.cluster.address import HostPort, hosts_of
 from pymr.cluster.admission import Admission
@@ -24,23 +25,23 @@ from pymr.cluster.handler import MasterHandler, Terms
 from pymr.cluster.join import MasterFile
 from pymr.cluster.master import Master
 from pymr.cluster.server import Server
-from pymr.core import events
 from pymr.core.limit import HOST_LOSSES_MAX, PhaseLimits
 from pymr.core.spec import Code, JobSpec, Stored
 from pymr.errors import DeposedError, InternalError, InterruptedRunError, PymrError
 from pymr.observe.feed import Feed
-from pymr.runner.kept import kept
+from pymr.runner.kept import kept, spread_over
 from pymr.runner.life import Duty, interruption
 from pymr.runner.plan import Plan
 from pymr.store.access import Access
 from pymr.store.place import Place
 from pymr.task.commit import verify_attempt
-from pymr.task.stored_object import get_stored, put_sources, put_stored
+from pymr.task.stored_object import get_stored, put_stored
 
 Result = TypeVar("Result")
 
 THREADS_MAX: Final = 32  # that wait for the store
 TICK_S: Final = 0.5
+TOLD_AT_ONCE: Final = 64  # of what is kept, to the core: it takes milliseconds
 FAREWELL_S: Final = 5.0  # for workers to hear that the run is over
 SPEC_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
 
@@ -136,29 +137,30 @@ class _Mastery:
             decisions=decisions,
             feed=duty.feed,
             threads=self._threads,
-            put_sources=self._put_sources,
             publish=duty.publish,
         )
         try:
             master.watch(decisions.run(master.durable))
-            await self._take_on(master, decisions)
+            master.watch(self._keep_time(master))
+            await self._take_on(master)
             if not master.ended.done():
                 await self._serve(master)
             await master.ended
         finally:
             await master.stop()
 
-    async def _take_on(self, master: Master, decisions: Decisions) -> None:
+    async def _take_on(self, master: Master) -> None:
         """Hand the core what earlier masters have committed."""
         duty = self._duty
         if duty.earlier is None:
             return
         check = verify_attempt  # What a store has told to be there is there, or is found missing.
-        spread = partial(self._threads.map, chunksize=1)
-        for told in kept(self._store, duty.earlier, duty.again, check, spread):
-            master.take_in(told)
-            if isinstance(told, events.Journal):
-                await decisions.flush()
+        spread = spread_over(self._threads)
+        told = kept(self._store, duty.earlier, duty.again, check, spread)
+        while some := await self._in_thread(lambda: list(islice(told, TOLD_AT_ONCE))):
+            for each in some:
+                master.take_in(each)
+            await master.flush()
         master.tick()
 
     async def _serve(self, master: Master) -> None:
@@ -182,7 +184,6 @@ class _Mastery:
         address = await server.start(reception.listen, run=self._spec.run, epoch=self._duty.epoch)
         reception.listening(address)
         attendance = Attendance(master, reception.workers, reception.worker_wait_s)
-        master.watch(self._keep_time(master))
         master.watch(attendance.watch())
         farewell: m.Done | None = None
         try:
@@ -245,22 +246,13 @@ class _Mastery:
         body = msgspec.json.encode(self._spec)
         if len(body) <= SPEC_BYTES_MAX:
             return self._spec
-        return put_stored(self._store, body, lambda sha256: _spec_key(self._spec.run, sha256))
-
-    def _put_sources(self) -> Stored:
-        return put_sources(self._store, self._spec.run, self._duty.job.map_sources())
+        return put_stored(self._store, body, partial(names.work_key, self._spec.run))
 
     async def _read(self, stored: Stored) -> bytes:
         return await self._in_thread(partial(get_stored, self._store, stored))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _spec_key(run: str, sha256: str) -> str:
-    from pymr import names
-
-    return names.sources_key(run, sha256)
 
 
 def _cancelled() -> InterruptedRunError:

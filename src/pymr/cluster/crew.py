@@ -25,11 +25,12 @@ from pymr.cluster.handler import MasterHandler, Terms
 from pymr.cluster.join import MasterFile
 from pymr.cluster.master import Master
 from pymr.cluster.server import Server
+from pymr.core.limit import HOST_LOSSES_MAX, PhaseLimits
 from pymr.core.spec import Code, JobSpec, Stored
-from pymr.errors import InternalError, InterruptedRunError, PymrError
+from pymr.errors import DeposedError, InternalError, InterruptedRunError, PymrError
 from pymr.observe.feed import Feed
 from pymr.runner.kept import kept, spread_over
-from pymr.runner.life import Duty
+from pymr.runner.life import Duty, interruption
 from pymr.runner.plan import Plan
 from pymr.store.access import Access
 from pymr.store.place import Place
@@ -58,8 +59,16 @@ class Reception(msgspec.Struct, frozen=True, kw_only=True):
 class HostsCrew:
     """Does the tasks of a run by workers that join."""
 
-    def __init__(self, reception: Reception, code: Code, access: Access) -> None:
+    def __init__(
+        self,
+        reception: Reception,
+        code: Code,
+        access: Access,
+        *,
+        lease_s: float = PhaseLimits().lease_s,
+    ) -> None:
         """`code` is what workers load: an object of the run's store."""
+        self.limits = PhaseLimits(losses_max=HOST_LOSSES_MAX, lease_s=lease_s)
         self._reception = reception
         self._code = code
         self._access = access
@@ -81,8 +90,14 @@ class HostsCrew:
     def work(self, duty: Duty) -> None:
         """Be the master of a run until it is published."""
         threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="pymr-store")
+        mastery = _Mastery(duty, self._reception, self._code, self._access, threads)
         try:
-            asyncio.run(_Mastery(duty, self._reception, self._code, self._access, threads).run())
+            with asyncio.Runner() as runner:
+                try:
+                    runner.run(mastery.run())
+                except KeyboardInterrupt as stop:
+                    mastery.stopped = interruption(stop)  # The block ends with what runs in it.
+                    raise
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -101,6 +116,7 @@ class _Mastery:
         self._code = code
         self._access = access
         self._threads = threads
+        self.stopped: InterruptedRunError | None = None  # by a signal
         self._spec = duty.plan.spec
         self._store = duty.place.objects
 
@@ -169,20 +185,32 @@ class _Mastery:
         reception.listening(address)
         attendance = Attendance(master, reception.workers, reception.worker_wait_s)
         master.watch(attendance.watch())
-        error: dict[str, Any] | None = None
+        farewell: m.Done | None = None
         try:
             await asyncio.shield(master.ended)
-        except PymrError as failed:
-            error = errors.to_dict(failed)
-            raise
-        except BaseException:
-            error = errors.to_dict(InterruptedRunError("the master was stopped", signal="SIGINT"))
+            farewell = m.Done(None)
+        except BaseException as error:
+            farewell = self._farewell(error)
             raise
         finally:
             for member in master.roster:
-                member.tell(m.Done(error))
+                if farewell is not None:
+                    member.tell(farewell)
                 member.close()
             await server.stop(FAREWELL_S)
+
+    def _farewell(self, error: BaseException) -> m.Done | None:
+        """Return what workers are told of the end of the run; None: they wait for another master.
+
+        SIGTERM is for this process, which may be moved to another machine; Ctrl-C is for the run.
+        """
+        if isinstance(error, asyncio.CancelledError) and self.stopped is not None:
+            is_moved = self.stopped.fields["signal"] != "SIGINT"
+            return None if is_moved else m.Done(errors.to_dict(self.stopped))
+        if isinstance(error, DeposedError):
+            return None
+        known = error if isinstance(error, PymrError) else InternalError("the master has failed")
+        return m.Done(errors.to_dict(known))
 
     async def _keep_time(self, master: Master) -> None:
         """Tell the core and who watches the time, and look whether the run was cancelled."""

@@ -38,6 +38,7 @@ from pymr.cluster.message import (
 )
 from pymr.cluster.roster import Member, Roster
 from pymr.cluster.stream import Outbox
+from pymr.cluster.verification import Found, Verifications
 from pymr.core import events
 from pymr.core.job import Job, JobEvent
 from pymr.core.spec import (
@@ -46,7 +47,7 @@ from pymr.core.spec import (
     MapTask,
     Receipt,
 )
-from pymr.errors import CorruptDataError, ObjectMissingError, ProtocolError
+from pymr.errors import CorruptDataError, ObjectMissingError, ProtocolError, PymrError
 from pymr.observe.feed import Feed
 from pymr.store.base import ObjectStore
 from pymr.task.commit import verify_attempt
@@ -80,7 +81,6 @@ class Master:
         self.refusals: list[str] = []  # why workers that came have left before any work
         self._is_open = False  # nothing is granted before
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._store = store
         self._decisions = decisions
         self._feed = feed
         self._threads = threads
@@ -88,6 +88,9 @@ class Master:
         self._publication: asyncio.Future[None] | None = None  # under way
         self._clock = clock
         self._fates = Fates(job)
+        self._verifications = Verifications(
+            partial(verify_attempt, store), self._verified, threads, self._spawn
+        )
         self._grants = Grants(
             job,
             self.roster,
@@ -175,7 +178,7 @@ class Master:
             return CompletionReply(Verdict.ALREADY if known == "committed" else Verdict.STALE)
         fate = self._fates.of(attempt)
         self._handle(events.Finished(attempt, outcome, now))
-        return await asyncio.shield(fate)
+        return await fate
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -292,7 +295,7 @@ class Master:
                     each.tell(Revoke(attempt))
                 self._fates.settle(attempt)
             case events.Verify(receipt):
-                self._spawn(self._verify(receipt))
+                self._verifications.add(receipt)
             case events.Journal(decision):
                 self._decisions.add(decision)
             case events.Publish():
@@ -316,20 +319,17 @@ class Master:
 
     # -- what blocks ---------------------------------------------------------------------------
 
-    async def _verify(self, receipt: Receipt) -> None:
-        failpoint.hit("commit.verify")
-        attempt = receipt.attempt
-        try:
-            footer = await self._in_thread(partial(verify_attempt, self._store, receipt))
-        except (CorruptDataError, ObjectMissingError) as error:  # Any other is the store's.
-            told = errors.to_dict(error)
-            signature = f"verify {type(error).__name__}"
-            now = self._clock()
-            self._handle(events.Failed(attempt, told, error.retryable, signature, now))
+    def _verified(self, receipt: Receipt, found: Found) -> None:
+        attempt, now = receipt.attempt, self._clock()
+        if isinstance(found, CorruptDataError | ObjectMissingError):
+            told = errors.to_dict(found)
+            signature = f"verify {type(found).__name__}"
+            self._handle(events.Failed(attempt, told, found.retryable, signature, now))
             self._fates.refuse(attempt, told)
+        elif isinstance(found, PymrError):
+            self.fail(found)  # It is the store's, not the attempt's.
         else:
-            now = self._clock()
-            self._handle(events.Verified(receipt, footer.partitions, footer.splits, now))
+            self._handle(events.Verified(receipt, found.partitions, found.splits, now))
 
     async def _commit(self) -> None:
         await self.flush()

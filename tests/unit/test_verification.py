@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core_samples import attempt, receipt
-from pymr.cluster.verification import VERIFIERS_MAX, TOGETHER_MIN, Found, Look, Verifications
+from pymr.cluster.verification import TOGETHER_MIN, VERIFIERS_MAX, Found, Look, Verifications
 from pymr.core.spec import MapFooter, Receipt
 from pymr.errors import CorruptDataError
 

@@ -100,6 +100,7 @@ class HostsCrew:
                     raise
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
+            duty.journal.close()  # A thread may be at it yet, and nobody else may then.
 
     def close(self) -> None:
         """Do nothing: the workers have been told."""
@@ -182,11 +183,11 @@ class _Mastery:
             authority.for_master(hosts_of(host)),
         )
         address = await server.start(reception.listen, run=self._spec.run, epoch=self._duty.epoch)
-        reception.listening(address)
-        attendance = Attendance(master, reception.workers, reception.worker_wait_s)
-        master.watch(attendance.watch())
         farewell: m.Done | None = None
         try:
+            reception.listening(address)
+            attendance = Attendance(master, reception.workers, reception.worker_wait_s)
+            master.watch(attendance.watch())
             await asyncio.shield(master.ended)
             farewell = m.Done(None)
         except BaseException as error:

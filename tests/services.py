@@ -44,10 +44,10 @@ PIECE = bytes(range(256)) * 4096  # 1 MiB
 
 
 @contextmanager
-def minio() -> Iterator[Server]:
-    """Run a MinIO until the end of the block."""
+def minio(parent: Path | None = None) -> Iterator[Server]:
+    """Run a MinIO until the end of the block; its data is in `parent`, or among temporary files."""
     keys = secrets.token_hex(8), secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(prefix="pymr-minio-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pymr-minio-", dir=parent) as folder:
         address = f"127.0.0.1:{_free_port()}"
         environ = {
             "HOME": folder,

@@ -43,7 +43,6 @@ THREADS_MAX: Final = 32  # that wait for the store
 TICK_S: Final = 0.5
 TOLD_AT_ONCE: Final = 64  # of what is kept, to the core: it takes milliseconds
 FAREWELL_S: Final = 5.0  # for workers to hear that the run is over
-SPEC_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
 
 
 class Reception(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,9 +244,9 @@ class _Mastery:
 
     def _spec_to_send(self) -> JobSpec | Stored:
         body = msgspec.json.encode(self._spec)
-        if len(body) <= SPEC_BYTES_MAX:
+        if len(body) <= m.TOLD_BYTES_MAX:
             return self._spec
-        return put_stored(self._store, body, partial(names.work_key, self._spec.run))
+        return put_stored(self._store, body, partial(names.told_key, self._spec.run))
 
     async def _read(self, stored: Stored) -> bytes:
         return await self._in_thread(partial(get_stored, self._store, stored))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from select import select
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +23,7 @@ from pymr.cluster.worker import Worker, _Held
 from pymr.core import events
 from pymr.core.budget import TaskMemory
 from pymr.core.spec import Attempt, Code, Receipt, SplitReceipt, Stored
+from pymr.errors import InternalError
 from pymr.runner.hang import HangWatch
 from pymr.runner.pool import Pool
 from pymr.runner.slots import Slots
@@ -98,3 +101,23 @@ def test_a_receipt_that_is_too_long_for_a_message_is_an_object(
     assert isinstance(completion.outcome, Stored)
     body = get_stored(worker._store, completion.outcome)
     assert msgspec.json.decode(body, type=Receipt) == whole
+
+
+class Broken(Client):
+    """A client with a bug."""
+
+    def dial(self) -> Any:
+        """Raise what nobody foresaw."""
+        raise ValueError("no such thing")
+
+
+def test_a_bug_in_the_link_ends_the_worker() -> None:
+    """It would wait for a master for ever else."""
+    nobody = join_file(new_authority("run-1"), new_tokens(), "worker", ("127.0.0.1:1",))
+    link = Link(Broken(nobody, wait_s=600.0), request(), JOINED)
+    try:
+        assert select([link], [], [], 20.0)[0]
+        with pytest.raises(InternalError, match="no such thing"):
+            link.receive()
+    finally:
+        link.close()

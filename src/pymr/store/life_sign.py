@@ -83,9 +83,9 @@ class LifeSigns:
             with suppress(PymrError):
                 self._objects.replace(self._key, msgspec.json.encode(sign))
             is_ended = self._ended.wait(SIGN_S)
-        last = read_sign(self._objects, self._key)
-        if last is not None and last.epoch == self._sign.epoch:  # Not that of who goes on.
-            with suppress(PymrError):
+        with suppress(PymrError):
+            last = read_sign(self._objects, self._key)
+            if last is not None and last.epoch == self._sign.epoch:  # Not that of who goes on.
                 self._objects.delete(self._key)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from pymr import errors
+from pymr import errors, names
 from pymr.cluster import message as m
 from pymr.cluster.address import HostPort, hosts_of
 from pymr.cluster.admission import Admission
@@ -41,7 +41,6 @@ Result = TypeVar("Result")
 THREADS_MAX: Final = 32  # that wait for the store
 TICK_S: Final = 0.5
 FAREWELL_S: Final = 5.0  # for workers to hear that the run is over
-SPEC_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
 
 
 class Reception(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,9 +214,9 @@ class _Mastery:
 
     def _spec_to_send(self) -> JobSpec | Stored:
         body = msgspec.json.encode(self._spec)
-        if len(body) <= SPEC_BYTES_MAX:
+        if len(body) <= m.PAYLOAD_BYTES_MAX:
             return self._spec
-        return put_stored(self._store, body, lambda sha256: _spec_key(self._spec.run, sha256))
+        return put_stored(self._store, body, partial(names.sources_key, self._spec.run))
 
     def _put_sources(self) -> Stored:
         return put_sources(self._store, self._spec.run, self._duty.job.map_sources())
@@ -227,12 +226,6 @@ class _Mastery:
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _spec_key(run: str, sha256: str) -> str:
-    from pymr import names
-
-    return names.sources_key(run, sha256)
 
 
 def _cancelled() -> InterruptedRunError:

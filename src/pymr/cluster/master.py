@@ -19,10 +19,13 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from pymr import errors, failpoint, names
 from pymr.cluster.decisions import Decisions
 from pymr.cluster.fate import Fates
 from pymr.cluster.message import (
+    PAYLOAD_BYTES_MAX,
     Ask,
     CompletionReply,
     Failure,
@@ -54,6 +57,7 @@ from pymr.errors import PymrError
 from pymr.observe.feed import Feed
 from pymr.store.base import ObjectStore
 from pymr.task.commit import verify_attempt
+from pymr.task.stored_object import put_stored
 
 Done = TypeVar("Done")
 
@@ -266,7 +270,12 @@ class Master:
         attempt, run, nonce = grant.attempt, self.job.spec.run, names.new_nonce()
         key = names.attempt_key(run, attempt.phase, attempt.task, attempt.number, nonce)
         if attempt.phase == "map":
-            self._send(member, grant, key, self._map_work(grant, nonce))
+            work = self._map_work(grant, nonce)
+            if len(body := msgspec.json.encode(work)) <= PAYLOAD_BYTES_MAX:
+                self._send(member, grant, key, work)
+            else:
+                member.reserve()
+                self._spawn(self._send_stored(member, grant, key, body))
         elif self._sources is not None:
             self._send(member, grant, key, ReduceWork(attempt.task, self._sources))
         else:
@@ -279,6 +288,14 @@ class Master:
         member.tell(
             Grant(epoch=self._epoch, attempt=grant.attempt, key=key, work=work, alone=grant.alone)
         )
+
+    async def _send_stored(
+        self, member: Member, grant: events.Grant, key: str, work: bytes
+    ) -> None:
+        key_of = partial(names.sources_key, self.job.spec.run)
+        stored = await self._in_thread(partial(put_stored, self._store, work, key_of))
+        member.unreserve()
+        self._send(member, grant, key, stored)
 
     def _map_work(self, grant: events.Grant, nonce: str) -> MapWork:
         attempt = grant.attempt

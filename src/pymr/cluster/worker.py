@@ -12,6 +12,7 @@ owns a channel: task processes do, and each of them loads the code from the run'
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Final, get_args
 
 import msgspec
@@ -19,6 +20,7 @@ import msgspec
 from pymr import errors
 from pymr.cluster.link import Answered, Arrival, Link, Opened
 from pymr.cluster.message import (
+    PAYLOAD_BYTES_MAX,
     Ask,
     Completion,
     Done,
@@ -40,10 +42,10 @@ from pymr.cluster.message import (
 from pymr.core import events
 from pymr.core.spec import Attempt, AttemptSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import PymrError, ResourceError, StoreUnavailableError
-from pymr.names import new_nonce
+from pymr.names import new_nonce, sources_key
 from pymr.runner.slots import SlotReport, Slots
 from pymr.store.base import ObjectStore
-from pymr.task.stored_object import get_stored
+from pymr.task.stored_object import get_stored, put_stored
 
 RENEW_S: Final = 2.0  # seven of them fit into a lease
 TICK_S: Final = 0.5
@@ -194,15 +196,27 @@ class Worker:
         """Tell the master what an attempt has come to."""
         match event:
             case events.Finished(attempt, receipt):
-                self._complete(attempt, receipt)
+                self._finish(attempt, receipt)
             case events.MemoryExceeded(attempt, error):
                 self._fail(attempt, error, FailureKind.MEMORY)
             case events.Failed(attempt, error) if error["type"] in NOT_ITS_FAULT:
-                self._fail(attempt, error, FailureKind.RETURNED)
+                told = f"worker `{self._joined.worker}`: {error['message']}"
+                self._fail(attempt, {**error, "message": told}, FailureKind.RETURNED)
             case events.Failed(attempt, error, retryable, signature):
                 self._complete(
                     attempt, Failure(error=error, retryable=retryable, signature=signature)
                 )
+
+    def _finish(self, attempt: Attempt, receipt: Receipt) -> None:
+        body = msgspec.json.encode(receipt)
+        if len(body) <= PAYLOAD_BYTES_MAX:
+            self._complete(attempt, receipt)
+            return
+        try:
+            key_of = partial(sources_key, self._joined.run)
+            self._complete(attempt, put_stored(self._store, body, key_of))
+        except PymrError as error:
+            self._fail(attempt, errors.to_dict(error), FailureKind.RETURNED)
 
     def lose(
         self, slot: str, attempt: Attempt | None, error: dict[str, Any], *, was_ready: bool
@@ -238,7 +252,7 @@ class Worker:
         lost = errors.TaskLostError(text, reason=why)
         self._fail(attempt, errors.to_dict(lost), FailureKind.RETURNED)
 
-    def _complete(self, attempt: Attempt, outcome: Receipt | Failure) -> None:
+    def _complete(self, attempt: Attempt, outcome: Receipt | Stored | Failure) -> None:
         held = self._held.get(attempt)
         if held is None or held.is_reported:
             return  # Revoked; nobody wants to know.

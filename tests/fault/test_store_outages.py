@@ -1,0 +1,120 @@
+"""Runs on hosts whose store fails, is away, or loses what it had."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fault_proxy import Fault
+from hosts import LINES, HostProcess, Hosts, until
+from pymr.core.events import AttemptFailed, AttemptLost
+from pymr.store.access import open_store
+from s3_request import Server
+from services import access_to
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
+
+OUTAGE_S = 3.0
+SLOWLY_S = 60.0  # for what takes its time on a machine that is busy
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, minio: Server) -> Iterator[Hosts]:
+    with Hosts(tmp_path, minio, namespaces=False) as running:
+        yield running
+
+
+def ended_well(hosts: Hosts, *processes: HostProcess) -> None:
+    """Assert that all have ended well, the output is the oracle's, and no attempt was charged."""
+    for process in processes:
+        assert process.ended(SLOWLY_S) == 0, hosts.told()
+    hosts.assert_whole()
+    assert hosts.happened(AttemptFailed, AttemptLost) == []
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown")])
+def test_f36_a_tenth_of_all_requests_of_a_run_may_fail(
+    hosts: Hosts, status: int, code: str
+) -> None:
+    """Those of the start, of the master, of the workers: no task fails for it."""
+    fault = hosts.proxy.break_(Fault("status", share=0.1, status=status, code=code))
+    master = hosts.start(workers=2)
+    workers = [hosts.worker("w1"), hosts.worker("w2")]
+
+    ended_well(hosts, master, *workers)
+    assert fault.hits
+
+
+@pytest.mark.parametrize("place", ["line17", "key-even"])
+def test_f37_an_outage_of_the_store_is_waited_for(hosts: Hosts, place: str) -> None:
+    """In the map phase, in the reduce phase."""
+    hosts.hold(place)
+    master = hosts.start(workers=2)
+    workers = [hosts.worker("w1"), hosts.worker("w2")]
+    hosts.held(place)
+    fault = hosts.proxy.break_(Fault("cut"))
+    hosts.release(place)
+    threading.Event().wait(OUTAGE_S)
+    hosts.proxy.heal()
+
+    ended_well(hosts, master, *workers)
+    assert fault.hits
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("PUT", "/inputs/"), ("GET", "/code/"), ("PUT", "/_pymr/MANIFEST"), ("PUT", "/part-0000")],
+)
+def test_f37_an_outage_that_begins_with_some_object_is_waited_for(
+    hosts: Hosts, method: str, target: str
+) -> None:
+    """At the start, when workers load the code, when the run is published, when it is shown."""
+    first = hosts.proxy.break_(Fault("cut", method=method, target=target))
+
+    def end_all() -> None:
+        until(lambda: first.hits, target, SLOWLY_S)
+        hosts.proxy.break_(Fault("cut"))
+        threading.Event().wait(OUTAGE_S)
+        hosts.proxy.heal()
+
+    outage = threading.Thread(target=end_all)
+    outage.start()
+    master = hosts.start(workers=2)
+    workers = [hosts.worker("w1"), hosts.worker("w2")]
+
+    ended_well(hosts, master, *workers)
+    outage.join()
+
+
+def test_f38_a_run_whose_store_stays_away_parks(hosts: Hosts) -> None:
+    """Exit 5 with the endpoint and the next command; a resume goes on from what was committed."""
+    hosts.hold("line17")
+    master = hosts.start("--storage-wait=4s", workers=2)
+    workers = [hosts.worker("w1"), hosts.worker("w2")]
+    hosts.held("line17")
+    until(lambda: len(hosts.committed()) == 3, "three commits")
+    outage = hosts.proxy.break_(Fault("cut"))
+    import time
+    begun=time.monotonic()
+
+    print(master.ended(60.0), [worker.ended(60.0) for worker in workers], time.monotonic()-begun)
+    print(hosts.told())
+    assert 0
+
+
+def test_f45_an_input_that_changes_after_the_plan_ends_the_run(hosts: Hosts) -> None:
+    """Exit 3 with its address; nothing is published."""
+    source = open_store(hosts.address, access_to(hosts.server))
+    source.replace("in/a.txt", "".join(LINES).encode())
+    master = hosts.start(f"--input={hosts.address}/in/a.txt", workers=2)
+    source.replace("in/a.txt", "".join(LINES).upper().encode())
+    workers = [hosts.worker("w1"), hosts.worker("w2")]
+
+    assert master.ended() == 3, hosts.told()
+    assert [worker.ended() for worker in workers] == [3, 3], hosts.told()
+    assert f"input changed: `{hosts.address}/in/a.txt`: it was replaced (ETag" in master.said
+    assert "nothing was published" in master.said
+    hosts.assert_nothing()

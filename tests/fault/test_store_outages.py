@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from fault_proxy import Fault
-from hosts import LINES, HostProcess, Hosts, until
-from pymr.core.events import AttemptFailed, AttemptLost
+from hosts import LINES, SAYS_JOIN, HostProcess, Hosts, until
+from pymr.core.events import AttemptFailed, AttemptLost, TaskInvalidated, TaskKept
 from pymr.store.access import open_store
 from s3_request import Server
-from services import access_to
+from services import Minio, access_to, is_installed, refuse_absent
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
@@ -96,13 +97,25 @@ def test_f38_a_run_whose_store_stays_away_parks(hosts: Hosts) -> None:
     workers = [hosts.worker("w1"), hosts.worker("w2")]
     hosts.held("line17")
     until(lambda: len(hosts.committed()) == 3, "three commits")
-    outage = hosts.proxy.break_(Fault("cut"))
-    import time
-    begun=time.monotonic()
+    hosts.proxy.break_(Fault("cut"))
+    hosts.release("line17")
 
-    print(master.ended(60.0), [worker.ended(60.0) for worker in workers], time.monotonic()-begun)
-    print(hosts.told())
-    assert 0
+    assert master.ended(SLOWLY_S) == 5, hosts.told()
+    assert [worker.ended(SLOWLY_S) for worker in workers] == [5, 5], hosts.told()
+    assert f"{hosts.proxy.endpoint}: the store does not answer (`IncompleteMessage`)" in master.said
+    assert "3 of 4 map tasks are finished and kept; to go on:   pymr resume words" in master.said
+    assert "--storage-wait TIME   waits longer" in master.said
+    assert "Traceback" not in hosts.told()
+    hosts.proxy.heal()
+    hosts.assert_nothing()
+
+    resumed = hosts.resume()
+    resumed.wait_for(f"{SAYS_JOIN}|done in")
+    if resumed.is_running:
+        workers = [hosts.worker("w3")]
+    assert resumed.ended(SLOWLY_S) == 0, hosts.told()
+    assert len(hosts.happened(TaskKept)) == 3
+    hosts.assert_whole()
 
 
 def test_f45_an_input_that_changes_after_the_plan_ends_the_run(hosts: Hosts) -> None:
@@ -118,3 +131,64 @@ def test_f45_an_input_that_changes_after_the_plan_ends_the_run(hosts: Hosts) -> 
     assert f"input changed: `{hosts.address}/in/a.txt`: it was replaced (ETag" in master.said
     assert "nothing was published" in master.said
     hosts.assert_nothing()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Minio]:
+    """Give a MinIO of the test alone, which it can kill."""
+    if not is_installed("minio"):
+        refuse_absent("minio")
+    (tmp_path / "minio").mkdir()
+    running = Minio(tmp_path / "minio")
+    running.start()
+    yield running
+    running.kill()
+
+
+def lose(own: Minio, *parts: str) -> int:
+    """Kill the store, have it lose all objects with those parts in their keys, and start it."""
+    own.kill()
+    lost = [path for path in own.data.rglob("xl.meta") if all(p in str(path) for p in parts)]
+    for path in lost:
+        shutil.rmtree(path.parent)
+    own.start()
+    return len(lost)
+
+
+def test_f53_map_outputs_that_a_killed_store_has_lost_are_made_again(
+    tmp_path: Path, own: Minio
+) -> None:
+    """They were committed; reduce tasks find that they are gone, and the map tasks run again."""
+    with Hosts(tmp_path, own.server, namespaces=False) as hosts:
+        hosts.hold("line31")
+        master = hosts.start(workers=2)
+        workers = [hosts.worker("w1"), hosts.worker("w2")]
+        hosts.held("line31")
+        until(lambda: len(hosts.committed()) == 3, "three commits")
+        assert lose(own, "/map-00001-") == 1
+        hosts.release("line31")
+
+        for process in (master, *workers):
+            assert process.ended(SLOWLY_S) == 0, hosts.told()
+        hosts.assert_whole()
+        again = [event.receipt.attempt.task for event in hosts.happened(TaskInvalidated)]
+        assert again == [1], hosts.told()
+        print(hosts.told())
+
+
+def test_f53_parts_that_a_killed_store_has_lost_are_found_at_publication(
+    tmp_path: Path, own: Minio
+) -> None:
+    """They were committed before the other one."""
+    with Hosts(tmp_path, own.server, namespaces=False) as hosts:
+        hosts.hold("key-even")
+        master = hosts.start(workers=2)
+        workers = [hosts.worker("w1"), hosts.worker("w2")]
+        hosts.held("key-even")
+        until(lambda: len(hosts.committed()) == 5, "five commits")
+        assert lose(own, "/reduce-") == 1
+        hosts.release("key-even")
+
+        print([process.ended(SLOWLY_S) for process in (master, *workers)])
+        print(hosts.told())
+        assert 0

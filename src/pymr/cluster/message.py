@@ -25,7 +25,6 @@ from pymr.core.spec import Attempt, Code, JobSpec, MapWork, Receipt, ReduceWork,
 from pymr.store.access import Access
 
 PROTOCOL: Final = 1
-PAYLOAD_BYTES_MAX: Final = 256 << 10  # of a job, a task, a receipt; a larger one is an object
 
 # What a worker may tell the feed. Decisions and the fate of attempts are the master's to say.
 WorkerNote = (

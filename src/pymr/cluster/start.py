@@ -6,6 +6,7 @@ submit ─► secrets ─► master, in this process or in one of its own ─►
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from pymr.cluster.address import HostPort, hosts_of
+from pymr.cluster.address import HostPort, hosts_of, parse_host_port
 from pymr.cluster.certificate import new_authority
 from pymr.cluster.crew import Reception
 from pymr.cluster.join import (
@@ -23,12 +24,13 @@ from pymr.cluster.join import (
     join_file,
     master_file,
     new_tokens,
+    read_join_file,
     read_master_file,
     write_join_file,
 )
 from pymr.cluster.serve import serve_run
 from pymr.config import Settings
-from pymr.errors import ConfigError
+from pymr.errors import ConfigError, PymrError
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Observer
 from pymr.store.access import Access
@@ -54,6 +56,7 @@ class MasterSpec(msgspec.Struct, frozen=True, kw_only=True):
     join_file: str
     workers: int
     worker_wait_s: float
+    settings: Settings | None = None  # None: those of the run
 
 
 def read_spec(path: str) -> MasterSpec:
@@ -96,9 +99,14 @@ def operator_path(run: str) -> str:
     return os.path.join(os.path.dirname(state_folder()), "masters", f"{run}.operator.json")
 
 
+def spec_path(run: str) -> str:
+    """Return where this account keeps what a master in the background is told."""
+    return os.path.join(os.path.dirname(state_folder()), "masters", f"{run}.spec.json")
+
+
 def forget_secrets(run: str) -> None:
     """Remove what is kept for a run that is done."""
-    for path in (secrets_path(run), operator_path(run)):
+    for path in (secrets_path(run), operator_path(run), spec_path(run)):
         with suppress(OSError):
             os.unlink(path)
 
@@ -108,13 +116,13 @@ def join_path(settings: Settings, name: str) -> str:
     return os.path.abspath(settings.join_file or f"{name}.join")
 
 
-def reception_of(spec: MasterSpec, say: Say, secrets: MasterFile | None = None) -> Reception:
+def reception_of(spec: MasterSpec, say: Say) -> Reception:
     """Return how workers come to the master that `spec` describes; `say` tells the user how.
 
     Raises:
         ConfigError: its secrets cannot be read.
     """
-    held = secrets if secrets is not None else read_master_file(spec.secrets)
+    held = read_master_file(spec.secrets)
 
     def listening(address: HostPort) -> None:
         authority = held.open()
@@ -125,12 +133,26 @@ def reception_of(spec: MasterSpec, say: Say, secrets: MasterFile | None = None) 
         say(f"on the other machines:   pymr worker --join-file {show_path(spec.join_file)}")
 
     return Reception(
-        listen=spec.listen,
+        listen=_listen(spec),
         secrets=held,
         workers=spec.workers,
         worker_wait_s=spec.worker_wait_s,
         listening=listening,
     )
+
+
+def _listen(spec: MasterSpec) -> str:
+    """Return where a master listens: if any port will do, where workers knew the one before."""
+    host, port = parse_host_port(spec.listen)
+    if port:
+        return spec.listen
+    with suppress(ConfigError, OSError):
+        before = read_join_file(operator_path(spec.run), "operator").addresses[0]
+        address = HostPort(host, parse_host_port(before)[1])
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server(address, family=family):
+            return str(address)
+    return spec.listen
 
 
 def _replace(path: str, join: JoinFile) -> None:
@@ -140,17 +162,19 @@ def _replace(path: str, join: JoinFile) -> None:
     os.replace(temporary, path)
 
 
-def refuse_join_file(settings: Settings, name: str) -> None:
-    """Refuse a join file that is there already, before any work.
+def refuse_join_file(settings: Settings) -> None:
+    """Refuse a join file that is there already, before any work: a run that stopped needs it.
 
     Raises:
-        ConfigError: it may be another run's.
+        ConfigError: it is there, and the run to begin would write it.
     """
-    path = join_path(settings, name)
+    if settings.join_file is None and settings.name is None:
+        return  # The name is not known yet, and will be a new one.
+    path = join_path(settings, settings.name or "")
     if os.path.lexists(path):
         raise ConfigError(
             f"join file `{show_path(path)}` exists, and is not replaced",
-            hint=f"rm {show_path(path)}   or another --join-file",
+            hint=f"pymr resume   with its run, or   rm {show_path(path)}",
         )
 
 
@@ -166,20 +190,57 @@ def spec_of(found: FoundRun, settings: Settings, access: Access) -> MasterSpec:
         join_file=join_path(settings, found.name),
         workers=settings.workers,
         worker_wait_s=settings.worker_wait_s,
+        settings=settings,
     )
 
 
 def serve_here(
-    found: FoundRun, settings: Settings, access: Access, observer: Observer, say: Say
+    found: FoundRun,
+    settings: Settings,
+    access: Access,
+    observer: Observer,
+    say: Say,
+    *,
+    is_replay: bool = False,
 ) -> Manifest:
     """Be the master of a run in this process; see `serve_run`."""
+    secrets_of(found.run)
     spec = spec_of(found, settings, access)
-    reception = reception_of(spec, say, secrets_of(found.run))
-    manifest = serve_run(found, settings, access, reception, observer)
-    forget_secrets(found.run)
-    with suppress(OSError):
-        os.unlink(spec.join_file)
+    return serve_spec(spec, found, settings, access, observer, say, is_replay=is_replay)
+
+
+def serve_spec(  # noqa: PLR0913 - what a master is told
+    spec: MasterSpec,
+    found: FoundRun,
+    settings: Settings,
+    access: Access,
+    observer: Observer,
+    say: Say,
+    *,
+    is_replay: bool = False,
+) -> Manifest:
+    """Be the master that `spec` describes; see `serve_run`.
+
+    Secrets and join file are removed with the end of the run. While it can be resumed they stay:
+    workers that wait know no others.
+    """
+    reception = reception_of(spec, say)
+    try:
+        manifest = serve_run(found, settings, access, reception, observer, is_replay=is_replay)
+    except PymrError as error:
+        if error.fields.get("is_cancelled"):
+            _forget(spec)
+        raise
+    _forget(spec)
     return manifest
+
+
+def _forget(spec: MasterSpec) -> None:
+    """Remove what leads to a run that nobody takes on any more."""
+    with suppress(ConfigError, OSError):
+        if read_join_file(spec.join_file, "worker").run == spec.run:
+            os.unlink(spec.join_file)
+    forget_secrets(spec.run)
 
 
 def detach(found: FoundRun, settings: Settings, access: Access) -> tuple[int, str]:
@@ -190,14 +251,14 @@ def detach(found: FoundRun, settings: Settings, access: Access) -> tuple[int, st
     """
     secrets_of(found.run)
     folder = os.path.dirname(secrets_path(found.run))
-    spec_path = os.path.join(folder, f"{found.run}.spec.json")
+    path = spec_path(found.run)
     log_path = os.path.join(folder, f"{found.run}.log")
     spec = spec_of(found, settings, access)
-    with open(spec_path, "wb") as file:
+    with open(path, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
     with open(log_path, "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pymr", "master", spec_path],
+            [sys.executable, "-m", "pymr", "master", path],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

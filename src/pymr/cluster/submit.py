@@ -36,6 +36,8 @@ DEFAULT_STORE: Final = "s3://map-reduce-bucket"
 def submit_run(request: Request, observer: Observer, *, over: str | None = None) -> FoundRun:
     """Plan a run and return it, for a master to take it on: all that it needs is in its store.
 
+    `over` is the id of an unfinished run whose work may be dropped.
+
     Raises:
         ConfigError: the output is no address, for instance.
         PymrError: as the planning of any run; or the store refuses.
@@ -58,7 +60,9 @@ def submit_run(request: Request, observer: Observer, *, over: str | None = None)
         spec, started = plan.spec, time.time()
         if not settings.overwrite:
             refuse_unfinished(plan, place, over)
-        with prepare_output(place, overwrite=settings.overwrite, run=spec.run, name=spec.name):
+        with prepare_output(
+            place, overwrite=settings.overwrite, run=spec.run, name=spec.name, over=over
+        ):
             observer.planned(plan, place)
             remember(spec.run, spec.name, place, started, access)
             _write(plan, request, pool, place, observer, started)

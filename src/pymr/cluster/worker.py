@@ -20,7 +20,6 @@ import msgspec
 from pymr import errors
 from pymr.cluster.link import Answered, Arrival, Link, Opened
 from pymr.cluster.message import (
-    PAYLOAD_BYTES_MAX,
     Ask,
     Completion,
     Done,
@@ -42,7 +41,7 @@ from pymr.cluster.message import (
 from pymr.core import events
 from pymr.core.spec import Attempt, AttemptSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import PymrError, ResourceError, StoreUnavailableError
-from pymr.names import new_nonce, sources_key
+from pymr.names import new_nonce, work_key
 from pymr.runner.slots import SlotReport, Slots
 from pymr.store.base import ObjectStore
 from pymr.task.stored_object import get_stored, put_stored
@@ -50,6 +49,7 @@ from pymr.task.stored_object import get_stored, put_stored
 RENEW_S: Final = 2.0  # seven of them fit into a lease
 TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
+RECEIPT_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
 UNREADY_MAX: Final = 3  # task processes that end before they have loaded the code
 # What an attempt fails of that is not its own fault, by the name of its error.
 NOT_ITS_FAULT: Final = frozenset({StoreUnavailableError.__name__, ResourceError.__name__})
@@ -209,11 +209,11 @@ class Worker:
 
     def _finish(self, attempt: Attempt, receipt: Receipt) -> None:
         body = msgspec.json.encode(receipt)
-        if len(body) <= PAYLOAD_BYTES_MAX:
+        if len(body) <= RECEIPT_BYTES_MAX:
             self._complete(attempt, receipt)
             return
         try:
-            key_of = partial(sources_key, self._joined.run)
+            key_of = partial(work_key, self._joined.run)
             self._complete(attempt, put_stored(self._store, body, key_of))
         except PymrError as error:
             self._fail(attempt, errors.to_dict(error), FailureKind.RETURNED)

@@ -78,9 +78,9 @@ class Minio:
 
 
 @contextmanager
-def minio() -> Iterator[Server]:
-    """Run a MinIO until the end of the block."""
-    with tempfile.TemporaryDirectory(prefix="pymr-minio-") as folder:
+def minio(parent: Path | None = None) -> Iterator[Server]:
+    """Run a MinIO until the end of the block; its data is in `parent`, or among temporary files."""
+    with tempfile.TemporaryDirectory(prefix="pymr-minio-", dir=parent) as folder:
         running = Minio(Path(folder))
         try:
             running.start()

@@ -24,7 +24,8 @@ from hosts import (
     expected_parts,
     until,
 )
-from pymr.core.events import AttemptFailed, AttemptLost
+from pymr.core.events import AttemptFailed, AttemptLost, RunResumed
+from pymr.core.replay import attempt_first
 from s3_request import Server
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
@@ -136,23 +137,39 @@ def test_f26_f30_verdicts_that_get_lost_are_given_again(hosts: Hosts) -> None:
     assert len(set(hosts.committed())) == len(hosts.committed())
 
 
+def test_f29_what_was_begun_for_an_earlier_master_counts_if_its_task_is_open(hosts: Hosts) -> None:
+    """Workers keep their attempts while there is no master, and report them to the next one."""
+    master, *workers = begun(hosts)
+    master.kill()
+    hosts.release(*FIRST)
+    second = hosts.resume()
+
+    ended_well(hosts, second, *workers)
+    [resumed] = hosts.happened(RunResumed)
+    assert resumed.epoch == 2
+    of_first = [each for each in hosts.committed() if each.number < attempt_first(2)]
+    assert len(of_first) >= 3, hosts.committed()
+    assert hosts.happened(AttemptLost, AttemptFailed) == []
+
+
 def test_f31_tasks_and_receipts_that_are_larger_than_a_message_travel_as_objects(
     hosts: Hosts,
 ) -> None:
     """A map task of hundreds of files with long names; counters that are as many as may be."""
-    folder = hosts.host(MASTER).folder / ("d" * 250) / ("e" * 250) / ("f" * 250)
+    here = hosts.host(MASTER).folder
+    folder = here.joinpath(*["d" * 250] * 12)
     folder.mkdir(parents=True)
-    for number, line in enumerate(LINES * 20):
-        (folder / f"{'n' * 200}-{number:04}").write_text(line)
+    for number, line in enumerate(LINES * 8):
+        (folder / f"{'n' * 200}-{number:03}").write_text(line)
     counting = "    for n in range(1000):\n        ctx.count(f'{n:01100}')\n"
     worker = WORKER.replace("    for word in words:", f"{counting}    for word in words:")
-    inputs = f"--input={folder.relative_to(hosts.host(MASTER).folder)}"
+    inputs = f"--input={folder.relative_to(here)}"
     master = hosts.start(inputs, "--mappers=1", files={"worker.py": worker})
     worker = hosts.worker("w1")
 
     assert master.ended(NOTICED_S) == 0, hosts.told()
     assert worker.ended() == 0, hosts.told()
-    hosts.assert_whole(expected_parts("".join(LINES * 20)))
+    hosts.assert_whole(expected_parts("".join(LINES * 8)))
 
 
 def test_f32_a_worker_whose_connection_is_cut_keeps_its_tasks(hosts: Hosts) -> None:

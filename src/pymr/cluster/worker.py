@@ -49,7 +49,11 @@ from pymr.task.stored_object import get_stored, put_stored
 RENEW_S: Final = 2.0  # seven of them fit into a lease
 TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
+<<<<<<< HEAD
 RECEIPT_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
+=======
+FAREWELL_S: Final = 5.0  # for the master to take note of what is given back
+>>>>>>> main
 UNREADY_MAX: Final = 3  # task processes that end before they have loaded the code
 # What an attempt fails of that is not its own fault, by the name of its error.
 NOT_ITS_FAULT: Final = frozenset({StoreUnavailableError.__name__, ResourceError.__name__})
@@ -265,11 +269,12 @@ class Worker:
         assert self.slots is not None, "run has begun"
         if self._leaving is None:
             return False
-        if time.monotonic() >= self._leaves_by:
+        late_s = time.monotonic() - self._leaves_by
+        if late_s >= 0.0:
             for attempt in self.slots.running:
                 self._return(attempt, self._leaving)
                 self.slots.revoke(attempt)
-        return not self._held
+        return not self._held or late_s >= FAREWELL_S  # Maybe there is no master to answer.
 
 
 def _sources_of(work: Work) -> str | None:

@@ -49,11 +49,8 @@ from pymr.task.stored_object import get_stored, put_stored
 RENEW_S: Final = 2.0  # seven of them fit into a lease
 TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
-<<<<<<< HEAD
 RECEIPT_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
-=======
 FAREWELL_S: Final = 5.0  # for the master to take note of what is given back
->>>>>>> main
 UNREADY_MAX: Final = 3  # task processes that end before they have loaded the code
 # What an attempt fails of that is not its own fault, by the name of its error.
 NOT_ITS_FAULT: Final = frozenset({StoreUnavailableError.__name__, ResourceError.__name__})

@@ -201,7 +201,8 @@ class Worker:
             case events.MemoryExceeded(attempt, error):
                 self._fail(attempt, error, FailureKind.MEMORY)
             case events.Failed(attempt, error) if error["type"] in NOT_ITS_FAULT:
-                self._fail(attempt, error, FailureKind.RETURNED)
+                told = f"worker `{self._joined.worker}`: {error['message']}"
+                self._fail(attempt, {**error, "message": told}, FailureKind.RETURNED)
             case events.Failed(attempt, error, retryable, signature):
                 self._complete(
                     attempt, Failure(error=error, retryable=retryable, signature=signature)

@@ -90,7 +90,11 @@ class LifeSigns:
 
 
 def read_sign(objects: ObjectStore, key: str) -> LifeSign | None:
-    """Return the last sign of life under `key`, if there is one."""
+    """Return the last sign of life under `key`, if there is one.
+
+    Raises:
+        StoreError: the store does not say.
+    """
     try:
         return msgspec.json.decode(objects.get(key), type=LifeSign)
     except (ObjectMissingError, msgspec.MsgspecError):

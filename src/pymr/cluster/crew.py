@@ -24,10 +24,12 @@ from pymr.cluster.handler import MasterHandler, Terms
 from pymr.cluster.join import MasterFile
 from pymr.cluster.master import Master
 from pymr.cluster.server import Server
+from pymr.cluster.told import told_standing
 from pymr.core import events
 from pymr.core.spec import Code, JobSpec, Stored
 from pymr.errors import InternalError, InterruptedRunError, PymrError
 from pymr.observe.feed import Feed
+from pymr.observe.snapshot import Snapshot
 from pymr.runner.kept import kept
 from pymr.runner.life import Duty
 from pymr.runner.plan import Plan
@@ -57,11 +59,14 @@ class Reception(msgspec.Struct, frozen=True, kw_only=True):
 class HostsCrew:
     """Does the tasks of a run by workers that join."""
 
-    def __init__(self, reception: Reception, code: Code, access: Access) -> None:
-        """`code` is what workers load: an object of the run's store."""
-        self._reception = reception
-        self._code = code
-        self._access = access
+    def __init__(
+        self, reception: Reception, code: Code, access: Access, snapshot: Snapshot
+    ) -> None:
+        """`code` is what workers load: an object of the run's store; `snapshot` is of the feed."""
+        self.reception = reception
+        self.code = code
+        self.access = access
+        self.snapshot = snapshot
 
     @property
     def memory_peak_bytes(self) -> int | None:
@@ -81,7 +86,7 @@ class HostsCrew:
         """Be the master of a run until it is published."""
         threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="pymr-store")
         try:
-            asyncio.run(_Mastery(duty, self._reception, self._code, self._access, threads).run())
+            asyncio.run(_Mastery(duty, self, threads).run())
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -92,13 +97,12 @@ class HostsCrew:
 class _Mastery:
     """One master, from its start to its end, in one event loop."""
 
-    def __init__(
-        self, duty: Duty, reception: Reception, code: Code, access: Access, threads: Executor
-    ) -> None:
+    def __init__(self, duty: Duty, crew: HostsCrew, threads: Executor) -> None:
         self._duty = duty
-        self._reception = reception
-        self._code = code
-        self._access = access
+        self._reception = crew.reception
+        self._code = crew.code
+        self._access = crew.access
+        self._snapshot = crew.snapshot
         self._threads = threads
         self._spec = duty.plan.spec
         self._store = duty.place.objects
@@ -147,14 +151,17 @@ class _Mastery:
 
     async def _serve(self, master: Master) -> None:
         """Let workers in until the run is over, and tell them how it ended."""
-        reception = self._reception
+        duty, reception = self._duty, self._reception
         authority = reception.secrets.open()
+        where = reception.listen
         host = reception.listen.rpartition(":")[0].strip("[]")
         handler = MasterHandler(
             master,
             await self._terms(),
             read=self._read,
-            detail=lambda: _detail(master),
+            detail=lambda: told_standing(
+                self._snapshot, master.roster, output=str(duty.place), address=where
+            ),
             cancel=lambda: master.fail(_cancelled()),
         )
         server = Server(
@@ -164,6 +171,7 @@ class _Mastery:
             authority.for_master(hosts_of(host)),
         )
         address = await server.start(reception.listen, run=self._spec.run, epoch=self._duty.epoch)
+        where = str(HostPort(hosts_of(address.host)[0], address.port))
         reception.listening(address)
         attendance = Attendance(master, reception.workers, reception.worker_wait_s)
         master.watch(self._keep_time(master))
@@ -237,16 +245,3 @@ def _spec_key(run: str, sha256: str) -> str:
 
 def _cancelled() -> InterruptedRunError:
     return InterruptedRunError("cancelled by an operator", signal="SIGTERM", is_cancelled=True)
-
-
-def _detail(master: Master) -> dict[str, Any]:
-    """Return how far the run is, in plain values."""
-    job = master.job
-    return {
-        "map": {"tasks": job.map.tasks, "committed": len(job.map.committed)},
-        "reduce": {"tasks": job.reduce.tasks, "committed": len(job.reduce.committed)},
-        "workers": [
-            {"worker": each.name, "host": each.host, "slots": each.slots}
-            for each in master.roster.connected
-        ],
-    }

@@ -107,6 +107,8 @@ class Master:
 
     def hello(self, member: Member, held: Sequence[Held], outbox: Outbox) -> None:
         """Begin a stream of a worker, which still works on what it names, and on nothing else."""
+        if member.outbox is None:
+            self.note(events.WorkerCame(member.name, member.host, member.slots))
         member.open(outbox)
         member.heard = now = time.monotonic()
         known = {each.attempt for each in held}
@@ -149,6 +151,7 @@ class Master:
         if member.outbox is not outbox:
             return  # It has come back by another one.
         member.close()
+        self.note(events.WorkerWent(member.name))
         if member.is_leaving and not self._held_by(member):
             self._handle(events.WorkerLeft(member.name, time.monotonic()))
             self.roster.remove(member)

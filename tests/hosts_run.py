@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -46,12 +47,12 @@ class Running:
     """A command that runs, and what it has said so far."""
 
     def __init__(
-        self, cli: CommandLine, name: str, arguments: tuple[str, ...], environ: dict[str, str]
+        self, cli: CommandLine, name: str, command: tuple[str, ...], environ: dict[str, str]
     ) -> None:
         self._log = cli.folder / f"{name}.log"
         with self._log.open("wb") as log:
             self.popen = subprocess.Popen(
-                ["env", "--default-signal", str(PYMR), *arguments],
+                ["env", "--default-signal", *command],
                 cwd=cli.folder,
                 env={**cli.environ, **environ},
                 stdin=subprocess.DEVNULL,
@@ -123,11 +124,24 @@ class HostsRun:
         return open_objects(Address("s3", self.bucket, "out"), self._access)
 
     def run(self, *arguments: str, armed: str = "") -> Running:
-        """Run a command; `armed` is a fail-point."""
-        name = f"{len(self._started)}-{arguments[0]}"
-        running = Running(self.cli, name, arguments, {VARIABLE: armed} if armed else {})
+        """Run a command of `pymr`; `armed` is a fail-point."""
+        return self._run(arguments[0], (str(PYMR), *arguments), armed)
+
+    def _run(self, name: str, command: tuple[str, ...], armed: str) -> Running:
+        name = f"{len(self._started)}-{name}"
+        running = Running(self.cli, name, command, {VARIABLE: armed} if armed else {})
         self._started.append(running)
         return running
+
+    def quick_start(self, *, workers: int = 2, lease_s: float = 4.0) -> Running:
+        """As `start`; a worker that is gone is missed after `lease_s`."""
+        script = str(Path(__file__).with_name("quick_master.py"))
+        command = (sys.executable, script, str(lease_s), f"s3://{self.bucket}", str(workers))
+        return self._run("master", command, "")
+
+    def workers(self, count: int) -> list[Running]:
+        """Have so many workers join."""
+        return [self.worker() for _ in range(count)]
 
     def start(self, *arguments: str, **run: str) -> Running:
         """Start the prepared job, with a master in that process."""

@@ -192,4 +192,4 @@ def test_b45_a_python_without_a_decompressor(
         environ={"PYTHONPATH": str(cli.folder / "hide")},
     )
 
-    outcome.refused(3, "cannot read `in.txt`", f"{command} -dc 'in.txt' | pymr start --input -")
+    outcome.refused(3, "cannot read `in.txt`", f"{command} -dc in.txt | pymr start --input -")

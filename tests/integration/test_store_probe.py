@@ -29,11 +29,15 @@ def doctor(cli: CommandLine, server: Server, bucket: str, endpoint: str | None =
     return cli.run(
         *("doctor", "--store", f"s3://{bucket}/a/b", "--endpoint", endpoint or server.endpoint),
         *("--region", server.region, "--json"),
-        environ={
-            "AWS_ACCESS_KEY_ID": server.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
-        },
+        environ=keys(server),
     )
+
+
+def keys(server: Server) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": server.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
+    }
 
 
 def found(outcome: Outcome) -> dict[str, dict[str, str]]:
@@ -114,3 +118,23 @@ def test_the_clock_of_a_store_is_known_without_keys(minio: Server) -> None:
     assert clock_offset_s(address, Access(endpoint="http://127.0.0.1:1")) is None
     assert clock_offset_s(address, Access(endpoint="https://127.0.0.1:1")) is None
     assert clock_offset_s(Address("gs", "bucket", ""), Access()) is None
+
+
+def test_f50_f51_a_run_is_refused_on_a_store_that_is_not_safe_before_any_work(
+    cli: CommandLine, minio: Server
+) -> None:
+    """Exit 5 before the worker file is loaded; the user may say that nobody else works there."""
+    cli.write("worker.py", "raise SystemError('it was loaded')")
+    cli.write("input.txt", "a\n")
+    bucket = services.new_bucket(minio)
+    output = ("--input", "input.txt", "--output", f"s3://{bucket}/out", "worker.py")
+    with unconditional(minio, is_racy=True) as endpoint:
+        flags = ("start", "--endpoint", endpoint, "--region", minio.region)
+        refused = cli.run(*flags, *output, environ=keys(minio))
+        allowed = cli.run(*flags, "--allow-unsafe-store", *output, environ=keys(minio))
+
+    assert refused.code == 5, refused.stderr
+    assert "SAFE-SINGLE-MASTER: race to create" in refused.stderr
+    assert "--allow-unsafe-store" in refused.stderr
+    assert allowed.code == 2, allowed.stderr
+    assert "it was loaded" in allowed.stderr

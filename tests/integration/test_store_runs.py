@@ -17,7 +17,7 @@ from pymr.names import CLAIM, alive_key, journal_key, run_prefix
 from pymr.store.access import Access, open_store
 from pymr.store.base import ObjectStore
 from s3_request import Server
-from services import access_to, is_installed, new_bucket
+from services import access_to, is_installed, new_bucket, trust
 from services import minio as minio_alone
 from stopped_run import MAP_ONLY, calls, prepare, undisturbed
 
@@ -91,7 +91,9 @@ def in_store(tmp_path: Path, minio: Server) -> InStore:
         "AWS_SECRET_ACCESS_KEY": minio.secret_access_key,
     }
     prepare(cli)
-    return InStore(cli, f"s3://{new_bucket(minio)}/some where", access)
+    bucket = new_bucket(minio)
+    trust(minio, bucket, cli.home / "state")
+    return InStore(cli, f"s3://{bucket}/some where", access)
 
 
 def test_a_result_in_a_store_has_the_bytes_of_one_in_a_folder(

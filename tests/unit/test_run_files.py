@@ -21,7 +21,7 @@ def test_only_the_log_of_a_run_that_is_over_stays(files: RunFiles, tmp_path: Pat
     """Secrets are of no use any more, and the join file goes with them."""
     join = tmp_path / "run.join"
     for path in (files.secrets, files.operator, files.spec, files.log, join):
-        Path(path).write_text("{}")
+        Path(path).write_text('{"run": "r1"}')
 
     files.forget(str(join))
     files.forget(str(join))
@@ -35,12 +35,22 @@ def test_the_join_file_of_a_background_master_is_found_by_what_that_was_told(
 ):
     """Whoever cancels its run knows no path."""
     join = tmp_path / "run.join"
-    join.write_text("{}")
+    join.write_text('{"run": "r1"}')
     Path(files.spec).write_text(f'{{"join_file": "{join}", "v": 1}}')
 
     files.forget()
 
     assert not join.exists()
+
+
+def test_a_join_file_that_has_become_another_runs_stays(files: RunFiles, tmp_path: Path):
+    """Its path was given by a user, who may have given it twice."""
+    join = tmp_path / "run.join"
+    join.write_text('{"run": "r2"}')
+
+    files.forget(str(join))
+
+    assert join.exists()
 
 
 def test_the_folder_is_for_its_owner_alone(files: RunFiles):

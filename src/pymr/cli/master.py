@@ -33,7 +33,8 @@ def command(spec: str, **flags: Any) -> int:
     given = resolved_settings({**flags, "endpoint": told.endpoint, "region": told.region}).settings
     access = access_with(given)
     found = find_run(told.output, lambda: access)
-    settings = settings_for_master(read_stored(found.place, told.run), given)
+    of_run = told.settings or read_stored(found.place, told.run).plan.settings
+    settings = settings_for_master(of_run, given)
     view = View(settings)
 
     def say(line: str) -> None:

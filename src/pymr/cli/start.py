@@ -32,6 +32,7 @@ def start_command(
     if resolved.settings.on == "hosts":
         from pymr.cli.hosts import start_on_hosts
 
-        return start_on_hosts(request, detach=detach)
+        view = View(resolved.settings, tells_events=not detach)
+        return start_on_hosts(request, view, detach=detach)
     view = View(resolved.settings)
     return view.show(lambda: run_request(request, view))

@@ -24,7 +24,7 @@ from pymr import errors
 from pymr.cluster.client import Client
 from pymr.cluster.join import JoinFile
 from pymr.cluster.link import Link, Opened
-from pymr.cluster.message import Hello, Leaving, RegisterReply, RegisterRequest
+from pymr.cluster.message import Done, Hello, Leaving, RegisterReply, RegisterRequest
 from pymr.cluster.worker import Worker
 from pymr.config import this_machine
 from pymr.core.budget import task_memory
@@ -42,12 +42,14 @@ EXCUSE_S: Final = 10.0  # for a master to listen to why this worker cannot work
 SAY_S: Final = 0.5  # for what was sent to be on its way, before the link is closed
 
 
-def work_for(join: JoinFile, *, slots: int | None, tmp_dir: str | None, wait_s: float) -> None:
-    """Work for the run of a join file until it is over, or a signal ends this worker.
+def work_for(
+    join: JoinFile, *, slots: int | None, tmp_dir: str | None, wait_s: float
+) -> Done | None:
+    """Work for the run of a join file and return how that ended; None: this worker has left.
 
     Raises:
         UnreachableError: no master answered for `wait_s`.
-        PymrError: the run has failed, or this machine cannot run its job.
+        PymrError: this machine cannot run the job.
     """
     machine = this_machine()
     wanted = slots or machine.cores
@@ -63,7 +65,7 @@ def work_for(join: JoinFile, *, slots: int | None, tmp_dir: str | None, wait_s: 
     joined = client.register(request)
     folder = tempfile.mkdtemp(prefix="pymr-worker-", dir=tmp_dir)
     link = Link(client, request, joined)
-    pool = Pool(None)
+    pool = Pool(name=joined.worker)  # No other worker of the run has processes of that name.
     try:
         place = open_place(joined.root, joined.access)
         worker = Worker(link, joined, place.objects, folder)
@@ -87,9 +89,7 @@ def work_for(join: JoinFile, *, slots: int | None, tmp_dir: str | None, wait_s: 
         )
         pool.watch(link.fileno())
         with _leaving_on_signals(worker):
-            done = worker.run(made)
-        if done is not None and done.error is not None:
-            raise errors.from_dict(done.error)
+            return worker.run(made)
     finally:
         pool.close()
         link.close()

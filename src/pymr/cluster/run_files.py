@@ -24,6 +24,10 @@ class _Told(msgspec.Struct):
     join_file: str
 
 
+class _OfRun(msgspec.Struct):
+    run: str
+
+
 class RunFiles(NamedTuple):
     """The paths of a run's files."""
 
@@ -56,16 +60,23 @@ class RunFiles(NamedTuple):
     def forget(self, join_file: str | None = None) -> None:
         """Remove what nobody needs of a run that is over, its join file too. May be repeated."""
         join_file = join_file or self._told_join_file()
-        for path in (self.secrets, self.operator, self.spec, join_file):
-            if path is not None:
-                with suppress(OSError):
-                    os.unlink(path)
+        if join_file is not None and self._is_own(join_file):
+            os.unlink(join_file)
+        for path in (self.secrets, self.operator, self.spec):
+            with suppress(OSError):
+                os.unlink(path)
 
     def _told_join_file(self) -> str | None:
         """Return where a master in the background has put the join file."""
         with suppress(OSError, msgspec.MsgspecError), open(self.spec, "rb") as file:
             return msgspec.json.decode(file.read(), type=_Told).join_file
         return None
+
+    def _is_own(self, join_file: str) -> bool:
+        """Say whether a join file is that of this run: it may have been replaced."""
+        with suppress(OSError, msgspec.MsgspecError), open(join_file, "rb") as file:
+            return msgspec.json.decode(file.read(), type=_OfRun).run == self.run
+        return False
 
     def _path(self, end: str) -> str:
         return os.path.join(os.path.dirname(state_folder()), "masters", f"{self.run}.{end}")

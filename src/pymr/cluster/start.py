@@ -6,6 +6,7 @@ submit ─► secrets ─► master, in this process or in one of its own ─►
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from pymr.cluster.address import HostPort, hosts_of
+from pymr.cluster.address import HostPort, hosts_of, parse_host_port
 from pymr.cluster.certificate import new_authority
 from pymr.cluster.crew import Reception
 from pymr.cluster.join import (
@@ -31,8 +32,9 @@ from pymr.cluster.join import (
 from pymr.cluster.run_files import RunFiles
 from pymr.cluster.serve import serve_run
 from pymr.config import Settings
-from pymr.errors import ClusterError, ConfigError, PymrError
-from pymr.runner.find import FoundRun
+from pymr.core.events import RunFinished
+from pymr.errors import ClusterError, ConfigError, PymrError, from_dict
+from pymr.runner.find import FoundRun, history_of
 from pymr.runner.life import Observer
 from pymr.store.access import Access
 from pymr.task.manifest import Manifest
@@ -59,6 +61,7 @@ class MasterSpec(msgspec.Struct, frozen=True, kw_only=True):
     join_file: str
     workers: int
     worker_wait_s: float
+    settings: Settings | None = None  # None: those of the run
 
 
 def read_spec(path: str) -> MasterSpec:
@@ -109,18 +112,31 @@ def reception_of(spec: MasterSpec, say: Say) -> Reception:
         addresses = tuple(str(HostPort(h, address.port)) for h in hosts_of(address.host))
         worker = join_file(authority, held.tokens, "worker", addresses)
         _replace(spec.join_file, worker)
-        _replace(
-            RunFiles(spec.run).operator, join_file(authority, held.tokens, "operator", addresses)
-        )
+        operator = join_file(authority, held.tokens, "operator", addresses)
+        _replace(RunFiles(spec.run).operator, operator)
         say(f"on the other machines:   pymr worker --join-file {show_path(spec.join_file)}")
 
     return Reception(
-        listen=spec.listen,
+        listen=_listen(spec),
         secrets=held,
         workers=spec.workers,
         worker_wait_s=spec.worker_wait_s,
         listening=listening,
     )
+
+
+def _listen(spec: MasterSpec) -> str:
+    """Return where a master listens: if any port will do, where workers knew the one before."""
+    host, port = parse_host_port(spec.listen)
+    if port:
+        return spec.listen
+    with suppress(ConfigError, OSError):
+        before = read_join_file(RunFiles(spec.run).operator, "operator").addresses[0]
+        address = HostPort(host, parse_host_port(before)[1])
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server(address, family=family):
+            return str(address)
+    return spec.listen
 
 
 def _replace(path: str, join: JoinFile) -> None:
@@ -134,17 +150,17 @@ def refuse_join_file(settings: Settings) -> None:
     """Refuse a join file that is there already or cannot be written, before any work.
 
     Raises:
-        ConfigError: it may be another run's, or there is no such folder.
+        ConfigError: a run that stopped may need it, or there is no such folder.
     """
     if settings.join_file is None and settings.name is None:
         return  # The name is not known yet, and will be a new one.
     path = join_path(settings, settings.name or "")
-    folder = os.path.dirname(path)
     if os.path.lexists(path):
         raise ConfigError(
             f"join file `{show_path(path)}` exists, and is not replaced",
             hint=f"pymr resume   with its run, or   rm {show_path(path)}",
         )
+    folder = os.path.dirname(path)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise ConfigError(
             f"join file `{show_path(path)}` cannot be written: `{show_path(folder)}` is no folder"
@@ -165,64 +181,70 @@ def spec_of(found: FoundRun, settings: Settings, access: Access) -> MasterSpec:
         join_file=join_path(settings, found.name),
         workers=settings.workers,
         worker_wait_s=settings.worker_wait_s,
+        settings=settings,
     )
 
 
 def serve_here(
-    found: FoundRun, settings: Settings, access: Access, observer: Observer, say: Say
+    found: FoundRun,
+    settings: Settings,
+    access: Access,
+    observer: Observer,
+    say: Say,
+    *,
+    is_replay: bool = False,
 ) -> Manifest:
     """Be the master of a run in this process; see `serve_run`."""
     secrets_of(found.run)
-    return serve_spec(spec_of(found, settings, access), found, settings, access, observer, say)
+    spec = spec_of(found, settings, access)
+    return serve_spec(spec, found, settings, access, observer, say, is_replay=is_replay)
 
 
-def serve_spec(
+def serve_spec(  # noqa: PLR0913 - what a master is told
     spec: MasterSpec,
     found: FoundRun,
     settings: Settings,
     access: Access,
     observer: Observer,
     say: Say,
+    *,
+    is_replay: bool = False,
 ) -> Manifest:
-    """Be the master that `spec` describes; what is kept of a run goes when it is over."""
+    """Be the master that `spec` describes; see `serve_run`.
+
+    Secrets and join file are removed with the end of the run. While it can be resumed they stay:
+    workers that wait know no others.
+    """
     reception = reception_of(spec, say)
     try:
-        manifest = serve_run(found, settings, access, reception, observer)
+        manifest = serve_run(found, settings, access, reception, observer, is_replay=is_replay)
     except PymrError as error:
         if error.fields.get("is_cancelled"):
-            RunFiles(found.run).forget(spec.join_file)
+            RunFiles(spec.run).forget(spec.join_file)
         raise
-    RunFiles(found.run).forget(spec.join_file)
+    RunFiles(spec.run).forget(spec.join_file)
     return manifest
 
 
 class Detached(NamedTuple):
-    """A master in the background; `code` is its exit code, if it has ended."""
+    """A master in the background that listens."""
 
     pid: int
     log: str
-    code: int | None
     addresses: tuple[str, ...]  # where workers find it
-
-    @property
-    def last_words(self) -> str:
-        """What it has said last."""
-        with suppress(OSError), open(self.log, "rb") as file:
-            file.seek(max(0, os.path.getsize(self.log) - LAST_WORDS_BYTES_MAX))
-            return file.read().decode(errors="replace")
-        return ""
 
 
 def detach(found: FoundRun, settings: Settings, access: Access) -> Detached:
-    """Start a master in the background, and wait until it listens or has ended.
+    """Start a master in the background, and wait until it listens.
 
     Raises:
-        ClusterError: it does neither within DETACH_S; it goes on.
+        PymrError: what it has ended with.
+        ClusterError: it does not listen within DETACH_S, and goes on; or it ended without a word.
         ConfigError: its files cannot be written.
     """
     secrets_of(found.run)
     files, spec = RunFiles(found.run), spec_of(found, settings, access)
-    before = _version(files.operator)
+    before, began = _version(files.operator), time.time()
     with open(files.spec, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
     descriptor = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -235,7 +257,11 @@ def detach(found: FoundRun, settings: Settings, access: Access) -> Detached:
             start_new_session=True,
         )
     deadline = time.monotonic() + DETACH_S
-    while process.poll() is None and _version(files.operator) == before:
+    while _version(files.operator) == before:  # It writes that file when it listens.
+        if process.poll() is not None:
+            if process.returncode:
+                raise _end_of(found, files, began)
+            break  # There was nothing left to do.
         if time.monotonic() >= deadline:
             raise ClusterError(
                 f"the master of {found.name}, process {process.pid}, does not listen after"
@@ -244,9 +270,25 @@ def detach(found: FoundRun, settings: Settings, access: Access) -> Detached:
             )
         time.sleep(LOOK_S)
     addresses: tuple[str, ...] = ()
-    with suppress(ConfigError):  # It has ended.
+    with suppress(ConfigError):  # It is over already.
         addresses = read_join_file(files.operator, "operator").addresses
-    return Detached(process.pid, files.log, process.poll(), addresses)
+    return Detached(process.pid, files.log, addresses)
+
+
+def _end_of(found: FoundRun, files: RunFiles, began: float) -> PymrError:
+    """Return what a master has ended with that began at `began`, Unix seconds."""
+    with suppress(PymrError):
+        last = history_of(found)[-1:]
+        if last and last[0].time >= began and isinstance(last[0].event, RunFinished):
+            error = last[0].event.error
+            if error is not None:
+                return from_dict(error)
+    words = b""
+    with suppress(OSError), open(files.log, "rb") as file:
+        file.seek(max(0, os.path.getsize(files.log) - LAST_WORDS_BYTES_MAX))
+        words = file.read().rstrip().rpartition(b"\xe2\x9c\x97 ")[2]  # behind the last ✗
+    told = words.decode(errors="replace") or "it said nothing"
+    return ClusterError(f"the master of {found.name} ended at once: {told}")
 
 
 def _version(path: str) -> tuple[int, int] | None:

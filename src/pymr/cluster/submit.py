@@ -22,7 +22,7 @@ from pymr.runner.life import Observer, interruption, remove_folder
 from pymr.runner.local import LocalCrew
 from pymr.runner.plan import Plan, Request, absolute_output, plan_run
 from pymr.runner.pool import Pool
-from pymr.runner.preflight import looked_over, refuse_few_files
+from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
 from pymr.runner.run import refuse_unfinished, remember
 from pymr.runner.stored import head_of, planned_of
 from pymr.runner.upload import upload_inputs
@@ -37,14 +37,20 @@ DEFAULT_STORE: Final = "s3://map-reduce-bucket"
 def submit_run(request: Request, observer: Observer, *, over: str | None = None) -> FoundRun:
     """Plan a run and return it, for a master to take it on: all that it needs is in its store.
 
+    `over` is the id of an unfinished run whose work may be dropped.
+
     Raises:
         ConfigError: the output is no address, for instance.
         PymrError: as the planning of any run; or the store refuses.
     """
     settings, access = request.settings, request.access
     refuse_few_files()
-    if settings.output is not None:
-        refuse_taken(_place(settings.output, request), overwrite=settings.overwrite)
+    where = settings.output or settings.store
+    if where is not None:
+        place = _place(where, request)
+        if settings.output is not None:
+            refuse_taken(place, overwrite=settings.overwrite)
+        refuse_unsafe_store(place, access, settings)
     pool = Pool(None)
     spool_folder = None
     try:
@@ -55,7 +61,9 @@ def submit_run(request: Request, observer: Observer, *, over: str | None = None)
         spec, started = plan.spec, time.time()
         if not settings.overwrite:
             refuse_unfinished(plan, place, over)
-        with prepare_output(place, overwrite=settings.overwrite, run=spec.run, name=spec.name):
+        with prepare_output(
+            place, overwrite=settings.overwrite, run=spec.run, name=spec.name, over=over
+        ):
             observer.planned(plan, place)
             remember(spec.run, spec.name, place, started, access)
             _write(plan, request, pool, place, observer, started)

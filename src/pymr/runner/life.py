@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from pymr import errors, failpoint, names
 from pymr.config import Settings
 from pymr.core import events
@@ -16,7 +18,7 @@ from pymr.core.events import Entry, RunResumed, encode
 from pymr.core.job import Job
 from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
-from pymr.core.spec import Code, Receipt
+from pymr.core.spec import Receipt
 from pymr.errors import DeposedError, InterruptedRunError, PymrError, StoreError
 from pymr.observe.feed import Feed, JsonLines, last_seq, thin
 from pymr.runner.outcome import build_manifest
@@ -70,6 +72,10 @@ class Crew(Protocol):
     def memory_peak_bytes(self) -> int | None:
         """The most memory that it has used at once; None: nobody knows."""
 
+    @property
+    def limits(self) -> PhaseLimits:
+        """How often and how long such a crew tries things."""
+
     def begin(self, plan: Plan, place: Place, epoch: int) -> None:
         """Get ready to work on the run."""
 
@@ -99,7 +105,7 @@ class Life:
     `earlier` is what the journal says of the processes before; None for a run that begins.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts that a life is made of
+    def __init__(
         self,
         plan: Plan,
         settings: Settings,
@@ -108,10 +114,7 @@ class Life:
         earlier: StoredRun | None = None,
         *,
         is_replay: bool = False,
-        code: Code | None = None,
     ) -> None:
-        """`code`: what workers on other machines load, if they loaded something else before."""
-        self._code = code
         self._look_due = 0.0
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
@@ -198,7 +201,7 @@ class Life:
         head: list[bytes],
     ) -> None:
         plan = self._plan
-        limits = self._limits()
+        limits = self._limits(crew)
         self._job = Job(plan.spec, plan.inputs, plan.tasks, limits, deadline=deadline)
         with closing(self._open_journal()) as journal:
             begun = self._begun()
@@ -258,7 +261,6 @@ class Life:
             planned.input_bytes,
             epoch=self._epoch,
             is_replay=self._is_replay,
-            code=self._code,
         )
 
     def _fail(self, error: BaseException, feed: Feed) -> None:
@@ -288,9 +290,11 @@ class Life:
                 remove_attempts(store, run, but=committed_keys(self._place, run))
         remove_folder(self._tmp())
 
-    def _limits(self) -> PhaseLimits:
-        return PhaseLimits(
-            attempts_max=self._settings.attempts, attempt_first=attempt_first(self._epoch)
+    def _limits(self, crew: Crew) -> PhaseLimits:
+        return msgspec.structs.replace(
+            crew.limits,
+            attempts_max=self._settings.attempts,
+            attempt_first=attempt_first(self._epoch),
         )
 
     def _tmp(self) -> str:

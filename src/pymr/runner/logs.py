@@ -12,7 +12,7 @@ from pymr.errors import ConfigError
 from pymr.runner.find import FoundRun
 
 _OF_ATTEMPT = re.compile(r"(map|reduce)-(\d{5,})-(\d+)\.log", re.ASCII)
-_OF_PROCESS = re.compile(r"(worker-(\d+))-(\d+)\.log", re.ASCII)
+_OF_PROCESS = re.compile(r"(.+-(\d+))-(\d+)\.log", re.ASCII)
 _TASK = re.compile(r"(map|reduce)[- ]?0*([0-9]{1,9})", re.ASCII)
 
 

@@ -25,11 +25,14 @@ LOAD_TRIES_MAX = 3  # a kill may come from outside (memory ran out); thrice is t
 class Pool:
     """Task processes: started, watched, replaced."""
 
-    def __init__(self, deadline: float | None = None, folder: str | None = None) -> None:
+    def __init__(
+        self, deadline: float | None = None, folder: str | None = None, name: str = "worker"
+    ) -> None:
         """Start nothing yet; `deadline` is a monotonic time, for the loading of the code.
 
-        Processes work in `folder`; None: in the current one.
+        Processes work in `folder`; None: in the current one. They are called `name-1` and so on.
         """
+        self._name = name
         self._deadline = deadline
         self._folder = folder
         self._code: Code | None = None
@@ -47,7 +50,7 @@ class Pool:
         self._code = code or self._code
         assert self._code is not None, "the first process is given the code"
         self._started += 1
-        process = TaskProcess(f"worker-{self._started}", self._code, self._folder)
+        process = TaskProcess(f"{self._name}-{self._started}", self._code, self._folder)
         self.processes[process.name] = process
         for fd in _watched(process):
             self._selector.register(fd, selectors.EVENT_READ, process)

@@ -7,6 +7,7 @@ refused when it is claimed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import msgspec
 
@@ -17,8 +18,10 @@ from pymr.errors import ResourceError
 from pymr.observe.quantity import show_size
 from pymr.runner.memory import fan_in_max
 from pymr.runner.plan import Plan, temporary_folder
-from pymr.store.access import is_address
+from pymr.store.access import Access, is_address, parse_address
+from pymr.store.base import VersionedStore
 from pymr.store.disk import free_bytes
+from pymr.store.place import Place
 from pymr.store.probe import existing_folder, probe_folder
 from pymr.text_form import show_path
 
@@ -35,6 +38,21 @@ def refuse_few_files() -> None:
             f"{allowed} open files are allowed here (ulimit -n), expected at least {FILES_MIN}",
             hint="ulimit -n 1024",
         )
+
+
+def refuse_unsafe_store(place: Place, access: Access, settings: Settings) -> None:
+    """Refuse an output in a store on which a run may go wrong, as a probe has found it.
+
+    Raises:
+        UnsafeStoreError: it is not safe, and `--allow-unsafe-store` does not make it so.
+        StoreError: it cannot be reached.
+    """
+    if place.folder is not None:
+        return
+    from pymr.store.safety import refuse_unsafe
+
+    objects, address = cast("VersionedStore", place.objects), parse_address(str(place))
+    refuse_unsafe(objects, address, access, is_single_allowed=settings.allow_unsafe_store)
 
 
 def looked_over(plan: Plan, settings: Settings) -> Plan:

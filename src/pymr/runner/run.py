@@ -14,7 +14,7 @@ from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.local import LocalCrew
 from pymr.runner.plan import Plan, Request, plan_run
 from pymr.runner.pool import Pool
-from pymr.runner.preflight import looked_over, refuse_few_files
+from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
 from pymr.runner.reach import at_first
 from pymr.runner.stored import folders_outside, head_of
 from pymr.store.access import Access
@@ -40,6 +40,7 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
     if where is not None:
         place = open_place(where, at_first(access))
         refuse_taken(place, overwrite=settings.overwrite or settings.output is None)
+        refuse_unsafe_store(place, at_first(access), settings)
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
     pool = Pool(deadline)
     spool_folder = None  # of a run that nobody can resume

@@ -65,6 +65,14 @@ class Journal(Protocol):
                 Field `epoch`: of whoever has.
         """
 
+    def look(self) -> None:
+        """Look whether this process may still write, where no lock says so.
+
+        Raises:
+            DeposedError: as `sync`.
+            StoreError: nobody knows.
+        """
+
     def close(self) -> None:
         """Close it, without a sync. May be called twice."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core_samples import attempt, receipt
-from pymr.cluster.verification import LOOKS_MAX, TOGETHER_MIN, Found, Look, Verifications
+from pymr.cluster.verification import TOGETHER_MIN, VERIFIERS_MAX, Found, Look, Verifications
 from pymr.core.spec import MapFooter, Receipt
 from pymr.errors import CorruptDataError
 
@@ -45,7 +45,7 @@ def verified(look: Look, given: list[Receipt]) -> list[tuple[Receipt, Found]]:
             if (error := task.exception()) is not None:
                 over.set_exception(error)
 
-        with ThreadPoolExecutor(2 * LOOKS_MAX) as threads:
+        with ThreadPoolExecutor(2 * VERIFIERS_MAX) as threads:
             verifications = Verifications(look, tell, threads, spawn)
             for each in given:
                 verifications.add(each)
@@ -73,7 +73,7 @@ def test_each_receipt_is_told_of_once_with_what_was_found() -> None:
 
 def test_looks_leave_threads_for_other_work() -> None:
     """However many wait: the journal is written by threads of the same executor."""
-    lock, begin = threading.Lock(), threading.Barrier(LOOKS_MAX)
+    lock, begin = threading.Lock(), threading.Barrier(VERIFIERS_MAX)
     now, most, seen = 0, 0, 0
 
     def look(_: Receipt) -> MapFooter:
@@ -81,16 +81,16 @@ def test_looks_leave_threads_for_other_work() -> None:
         with lock:
             now, seen = now + 1, seen + 1
             most = max(most, now)
-            is_of_the_first = seen <= LOOKS_MAX
+            is_of_the_first = seen <= VERIFIERS_MAX
         if is_of_the_first:
             begin.wait(20)  # until as many look as may
         with lock:
             now -= 1
         return FOOTER
 
-    verified(look, receipts(100 * LOOKS_MAX))
+    verified(look, receipts(100 * VERIFIERS_MAX))
 
-    assert most == LOOKS_MAX
+    assert most == VERIFIERS_MAX
 
 
 def test_a_few_that_come_together_are_looked_at_by_one_thread() -> None:

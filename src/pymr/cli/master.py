@@ -23,8 +23,8 @@ def command(spec: str, **flags: Any) -> int:
     from pymr.cluster.extra import require_extra
 
     require_extra()
-    from pymr.cluster.serve import serve_run, settings_for_master
-    from pymr.cluster.start import read_spec, reception_of
+    from pymr.cluster.serve import settings_for_master
+    from pymr.cluster.start import read_spec, serve_spec
     from pymr.runner.find import find_run
     from pymr.runner.reach import access_with
     from pymr.runner.stored import read_stored
@@ -33,7 +33,11 @@ def command(spec: str, **flags: Any) -> int:
     given = resolved_settings({**flags, "endpoint": told.endpoint, "region": told.region}).settings
     access = access_with(given)
     found = find_run(told.output, lambda: access)
-    settings = settings_for_master(read_stored(found.place, told.run), given)
+    of_run = told.settings or read_stored(found.place, told.run).plan.settings
+    settings = settings_for_master(of_run, given)
     view = View(settings)
-    reception = reception_of(told, lambda line: click.echo(f"  {line}", err=True))
-    return view.show(lambda: serve_run(found, settings, access, reception, view))
+
+    def say(line: str) -> None:
+        click.echo(f"  {line}", err=True)
+
+    return view.show(lambda: serve_spec(told, found, settings, access, view, say))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pymr.cli.going_on import going_on
+from pymr.cli.hosts import is_on_hosts, resume_on_hosts
 from pymr.cli.settings import setting_options
 from pymr.runner.reach import access_with
 from pymr.runner.replay import replay_run
@@ -28,9 +29,13 @@ def command(run: str, **flags: Any) -> int:
     going = going_on(run, flags)
 
     def work() -> Manifest | None:
-        replayed = replay_run(going.found, going.changed, going.view, access_with)
-        if not replayed.was_done:
-            return replayed.manifest
+        manifest: Manifest | None
+        if is_on_hosts(going.found):
+            manifest, was_done = resume_on_hosts(going, is_replay=True)
+        else:
+            manifest, was_done = replay_run(going.found, going.changed, going.view, access_with)
+        if not was_done:
+            return manifest
         if not going.now.quiet:
             name = show_text(going.found.name)
             click.echo(f"✓ {name} has no bad records: there is nothing to try again", err=True)

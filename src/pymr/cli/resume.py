@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pymr.cli.going_on import going_on
+from pymr.cli.hosts import is_on_hosts, restart_on_hosts, resume_on_hosts
 from pymr.cli.settings import setting_options
 from pymr.runner.reach import access_with
 from pymr.runner.resume import restart_run, resume_run
@@ -18,8 +19,9 @@ from pymr.text_form import show_path
 @click.command("resume")
 @click.argument("run", metavar="RUN")
 @click.option("--restart", is_flag=True, help="Keep nothing: do all tasks again.")
+@click.option("--detach", is_flag=True, help="With --on hosts: leave the run to the background.")
 @partial(setting_options, is_resume=True)
-def command(run: str, restart: bool, **flags: Any) -> int:
+def command(run: str, restart: bool, detach: bool, **flags: Any) -> int:
     """Go on with RUN where it stopped: killed, interrupted or failed. Finished tasks are kept.
 
     Settings are those it was started with, unless a flag says otherwise; what the result
@@ -28,14 +30,19 @@ def command(run: str, restart: bool, **flags: Any) -> int:
     going = going_on(run, flags)
 
     def work() -> Manifest | None:
-        if restart:
+        if is_on_hosts(going.found):
+            if restart:
+                return restart_on_hosts(going, detach=detach)
+            manifest, was_done = resume_on_hosts(going, detach=detach)
+        elif restart:
             return restart_run(going.found, going.changed, going.view, access_with)
-        resumed = resume_run(going.found, going.changed, going.view, access_with)
-        if not resumed.was_done:
-            return resumed.manifest
+        else:
+            manifest, was_done = resume_run(going.found, going.changed, going.view, access_with)
+        if manifest is None or not was_done:
+            return manifest
         if not going.now.quiet:
             where = show_path(going.found.output)
-            bad = resumed.manifest.bad_records
+            bad = manifest.bad_records
             again = f"; pymr replay {going.found.name}   tries its bad records again" if bad else ""
             click.echo(f"✓ {going.found.name} is done: its result is in {where}{again}", err=True)
         return None

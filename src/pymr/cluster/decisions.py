@@ -12,12 +12,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from pymr import failpoint
 from pymr.core.events import Decision, encode
+from pymr.errors import StoreError
 from pymr.store.place import Journal
 
+DEPOSED_LOOK_S: Final = 2.0  # how often a master that decides nothing looks whether it still is
 LINGER_S: Final = 0.02  # for others to gather; a put takes about as long
 GROUP_MAX: Final = 64
 
@@ -44,18 +48,20 @@ class Decisions:
         """Write what comes, until cancelled; `is_durable` is told of each, in the event loop.
 
         Raises:
-            DeposedError: another master has taken the run on.
+            DeposedError: another master has taken the run on. A master that decides nothing learns
+                of that, too.
             StoreError, ResourceError: the journal cannot be written.
         """
         while True:
-            await self._has_come.wait()
+            while not await self._comes():
+                with suppress(StoreError):  # Who cannot look goes on.
+                    await self._in_thread(self._journal.look)
             if len(self._waiting) < GROUP_MAX:
                 await asyncio.sleep(LINGER_S)
             group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
             if not self._waiting:
                 self._has_come.clear()
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._threads, self._write, group)
+            await self._in_thread(partial(self._write, group))
             for decision in group:
                 failpoint.hit("commit.decide")
                 is_durable(decision)
@@ -65,6 +71,16 @@ class Decisions:
     async def flush(self) -> None:
         """Return when nothing waits to be written."""
         await self._are_written.wait()
+
+    async def _comes(self) -> bool:
+        """Say whether a decision has come, within a time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DEPOSED_LOOK_S):
+                return await self._has_come.wait()
+        return False
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _write(self, group: list[Decision]) -> None:
         for decision in group:

@@ -12,27 +12,43 @@ import msgspec
 
 from pymr.cluster.crew import HostsCrew, Reception
 from pymr.config import Settings
+from pymr.core.events import Entry
+from pymr.core.limit import PhaseLimits
 from pymr.core.spec import Code
-from pymr.errors import ConfigError, OutputError
-from pymr.names import cancelled_key
+from pymr.errors import ConfigError
+from pymr.observe.snapshot import Snapshot, fold
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Life, Observer
 from pymr.runner.plan import Plan
-from pymr.runner.resume import refuse_gone, remove_leftovers
+from pymr.runner.resume import (
+    Held,
+    notes_of_change,
+    refuse_cancelled,
+    refuse_gone,
+    remove_leftovers,
+)
 from pymr.runner.run import remember
 from pymr.runner.stored import StoredRun, read_stored
 from pymr.store.access import Access
-from pymr.store.base import is_there
 from pymr.task.manifest import Manifest
 from pymr.task.output import reclaim_output
 
 
-def serve_run(
-    found: FoundRun, settings: Settings, access: Access, reception: Reception, observer: Observer
+def serve_run(  # noqa: PLR0913 - what a master is told
+    found: FoundRun,
+    settings: Settings,
+    access: Access,
+    reception: Reception,
+    observer: Observer,
+    *,
+    is_replay: bool = False,
+    lease_s: float = PhaseLimits().lease_s,
 ) -> Manifest:
     """Be a master of the run until it is published, and return the manifest of its output.
 
     Another master that may still be at work is deposed: its next decision is refused.
+    `is_replay`: the run is done, and its bad records are tried again. A worker that is silent for
+    `lease_s` has lost what it holds.
 
     Raises:
         OutputError: it was cancelled, or its output has become another's.
@@ -41,20 +57,40 @@ def serve_run(
         PymrError: the run failed. What it has committed is kept.
     """
     refuse_gone(found)
-    if is_there(found.place.objects, cancelled_key(found.run)):
-        raise OutputError(f"run {found.name} was cancelled: nothing of it is kept")
+    refuse_cancelled(found)
     with reclaim_output(found.place, run=found.run, name=found.name, over_living=True) as output:
-        if output.previous is not None and output.previous.run == found.run:
-            remove_leftovers(found, output.previous)
-            return output.previous
+        previous = output.previous
+        if previous is not None and previous.run == found.run and not is_replay:
+            remove_leftovers(found, previous)
+            return previous
         stored = read_stored(found.place, found.run)
         code = code_of(stored)
-        plan = plan_of(found, stored, settings, access)
+        held = Held(found, stored, output, lambda _: access, is_replay)
+        plan = plan_of(held, settings, access)
         observer.planned(plan, found.place)
         remember(found.run, found.name, found.place, stored.plan.started, access)
         deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
-        life = Life(plan, settings, output, stored.plan.started, stored)
-        return life.run(HostsCrew(reception, code, access), observer, deadline)
+        life = Life(plan, settings, output, stored.plan.started, stored, is_replay=is_replay)
+        watching = Watching(observer)
+        crew = HostsCrew(reception, code, access, watching.snapshot, lease_s=lease_s)
+        return life.run(crew, watching, deadline)
+
+
+class Watching(Observer):
+    """Folds the feed for who asks the master how far it is, and passes it on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.snapshot = Snapshot()
+        self._observer = observer
+
+    def entry(self, entry: Entry) -> None:
+        """Take note of an event."""
+        fold(self.snapshot, entry)
+        self._observer.entry(entry)
+
+    def tick(self, now: float) -> None:
+        """Pass on that time has passed."""
+        self._observer.tick(now)
 
 
 def code_of(stored: StoredRun) -> Code:
@@ -73,12 +109,13 @@ def code_of(stored: StoredRun) -> Code:
     return code
 
 
-def plan_of(found: FoundRun, stored: StoredRun, settings: Settings, access: Access) -> Plan:
+def plan_of(held: Held, settings: Settings, access: Access) -> Plan:
     """Return the plan of a run as its journal has it."""
-    before = stored.plan
+    found, spec, before = held.found, held.stored.replay.spec, held.stored.plan
+    notes = notes_of_change(held, spec.shape)
     is_same = os.getcwd() == before.folder
     return Plan(
-        spec=stored.replay.spec,
+        spec=spec,
         output=found.output,
         shown_output=before.shown_output if is_same else found.output,
         inputs=before.inputs,
@@ -86,17 +123,17 @@ def plan_of(found: FoundRun, stored: StoredRun, settings: Settings, access: Acce
         workers=settings.workers,
         memory_bytes=settings.memory_bytes,
         spool_folder=None,
-        warnings=before.warnings,
+        warnings=tuple(dict.fromkeys((*before.warnings, *spec.shape.warnings, *notes))),
         access=access,
     )
 
 
-def settings_for_master(stored: StoredRun, given: Settings) -> Settings:
+def settings_for_master(of_run: Settings, given: Settings) -> Settings:
     """Return the settings a master goes on with: those of the run, reached as this process can."""
     return msgspec.structs.replace(
-        stored.plan.settings,
-        endpoint=given.endpoint or stored.plan.settings.endpoint,
-        region=given.region or stored.plan.settings.region,
+        of_run,
+        endpoint=given.endpoint or of_run.endpoint,
+        region=given.region or of_run.region,
         json=given.json,
         quiet=given.quiet,
         verbose=given.verbose,

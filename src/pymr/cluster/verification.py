@@ -19,7 +19,7 @@ from pymr import failpoint
 from pymr.core.spec import MapFooter, Receipt
 from pymr.errors import PymrError
 
-LOOKS_MAX: Final = 24  # threads that look; a master has some more (`crew.THREADS_MAX`)
+VERIFIERS_MAX: Final = 24  # threads that look; a master has some more (`crew.THREADS_MAX`)
 TOGETHER_MIN: Final = 4  # receipts for one thread, if so many wait; more if all threads look
 
 Found = MapFooter | PymrError
@@ -48,15 +48,15 @@ class Verifications:
     def add(self, receipt: Receipt) -> None:
         """Have a receipt looked at."""
         self._waiting.append(receipt)
-        if not self._is_due and self._looks < LOOKS_MAX:
+        if not self._is_due and self._looks < VERIFIERS_MAX:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._begin)
 
     def _begin(self) -> None:
         """Give what waits to the threads that are free."""
         self._is_due = False
-        while self._waiting and self._looks < LOOKS_MAX:
-            share = -(-len(self._waiting) // (LOOKS_MAX - self._looks))
+        while self._waiting and self._looks < VERIFIERS_MAX:
+            share = -(-len(self._waiting) // (VERIFIERS_MAX - self._looks))
             count = min(len(self._waiting), max(TOGETHER_MIN, share))
             self._looks += 1
             self._spawn(self._verify([self._waiting.popleft() for _ in range(count)]))

@@ -16,10 +16,16 @@ from pymr.config import Settings
 from pymr.core import events
 from pymr.core.events import Entry, RunResumed, encode
 from pymr.core.job import Job
-from pymr.core.limit import HOST_LOSSES_MAX, PhaseLimits
+from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
-from pymr.core.spec import Code, Receipt
-from pymr.errors import DeposedError, InterruptedRunError, PymrError, StoreError
+from pymr.core.spec import Receipt
+from pymr.errors import (
+    DeposedError,
+    InterruptedRunError,
+    PymrError,
+    StoreError,
+    StoreUnavailableError,
+)
 from pymr.observe.feed import Feed, JsonLines, last_seq, thin
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
@@ -72,6 +78,10 @@ class Crew(Protocol):
     def memory_peak_bytes(self) -> int | None:
         """The most memory that it has used at once; None: nobody knows."""
 
+    @property
+    def limits(self) -> PhaseLimits:
+        """How often and how long such a crew tries things."""
+
     def begin(self, plan: Plan, place: Place, epoch: int) -> None:
         """Get ready to work on the run."""
 
@@ -101,7 +111,7 @@ class Life:
     `earlier` is what the journal says of the processes before; None for a run that begins.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts that a life is made of
+    def __init__(
         self,
         plan: Plan,
         settings: Settings,
@@ -110,10 +120,7 @@ class Life:
         earlier: StoredRun | None = None,
         *,
         is_replay: bool = False,
-        code: Code | None = None,
     ) -> None:
-        """`code`: what workers on other machines load, if they loaded something else before."""
-        self._code = code
         self._look_due = 0.0
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
@@ -177,6 +184,7 @@ class Life:
 
         Raises:
             InterruptedRunError: it was here.
+            StoreUnavailableError: the store is away, for longer than it is waited for.
         """
         now = time.monotonic()
         if now >= self._look_due:
@@ -187,9 +195,12 @@ class Life:
                 raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
 
     def _is_cancelled(self) -> bool:
-        with suppress(StoreError):  # Who cannot look goes on.
+        try:
             return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
-        return False
+        except StoreUnavailableError:
+            raise
+        except StoreError:  # Who cannot look goes on.
+            return False
 
     def _execute(
         self,
@@ -200,7 +211,7 @@ class Life:
         head: list[bytes],
     ) -> None:
         plan = self._plan
-        limits = self._limits()
+        limits = self._limits(crew)
         self._job = Job(plan.spec, plan.inputs, plan.tasks, limits, deadline=deadline)
         with closing(self._open_journal()) as journal:
             begun = self._begun()
@@ -260,7 +271,6 @@ class Life:
             planned.input_bytes,
             epoch=self._epoch,
             is_replay=self._is_replay,
-            code=self._code,
         )
 
     def _fail(self, error: BaseException, feed: Feed) -> None:
@@ -290,13 +300,12 @@ class Life:
                 remove_attempts(store, run, but=committed_keys(self._place, run))
         remove_folder(self._tmp())
 
-    def _limits(self) -> PhaseLimits:
-        limits = PhaseLimits(
-            attempts_max=self._settings.attempts, attempt_first=attempt_first(self._epoch)
+    def _limits(self, crew: Crew) -> PhaseLimits:
+        return msgspec.structs.replace(
+            crew.limits,
+            attempts_max=self._settings.attempts,
+            attempt_first=attempt_first(self._epoch),
         )
-        if self._settings.on == "hosts":  # Workers come and go, for no fault of the task.
-            limits = msgspec.structs.replace(limits, losses_max=HOST_LOSSES_MAX)
-        return limits
 
     def _tmp(self) -> str:
         """Return the folder of spills."""
@@ -307,6 +316,7 @@ class Life:
         crew.close()  # It is done, and the manifest of many tasks takes memory.
         if self._place.folder is None:  # No lock keeps another process of the run away.
             journal.sync()
+            journal.look()  # Whoever was deposed would remove what the other still reads.
         previous = self._output.previous
         manifest = build_manifest(
             self._plan,

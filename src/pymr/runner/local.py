@@ -19,6 +19,7 @@ from pymr.config import Settings
 from pymr.core import events
 from pymr.core.events import Command
 from pymr.core.job import JobEvent
+from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay
 from pymr.core.spec import (
     Attempt,
@@ -52,6 +53,7 @@ class LocalCrew:
     def __init__(self, pool: Pool, settings: Settings) -> None:
         self._pool = pool
         self._settings = settings
+        self.limits = PhaseLimits()
 
     @property
     def memory_peak_bytes(self) -> int | None:

@@ -114,24 +114,29 @@ def resume_run(
         PymrError: the run failed again.
     """
     refuse_gone(found)
-    if is_there(found.place.objects, cancelled_key(found.run)):
-        raise OutputError(
-            f"run {found.name} was cancelled: nothing of it is kept",
-            hint=f"pymr resume {found.name} --restart   does all tasks again",
-        )
+    refuse_cancelled(found)
     with reclaim_output(found.place, run=found.run, name=found.name) as output:
         if output.previous is not None and output.previous.run == found.run:
             remove_leftovers(found, output.previous)
             return Resumed(output.previous, was_done=True)
         held = Held(found, read_stored(found.place, found.run), output, access)
         settings = settings_of(held, change)
-        if output.previous is not None and not settings.overwrite:
-            raise OutputError(
-                f"output `{show_path(found.output)}` has become that of run"
-                f" {output.previous.name} since",
-                hint="pymr start   with another --output",
-            )
+        refuse_another(held, settings)
         return Resumed(go_on(held, settings, observer, code), was_done=False)
+
+
+def refuse_another(held: Held, settings: Settings) -> None:
+    """Refuse an output that has become another run's, unless it may be replaced.
+
+    Raises:
+        OutputError: it is.
+    """
+    found, previous = held.found, held.output.previous
+    if previous is not None and not settings.overwrite:
+        raise OutputError(
+            f"output `{show_path(found.output)}` has become that of run {previous.name} since",
+            hint="pymr start   with another --output",
+        )
 
 
 def refuse_gone(found: FoundRun) -> None:
@@ -143,6 +148,19 @@ def refuse_gone(found: FoundRun) -> None:
     if found.run not in found.place.runs():
         raise RunNotFoundError(
             f"nothing is left of run {found.name} in `{show_path(found.output)}`", hint="pymr jobs"
+        )
+
+
+def refuse_cancelled(found: FoundRun) -> None:
+    """Refuse a run that was given up.
+
+    Raises:
+        OutputError: it was.
+    """
+    if is_there(found.place.objects, cancelled_key(found.run)):
+        raise OutputError(
+            f"run {found.name} was cancelled: nothing of it is kept",
+            hint=f"pymr resume {found.name} --restart   does all tasks again",
         )
 
 
@@ -169,7 +187,7 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
     pool = Pool(deadline, folder_of(stored.plan))
     try:
         pool.start(code or _code_of(held))
-        _refuse_changed_inputs(held, access)
+        refuse_changed_inputs(held, access)
         shape = pool.wait_shape()
         plan = _plan(held, settings, shape, pool.process_size)
         plan = looked_over(msgspec.structs.replace(plan, access=access), settings)
@@ -195,13 +213,23 @@ def _reached(stored: StoredPlan, place: Place, access: Reach, settings: Settings
 
 
 def restart_run(found: FoundRun, change: Change, observer: Observer, access: Reach) -> Manifest:
-    """Do all of a run again as it was started, with code and inputs as they are now.
+    """Do all of a run again; see `asked_again`.
+
+    Raises:
+        PymrError: as `asked_again` and `run_request`.
+    """
+    return run_request(asked_again(found, change, access), observer, over=found.run)
+
+
+def asked_again(found: FoundRun, change: Change, access: Reach) -> Request:
+    """Return what starts a run again as it was, with code and inputs as they are now.
 
     The current folder becomes the one it was started in. The new run has another id, and the
     same name and output.
 
     Raises:
-        PymrError: as `run_request`.
+        OutputError: it still runs, or is done.
+        InputError: an input could be read only once.
     """
     stored = read_stored(found.place, found.run).plan
     _refuse_restart(found)
@@ -215,8 +243,8 @@ def restart_run(found: FoundRun, change: Change, observer: Observer, access: Rea
             )
     settings = absolute(change(stored.settings))
     os.chdir(folder_of(stored))
-    again = Request(
-        code=stored.code,
+    return Request(
+        code=msgspec.structs.replace(stored.code, bundle=None),
         worker=stored.worker,
         inputs=stored.given,
         settings=msgspec.structs.replace(settings, name=found.name, output=found.output),
@@ -224,7 +252,6 @@ def restart_run(found: FoundRun, change: Change, observer: Observer, access: Rea
         access=_reached(stored, found.place, access, settings),
         spool_folder=stored.spool_folder,
     )
-    return run_request(again, observer, over=found.run)
 
 
 def _refuse_restart(found: FoundRun) -> None:
@@ -256,7 +283,7 @@ def folder_of(stored: StoredPlan) -> str:
     )
 
 
-def _refuse_changed_inputs(held: Held, access: Access) -> None:
+def refuse_changed_inputs(held: Held, access: Access) -> None:
     """Compare the inputs with the plan.
 
     Raises:
@@ -292,13 +319,8 @@ def _plan(held: Held, settings: Settings, shape: Shape, process: ProcessSize) ->
     """Return the plan of a run that goes on, with the code as it is now."""
     found, stored = held.found, held.stored
     spec, before = stored.replay.spec, stored.plan
-    _refuse_other_job(held, spec.shape, shape)
-    receipts = held.kept(shape.digest)
-    old = sum(receipt.code_digest != shape.digest for receipt in receipts)
-    notes = []
-    if old:
-        tasks = show_many(old, "finished task")
-        notes.append(f"{spec.worker} has changed; kept from before: {tasks}")
+    refuse_other_job(held, shape)
+    notes = notes_of_change(held, shape)
     size = run_size(before.inputs, before.tasks, spec.reducers, output=found.output)
     workers, notices = share_again(settings, spec.limits, size, process)
     return Plan(
@@ -314,8 +336,22 @@ def _plan(held: Held, settings: Settings, shape: Shape, process: ProcessSize) ->
     )
 
 
-def _refuse_other_job(held: Held, before: Shape, now: Shape) -> None:
-    """Refuse code that would make something else of the map outputs that are there."""
+def notes_of_change(held: Held, shape: Shape) -> list[str]:
+    """Return what to say of tasks that were done by other code than that of `shape`."""
+    receipts = held.kept(shape.digest)
+    old = sum(receipt.code_digest != shape.digest for receipt in receipts)
+    tasks = show_many(old, "finished task")
+    worker = held.stored.replay.spec.worker
+    return [f"{worker} has changed; kept from before: {tasks}"] if old else []
+
+
+def refuse_other_job(held: Held, now: Shape) -> None:
+    """Refuse code that would make something else of the map outputs that are there.
+
+    Raises:
+        ConfigError: it is such code.
+    """
+    before = held.stored.replay.spec.shape
     for field in msgspec.structs.fields(Shape):
         if field.name in ("digest", "files", "warnings"):
             continue

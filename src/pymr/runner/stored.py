@@ -176,8 +176,12 @@ def _settled(request: Request) -> Settings:
 
 def absolute(settings: Settings) -> Settings:
     """Return settings that mean the same in any folder."""
-    folder = settings.tmp_dir
-    return msgspec.structs.replace(settings, tmp_dir=folder and os.path.abspath(folder))
+    folder, join = settings.tmp_dir, settings.join_file
+    return msgspec.structs.replace(
+        settings,
+        tmp_dir=folder and os.path.abspath(folder),
+        join_file=join and os.path.abspath(join),
+    )
 
 
 class _Version(msgspec.Struct):

@@ -65,6 +65,14 @@ class Journal(Protocol):
                 Field `epoch`: of whoever has.
         """
 
+    def look(self) -> None:
+        """Look whether this process may still write, where no lock says so.
+
+        Raises:
+            DeposedError: as `sync`.
+            StoreError: nobody knows.
+        """
+
     def close(self) -> None:
         """Close it, without a sync. May be called twice."""
 
@@ -202,8 +210,13 @@ def open_place(text: str, access: Access) -> Place:
     if is_address(text):
         from pymr.store.object_place import ObjectPlace
         from pymr.store.object_store import open_objects
+        from pymr.store.signed_request import SignedRequests
 
-        return ObjectPlace(open_objects(parse_address(text), access), text)
+        address = parse_address(text)
+        exact = None
+        if address.scheme == "s3" and access.access_key_id is not None:
+            exact = SignedRequests(address, access)
+        return ObjectPlace(open_objects(address, access), text, exact)
     from pymr.store.folder_place import FolderPlace
 
     return FolderPlace(text)

@@ -203,6 +203,17 @@ class SlotJournal:
                 failpoint.hit("journal.sync")
                 self._put_slot()
 
+    def look(self) -> None:
+        """Look whether the next slot is another writer's.
+
+        Raises:
+            DeposedError: it is.
+            StoreError: it cannot be read.
+        """
+        body = self._reader.slots.get(self._number)
+        if body is not None:
+            raise self._reader.deposed(self._reader.parse(body, self._number, self._digest))
+
     def close(self) -> None:
         """Take nothing more, and forget what was not synced. May be called twice."""
         self._is_open = False

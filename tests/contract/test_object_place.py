@@ -198,6 +198,24 @@ def test_who_knows_less_than_there_is_cannot_go_on(place: ObjectPlace) -> None:
     assert caught.value.fields["epoch"] == 1
 
 
+def test_a_journal_that_was_read_is_not_read_again_to_go_on(place: ObjectPlace) -> None:
+    """Each slot is a request, and a long run has thousands; what has come since is seen."""
+    old = place.create_journal(RUN, 1)
+    put(old, b"planned")
+    put(old, b"committed")
+    known = len(list(place.read_journal(RUN)))
+    for number in range(2):
+        place.objects.delete(journal_slot_key(RUN, number))
+
+    new = place.reopen_journal(RUN, 2, known)
+    put(old, b"committed by 1")
+
+    with pytest.raises(DeposedError):
+        put(new, b"resumed by 2")
+    with pytest.raises(DeposedError):
+        place.reopen_journal(RUN, 2, known)
+
+
 def test_who_knows_more_than_there_is_has_lost_something(place: ObjectPlace) -> None:
     """Decisions that were read are gone: nothing goes on there."""
     put(place.create_journal(RUN, 1), b"planned")

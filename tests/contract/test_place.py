@@ -224,6 +224,16 @@ def test_lines_of_a_history_come_back_without_their_newlines(place: Place) -> No
 def test_a_history_that_is_not_there_has_no_lines(place: Place) -> None:
     """It is no error: a history is best effort."""
     assert list(place.read_history(RUN)) == []
+    assert list(place.read_history_end(RUN)) == []
+
+
+def test_the_last_line_of_a_history_is_at_its_end(place: Place) -> None:
+    """However many lives have written it: the next one numbers its own on from there."""
+    for life in range(3):
+        with place.history(RUN, all_of) as history:
+            history.append(b"%d" % life + b"\n")
+
+        assert list(place.read_history_end(RUN))[-1] == b"%d" % life
 
 
 def test_a_history_is_followed_while_it_grows(place: Place) -> None:

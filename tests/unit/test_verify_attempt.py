@@ -13,6 +13,7 @@ from pymr import names
 from pymr.core.spec import Attempt, EdgeSum, MapFooter, Receipt, SplitReceipt
 from pymr.errors import CorruptDataError
 from pymr.shuffle.sorted_run import SortedRunWriter
+from pymr.store import ending
 from pymr.store.base import ObjectStore
 from pymr.store.local import LocalStore
 from pymr.task.commit import verify_attempt, verify_kept
@@ -70,6 +71,28 @@ def test_a_map_output_other_than_reported_is_refused(
         verify_attempt(store, map_output(store, **changes))
 
     assert caught.value.retryable
+
+
+def test_a_footer_that_is_longer_than_what_is_read_first_is_read(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of very many partitions, for instance: the rest of it takes one more request."""
+    monkeypatch.setattr(ending, "END_BYTES", 40)
+
+    footer = verify_attempt(store, map_output(store))
+
+    assert [partition.records for partition in footer.partitions] == [1, 2]
+
+
+@pytest.mark.parametrize("added", [-1, 1, 70_000])
+def test_a_map_output_of_another_size_is_refused(store: LocalStore, added: int) -> None:
+    """Also if its end, where the receipt says that it is, is a footer."""
+    told = map_output(store)
+    path = Path(str(store), told.key)
+    path.write_bytes((path.read_bytes() + bytes(max(0, added)))[: told.size + added])
+
+    with pytest.raises(CorruptDataError, match=f"has {told.size + added} bytes"):
+        verify_attempt(store, told)
 
 
 @pytest.mark.parametrize("extra", [b"", b"[1]", b"{", b"[]x"])

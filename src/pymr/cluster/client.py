@@ -27,7 +27,7 @@ from pymr.errors import PymrError, UnknownWorkerError, UnreachableError
 CALL_S: Final = 20.0  # for one try at a call
 _LAST_CALL_S: Final = 0.5  # for the last one
 REDIAL_S: Final = 0.2  # at most, before the second try; then twice as much
-REDIAL_MAX_S: Final = 5.0
+REDIAL_MAX_S: Final = 2.0
 
 _T = TypeVar("_T")
 

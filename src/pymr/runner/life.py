@@ -150,7 +150,7 @@ class Life:
         """
         run = self._plan.spec.run
         crew.begin(self._plan, self._place, self._epoch)
-        seq = last_seq(self._place.read_history(run)) + 1
+        seq = last_seq(self._place.read_history_end(run)) + 1
         with (
             self._place.life_signs(run, self._epoch),
             self._place.history(run, thin) as history,

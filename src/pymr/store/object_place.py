@@ -19,7 +19,7 @@ from pymr.store.object_claim import ObjectClaim, read_stored_claim
 from pymr.store.object_history import ObjectHistory, follow_pieces, pieces_of
 from pymr.store.place import Thin
 from pymr.store.signed_request import SignedRequests, Upload
-from pymr.store.slot_journal import SlotJournal, SlotReader
+from pymr.store.slot_journal import Slot, SlotJournal, SlotReader
 
 
 class ObjectPlace:
@@ -32,6 +32,7 @@ class ObjectPlace:
         self.objects = objects
         self.folder = None
         self._address = address.rstrip("/")
+        self._read: dict[str, tuple[int, Slot]] = {}  # records of journals that were read to an end
         self._exact = exact
 
     def __str__(self) -> str:
@@ -98,12 +99,18 @@ class ObjectPlace:
 
     def reopen_journal(self, run: str, epoch: int, known: int) -> SlotJournal:
         """Return the journal of a run, to go on behind the `known` records that were read of it."""
-        return SlotJournal.reopen(self._slots(run), epoch, known)
+        count, last = self._read.get(run, (0, None))
+        behind = last if count == known else None
+        return SlotJournal.reopen(self._slots(run), epoch, known, behind)
 
     def read_journal(self, run: str) -> Iterator[bytes]:
         """Yield the records of a journal in their order."""
+        count, last = 0, None
         for slot in self._slots(run).read():
             yield from slot.records
+            count, last = count + len(slot.records), slot._replace(records=[])
+        if last is not None:
+            self._read[run] = count, last
 
     def history(
         self, run: str, thin: Thin, warn: Callable[[str], object] | None = None
@@ -114,6 +121,13 @@ class ObjectPlace:
     def read_history(self, run: str) -> Iterator[bytes]:
         """Yield the lines of a history."""
         return self.follow_history(run, lambda: False)
+
+    def read_history_end(self, run: str) -> Iterator[bytes]:
+        """Yield the lines of the last piece of a history."""
+        pieces = pieces_of(self.objects, run)
+        end = pieces.end()
+        last = pieces.get(end - 1) if end else None
+        return iter((last or b"").splitlines())
 
     def follow_history(self, run: str, wait: Callable[[], bool]) -> Iterator[bytes]:
         """Yield the lines of a history, and those that come."""

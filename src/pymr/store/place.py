@@ -187,6 +187,12 @@ class Place(Protocol):
     def read_history(self, run: str) -> Iterator[bytes]:
         """Yield the lines of a history without their newlines; none if there is no history."""
 
+    def read_history_end(self, run: str) -> Iterator[bytes]:
+        """Yield at least the last line of a history, with as few requests as can be.
+
+        For the number of its last entry: a history may be long.
+        """
+
     def follow_history(self, run: str, wait: Callable[[], bool]) -> Iterator[bytes]:
         """Yield the lines of a history, as `read_history`, and those that come.
 

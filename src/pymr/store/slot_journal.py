@@ -69,14 +69,14 @@ class SlotReader:
         self.name = f"{place}/{journal_key(run)}"
         self.slots = Numbered(objects, partial(journal_slot_key, run))
 
-    def read(self) -> Iterator[Slot]:
-        """Yield the slots in their order.
+    def read(self, behind: Slot | None = None) -> Iterator[Slot]:
+        """Yield the slots in their order, all or those behind one that was read before.
 
         Raises:
             ObjectMissingError: there is none.
             CorruptDataError: the chain is broken; fields `path`, `slot`, `offset` in it.
         """
-        digest, number = b"", 0
+        digest, number = (b"", 0) if behind is None else (behind.digest, behind.number + 1)
         while True:
             for body in self.slots.read(number):
                 slot = self.parse(body, number, digest)
@@ -167,18 +167,21 @@ class SlotJournal:
         return cls(reader, epoch=epoch, number=0, digest=b"")
 
     @classmethod
-    def reopen(cls, reader: SlotReader, epoch: int, known: int) -> Self:
+    def reopen(cls, reader: SlotReader, epoch: int, known: int, behind: Slot | None = None) -> Self:
         """Return the journal, to go on behind its first `known` records, which are all of it.
+
+        `behind`: the slot that ends with them, if it is known; what is before it is not read again.
 
         Raises:
             DeposedError: there are more.
             ObjectMissingError, CorruptDataError: as `SlotReader.read`.
         """
-        count = 0
-        for slot in reader.read():
+        count, slot = (0, None) if behind is None else (known, behind)
+        for slot in reader.read(behind):
             count += len(slot.records)
             if count > known:
                 raise reader.deposed(slot)
+        assert slot is not None, "a journal without slots is missing"
         if count < known:
             problem = f"there are {count} records, of {known} that were read before"
             raise reader.corrupt(slot.number, 0, problem)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -46,6 +45,7 @@ from pymr.names import (
     run_prefix,
 )
 from pymr.store.base import ObjectStore
+from pymr.store.ending import Ending
 from pymr.task.manifest import (
     Manifest,
     ManifestPart,
@@ -67,16 +67,18 @@ def verify_attempt(store: ObjectStore, receipt: Receipt) -> MapFooter:
     Raises:
         CorruptDataError: the object is missing, or is not what the receipt says.
     """
-    _check_size(store, receipt.key, receipt.size)
     if receipt.bad_object is not None:
         _check_bad_object(store, receipt.bad_object, receipt.bad_records)
     if receipt.footer_digest is None:
+        _check_size(store, receipt.key, receipt.size)
         return MapFooter((), receipt.splits)
     from pymr._native import footer_sums
     from pymr.shuffle.sorted_run import SortedRunReader
 
-    read_at = partial(store.get_range, receipt.key)
-    reader = SortedRunReader(read_at, receipt.size, receipt.key, receipt.footer_digest)
+    ending = Ending(store, receipt.key, receipt.size)
+    if not ending.is_there:
+        _check_size(store, receipt.key, receipt.size)  # It says what is wrong.
+    reader = SortedRunReader(ending.read_at, receipt.size, receipt.key, receipt.footer_digest)
     sums, extra = footer_sums(reader.name, *reader.read_footer())
     try:
         splits = msgspec.json.decode(extra, type=tuple[SplitReceipt, ...])

@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import history
+from assignments import assignments
 from command import FOLDER, HERE, SideFailedError, adopt_orphans
 from contest import Measure, Result, SkippedError, WrongAnswerError, hold
 from emit import emit
 from group_sum import SHOWN, group_sum
 from growth import growth
+from hosts import hosts
 from instructions import instructions
 from memory import memory
+from recovery import recovery
 from scaling import scaling
 from scheduler import scheduler
 from sizes import FULL, QUICK, Sizes
@@ -47,6 +50,9 @@ MEASURES = (
     "memory",
     "instructions",
     "scheduler",
+    "assignments",
+    "recovery",
+    "hosts",
 )
 
 
@@ -98,6 +104,9 @@ def _measures(arguments: argparse.Namespace, sizes: Sizes) -> Iterator[Callable[
         "memory": [partial(memory, sizes)],
         "instructions": [instructions],
         "scheduler": [partial(scheduler, sizes)],
+        "assignments": [partial(assignments, sizes)],
+        "recovery": [partial(recovery, sizes)],
+        "hosts": [partial(hosts, sizes, with_peers=with_peers)],
     }
     assert tuple(builders) == MEASURES
     for name in arguments.measures or MEASURES:

@@ -1,4 +1,4 @@
-"""Word count by Lithops on this machine, over an object: word_count_lithops.py s3://BUCKET/KEY OUTPUT.
+"""Word count by Lithops on this machine: word_count_lithops.py s3://BUCKET/KEY OUTPUT.
 
 Its partitioner cuts the object into chunks of whole lines; each is counted by one call.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -38,7 +39,7 @@ def _server() -> Server:
 
 
 class Bucket:
-    """A new bucket.
+    """A new bucket, of which PyMR knows that it may be used: to find that out takes seconds.
 
     Raises SkippedError where there is no MinIO.
     """
@@ -49,11 +50,14 @@ class Bucket:
 
         self.name = services.new_bucket(self.server)
         self.address = f"s3://{self.name}"
+        command = [PYMR, "doctor", "--store", self.address]
+        subprocess.run(command, env=self.environment, stdout=subprocess.DEVNULL, check=True)
 
     @property
     def environment(self) -> dict[str, str]:
         """What says to a command how its store is reached."""
         return {
+            **os.environ,
             "AWS_ENDPOINT_URL": self.server.endpoint,
             "AWS_ACCESS_KEY_ID": self.server.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.server.secret_access_key,

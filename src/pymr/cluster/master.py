@@ -115,6 +115,8 @@ class Master:
 
     def hello(self, member: Member, held: Sequence[Held], outbox: Outbox) -> None:
         """Begin a stream of a worker, which still works on what it names, and on nothing else."""
+        if member.outbox is None:
+            self.note(events.WorkerCame(member.name, member.host, member.slots))
         member.open(outbox)
         member.heard = now = self._clock()
         known = {each.attempt for each in held}
@@ -157,6 +159,7 @@ class Master:
         if member.outbox is not outbox:
             return  # It has come back by another one.
         member.close()
+        self.note(events.WorkerWent(member.name))
         if member.is_leaving and not self._held_by(member):
             self._handle(events.WorkerLeft(member.name, self._clock()))
             self.roster.remove(member)

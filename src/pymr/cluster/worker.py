@@ -20,6 +20,7 @@ import msgspec
 from pymr import errors
 from pymr.cluster.link import Answered, Arrival, Link, Opened
 from pymr.cluster.message import (
+    TOLD_BYTES_MAX,
     Ask,
     Completion,
     Done,
@@ -41,7 +42,7 @@ from pymr.cluster.message import (
 from pymr.core import events
 from pymr.core.spec import Attempt, AttemptSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import PymrError, ResourceError, StoreUnavailableError
-from pymr.names import new_nonce, work_key
+from pymr.names import new_nonce, told_key
 from pymr.runner.slots import SlotReport, Slots
 from pymr.store.base import ObjectStore
 from pymr.task.stored_object import get_stored, put_stored
@@ -49,7 +50,6 @@ from pymr.task.stored_object import get_stored, put_stored
 RENEW_S: Final = 2.0  # seven of them fit into a lease
 TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
-RECEIPT_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
 FAREWELL_S: Final = 5.0  # for the master to take note of what is given back
 UNREADY_MAX: Final = 3  # task processes that end before they have loaded the code
 # What an attempt fails of that is not its own fault, by the name of its error.
@@ -197,7 +197,7 @@ class Worker:
         """Tell the master what an attempt has come to."""
         match event:
             case events.Finished(attempt, receipt):
-                self._finish(attempt, receipt)
+                self._complete(attempt, receipt)
             case events.MemoryExceeded(attempt, error):
                 self._fail(attempt, error, FailureKind.MEMORY)
             case events.Failed(attempt, error) if error["type"] in NOT_ITS_FAULT:
@@ -207,17 +207,6 @@ class Worker:
                 self._complete(
                     attempt, Failure(error=error, retryable=retryable, signature=signature)
                 )
-
-    def _finish(self, attempt: Attempt, receipt: Receipt) -> None:
-        body = msgspec.json.encode(receipt)
-        if len(body) <= RECEIPT_BYTES_MAX:
-            self._complete(attempt, receipt)
-            return
-        try:
-            key_of = partial(work_key, self._joined.run)
-            self._complete(attempt, put_stored(self._store, body, key_of))
-        except PymrError as error:
-            self._fail(attempt, errors.to_dict(error), FailureKind.RETURNED)
 
     def lose(
         self, slot: str, attempt: Attempt | None, error: dict[str, Any], *, was_ready: bool
@@ -244,22 +233,35 @@ class Worker:
             self._link.send(Noted(event))
 
     def _fail(self, attempt: Attempt, error: dict[str, Any], kind: FailureKind) -> None:
-        self._complete(
-            attempt, Failure(error=error, retryable=True, signature=kind.value, kind=kind)
-        )
+        self._complete(attempt, _failure(error, kind))
 
     def _return(self, attempt: Attempt, why: str) -> None:
         text = f"worker `{self._joined.worker}` gives `{attempt}` back: it {why}"
         lost = errors.TaskLostError(text, reason=why)
         self._fail(attempt, errors.to_dict(lost), FailureKind.RETURNED)
 
-    def _complete(self, attempt: Attempt, outcome: Receipt | Stored | Failure) -> None:
+    def _complete(self, attempt: Attempt, outcome: Receipt | Failure) -> None:
         held = self._held.get(attempt)
         if held is None or held.is_reported:
             return  # Revoked; nobody wants to know.
         held.is_reported = True
         self._seq += 1
-        self._link.complete(Completion(self._seq, held.epoch, attempt, outcome))
+        self._link.complete(Completion(self._seq, held.epoch, attempt, self._short(outcome)))
+
+    def _short(self, outcome: Receipt | Failure) -> Receipt | Stored | Failure:
+        """Return an outcome that fits into a message: a receipt of very many splits may not."""
+        if isinstance(outcome, Failure):
+            return outcome  # Its error is cut on the way, if need be.
+        body = msgspec.json.encode(outcome)
+        if len(body) <= TOLD_BYTES_MAX:
+            return outcome
+        try:
+            return put_stored(self._store, body, partial(told_key, self._joined.run))
+        except PymrError as error:
+            kind = FailureKind.RETURNED
+            return Failure(
+                error=errors.to_dict(error), retryable=True, signature=kind.value, kind=kind
+            )
 
     def _has_left(self) -> bool:
         """Say whether this worker may go; what still runs at the end of its time goes back."""
@@ -272,6 +274,10 @@ class Worker:
                 self._return(attempt, self._leaving)
                 self.slots.revoke(attempt)
         return not self._held or late_s >= FAREWELL_S  # Maybe there is no master to answer.
+
+
+def _failure(error: dict[str, Any], kind: FailureKind) -> Failure:
+    return Failure(error=error, retryable=True, signature=kind.value, kind=kind)
 
 
 def _sources_of(work: Work) -> str | None:

@@ -316,6 +316,7 @@ class Life:
         crew.close()  # It is done, and the manifest of many tasks takes memory.
         if self._place.folder is None:  # No lock keeps another process of the run away.
             journal.sync()
+            journal.look()  # Whoever was deposed would remove what the other still reads.
         previous = self._output.previous
         manifest = build_manifest(
             self._plan,

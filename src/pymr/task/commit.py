@@ -158,13 +158,9 @@ def is_shown(store: ObjectStore) -> bool:
 
 
 def _is_of(visible: Manifest, manifest: Manifest) -> bool:
-    """Say whether the run of `manifest` is done, and what is visible its result.
-
-    Only a replay, which says so, replaces the result of its own run. Else an earlier process of
-    the run, which was taken for gone, has published after all.
-    """
-    is_replay = manifest.replaces == manifest.run
-    return visible.run == manifest.run and (visible.epoch >= manifest.epoch or not is_replay)
+    """Say whether a process of the run, taken for gone or not, has published; a replay is anew."""
+    is_older = manifest.replaces == manifest.run and visible.epoch < manifest.epoch
+    return visible.run == manifest.run and not is_older
 
 
 def _visible_manifest(store: ObjectStore) -> Manifest | None:
@@ -185,10 +181,7 @@ def _refuse_foreign(store: ObjectStore, manifest: Manifest) -> None:
 
 
 def _commit(store: ObjectStore, manifest: Manifest, visible: Manifest | None) -> Manifest:
-    """Make `manifest` the visible one, in one step; return the one that is.
-
-    Another process of the run may have been faster: then it is that one's.
-    """
+    """Make `manifest` the visible one, in one step; return the run's that is, if it was faster."""
     if visible is not None and visible.run != manifest.replaces:
         raise _foreign(store, MANIFEST)
     body = encode_manifest(manifest)

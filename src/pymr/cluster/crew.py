@@ -132,6 +132,7 @@ class _Mastery:
             inputs=duty.plan.inputs,
             tasks=duty.plan.tasks,
             epoch=duty.epoch,
+            lease_s=duty.limits.lease_s,
             store=self._store,
             decisions=decisions,
             feed=duty.feed,

@@ -70,6 +70,7 @@ class Master:
         inputs: Sequence[InputFile],
         tasks: Sequence[MapTask],
         epoch: int,
+        lease_s: float,
         store: ObjectStore,
         decisions: Decisions,
         feed: Feed,
@@ -86,6 +87,7 @@ class Master:
         self._inputs = inputs
         self._tasks = tasks
         self._epoch = epoch
+        self._lease_s = lease_s
         self._store = store
         self._decisions = decisions
         self._feed = feed
@@ -102,6 +104,7 @@ class Master:
     def register(self, host: str, slots: int) -> Member:
         """Take a worker in."""
         member = self.roster.add(host, slots)
+        member.heard = time.monotonic()
         self._handle(events.WorkerJoined(member.name, host, time.monotonic()))
         return member
 
@@ -150,11 +153,16 @@ class Master:
             return  # It has come back by another one.
         member.close()
         if member.is_leaving and not self._held_by(member):
-            self._handle(events.WorkerLeft(member.name, time.monotonic()))
-            self.roster.remove(member)
+            self._lose_sight(member)
+
+    def _lose_sight(self, member: Member) -> None:
+        """Forget a worker that is gone: who counts the hosts that are there counts on it."""
+        self.roster.remove(member)
+        self._handle(events.WorkerLeft(member.name, time.monotonic()))
 
     async def complete(self, attempt: Attempt, outcome: Receipt | Failure) -> CompletionReply:
         """Take what an attempt has come to, and return what becomes of it."""
+        failpoint.hit("completion.received")
         now = time.monotonic()
         if isinstance(outcome, Failure):
             self._handle(_failed(attempt, outcome, now))
@@ -170,7 +178,12 @@ class Master:
 
     def tick(self) -> None:
         """Let the core know the time, and ask once more for all that wait; twice a second."""
-        self._handle(events.Ticked(time.monotonic()))
+        now = time.monotonic()
+        self._handle(events.Ticked(now))
+        for member in list(self.roster):
+            is_gone = member.outbox is None and now - member.heard > self._lease_s
+            if is_gone and not self._held_by(member):
+                self._lose_sight(member)
         self._offer(to_all=True)
 
     def open(self) -> None:
@@ -279,6 +292,7 @@ class Master:
         member.tell(
             Grant(epoch=self._epoch, attempt=grant.attempt, key=key, work=work, alone=grant.alone)
         )
+        failpoint.hit("grant.sent")
 
     def _map_work(self, grant: events.Grant, nonce: str) -> MapWork:
         attempt = grant.attempt

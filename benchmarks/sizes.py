@@ -15,6 +15,8 @@ class Sizes(NamedTuple):
     growth_megabytes: int  # the smaller input of growth; the larger is four times that
     memory_megabytes: int  # of memory
     scheduler_tasks: int  # of scheduler; a tenth of them with partitions
+    assignments: int  # of assignments
+    recovery_tasks: int  # map tasks that are done when the master of recovery is killed
 
 
 FULL = Sizes(
@@ -25,6 +27,8 @@ FULL = Sizes(
     growth_megabytes=1_000,
     memory_megabytes=10_000,
     scheduler_tasks=1_000_000,
+    assignments=100_000,
+    recovery_tasks=10_000,
 )
 QUICK = Sizes(
     text_megabytes=48,
@@ -34,4 +38,6 @@ QUICK = Sizes(
     growth_megabytes=100,
     memory_megabytes=1_000,
     scheduler_tasks=100_000,
+    assignments=20_000,
+    recovery_tasks=500,
 )

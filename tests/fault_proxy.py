@@ -78,9 +78,9 @@ class _Message:
 
 
 class FaultProxy:
-    """A proxy on loopback, until the end of the block."""
+    """A proxy on loopback, or on what `listener` listens to, until the end of the block."""
 
-    def __init__(self, endpoint: str, seed: int = 0) -> None:
+    def __init__(self, endpoint: str, seed: int = 0, listener: socket.socket | None = None) -> None:
         split = urlsplit(endpoint)
         self._store = (split.hostname or "", split.port or 80)
         self._seed = seed
@@ -89,8 +89,8 @@ class FaultProxy:
         self._late: list[_Message] = []
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+        self.endpoint = "http://{}:{}".format(*self._listener.getsockname())
         self.seen: list[str] = []  # "GET /bucket/key"
         self.heads: list[str] = []  # … with all headers
 

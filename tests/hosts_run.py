@@ -37,7 +37,7 @@ from s3_request import Server
 from services import access_to, new_bucket
 from stopped_run import SETTINGS, prepare, processes_of
 
-WAIT_S = 30.0  # for anything; what takes so long hangs
+WAIT_S = 60.0  # for anything; what takes so long hangs
 
 
 def until(

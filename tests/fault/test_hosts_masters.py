@@ -18,16 +18,16 @@ from stopped_run import WORKER, calls, undisturbed
 
 pytestmark = pytest.mark.services
 KILL_MASTER = """\
-import os, signal, time
+import os, select, signal
 while not (os.path.exists("master.pid") and os.path.getsize("master.pid")):
-    time.sleep(0.01)
+    select.select([], [], [], 0.01)
 os.kill(int(open("master.pid").read()), signal.SIGKILL)
 """
 WAIT = """\
-import os, time
+import os, select
 open("waits", "w")
 while not os.path.exists("go"):
-    time.sleep(0.01)
+    select.select([], [], [], 0.01)
 """
 
 

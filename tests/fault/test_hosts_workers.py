@@ -18,10 +18,10 @@ from stopped_run import WORKER, calls, undisturbed
 
 pytestmark = pytest.mark.services
 STOP_WORKER = """\
-import os, signal, time
+import os, select, signal
 if os.path.exists("stopped"):
     while not os.path.exists("go"):
-        time.sleep(0.01)
+        select.select([], [], [], 0.01)
 else:
     open("stopped", "w").write(str(os.getppid()))
     os.kill(os.getppid(), signal.SIGSTOP)
@@ -204,8 +204,8 @@ def test_f20_workers_with_the_same_join_file_have_ids_of_their_own(
     """The master gives them: a cloned machine is another worker."""
     run.cli.write("at-line01", "do")
     run.cli.write("at-line09", "do")
-    meet = 'import os, time\nopen(f"{os.getpid()}.here", "w")\nimport glob\n'
-    run.cli.write("then.py", meet + 'while len(glob.glob("*.here")) < 2: time.sleep(0.01)\n')
+    meet = 'import os, select\nopen(f"{os.getpid()}.here", "w")\nimport glob\n'
+    run.cli.write("then.py", meet + 'while len(glob.glob("*.here")) < 2: select.select([], [], [], 0.01)\n')
     master = run.start("--workers=2")
     workers = run.workers(2)
 
@@ -235,7 +235,7 @@ def test_f107_a_worker_that_is_told_twice_gives_back_what_it_has(
 ) -> None:
     """The task is another's at once: no lease has to end."""
     run.cli.write("at-line10", "do")
-    run.cli.write("then.py", END_WORKER + 'import time\nopen("told", "w")\ntime.sleep(60)\n')
+    run.cli.write("then.py", END_WORKER + 'open("told", "w")\nsignal.pause()\n')
     master = run.start()
     worker = run.worker()
     until("it is not told", (run.cli.folder / "told").exists)

@@ -24,6 +24,7 @@ COMMANDS = {
     "resume": ("resume", "Go on with a run that stopped."),
     "replay": ("replay", "Try records again that were left out."),
     "attach": ("attach", "Follow a run that was started elsewhere."),
+    "status": ("status", "Show how far a run is, and who works on it."),
     "cancel": ("cancel", "Stop a run, and give up what it has kept."),
     "gc": ("gc", "Remove what runs have left that nobody needs."),
     "master": ("master", "Be the master of a run on other machines."),

@@ -13,12 +13,16 @@ from pymr.runner.reach import usual_access
 @click.argument("run", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(run: str, as_json: bool) -> None:
-    """Stop RUN, wherever it runs on this machine, and remove what it has finished so far.
+    """Stop RUN, wherever it runs, and remove what it has finished so far.
 
     Of a run that has stopped already, what it keeps for a resume is removed.
     """
+    from pymr.cluster.operator import forget_run, tell_cancel
+
     found = find_run(run, usual_access)
-    was_running = cancel_run(found)
+    was_running = cancel_run(found, lambda: tell_cancel(found.run))
+    if state_of(found) == "cancelled":
+        forget_run(found.run)
     if as_json:
         import json
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 import msgspec
 
@@ -16,6 +18,7 @@ from pymr.runner.reach import access_with
 from pymr.runner.stored import read_stored
 from pymr.store.access import Access
 from pymr.task.manifest import Manifest
+from pymr.text_form import show_path
 
 
 def start_on_hosts(request: Request, view: View, *, detach: bool) -> int:
@@ -82,13 +85,28 @@ def _start(request: Request, view: View, *, detach: bool, over: str | None) -> M
 
 
 def _detach(found: FoundRun, settings: Settings, access: Access) -> None:
+    """Leave the run to a master in the background, and say where that is."""
     from pymr.cluster import start
 
-    pid, log = start.detach(found, settings, access)
-    _say(f"{found.name} goes on in the background: process {pid}, log {log}")
+    left = start.detach(found, settings, access)
     join = start.join_path(settings, found.name)
-    _say(f"on the other machines:   pymr worker --join-file {join}")
-    _say(f"to see it:   pymr attach {found.name}")
+    if settings.json:
+        told = {
+            "run": found.run,
+            "name": found.name,
+            "output": found.output,
+            "pid": left.pid,
+            "addresses": left.addresses,
+            "join_file": join,
+            "log": left.log,
+        }
+        click.echo(json.dumps(told))
+    if not settings.quiet:
+        _say(f"{found.name} goes on in the background: process {left.pid}")
+        _say(f"on the other machines:   pymr worker --join-file {show_path(join)}")
+        _say(f"to see it:   pymr status {found.name} --watch   or   pymr attach {found.name}")
+        _say(f"to stop it:   pymr cancel {found.name}")
+        _say(f"its log:   {show_path(left.log)}")
 
 
 def _say(line: str) -> None:

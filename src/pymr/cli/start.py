@@ -29,9 +29,10 @@ def start_command(
         if flags["json"]:
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))
         raise
-    view = View(resolved.settings)
     if resolved.settings.on == "hosts":
         from pymr.cli.hosts import start_on_hosts
 
+        view = View(resolved.settings, tells_events=not detach)
         return start_on_hosts(request, view, detach=detach)
+    view = View(resolved.settings)
     return view.show(lambda: run_request(request, view))

@@ -35,8 +35,10 @@ EXIT_OF_SIGNAL = 128  # and its number, as a shell has it
 class View(Observer):
     """Shows a run to whoever started or resumed it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, tells_events: bool = True) -> None:
+        """`tells_events`: under `--json`; else only what stops the command before any run."""
         self._settings = settings
+        self._tells_events = tells_events
         self._plan: Plan | None = None
         self._place: Place | None = None
         self._progress = ProgressView(
@@ -54,7 +56,7 @@ class View(Observer):
 
     def entry(self, entry: Entry) -> None:
         """Show what happened."""
-        if self._json is not None:
+        if self._json is not None and self._tells_events:
             self._write_json(self._json, entry)
         self._progress.entry(entry)
 
@@ -95,7 +97,8 @@ class View(Observer):
         """Show why the run failed and return the exit code."""
         self._progress.close()
         name = self._plan.spec.name if self._plan else None
-        if self._json is not None and name is None:  # No event has said so.
+        is_untold = name is None or not self._tells_events  # No event has said so.
+        if self._json is not None and is_untold:
             self._write_json(self._json, refused(error, time.time()))
         verbose = self._settings.verbose
         return fail(error, name=name, snapshot=self._progress.snapshot, verbose=verbose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from pymr.cluster.master import Master
@@ -18,10 +19,17 @@ LATE_S: Final = 30.0  # for the others, when one worker is there; then the work 
 class Attendance:
     """Opens the run when workers are there; ends it when none is for too long."""
 
-    def __init__(self, master: Master, wanted: int, wait_s: float) -> None:
+    def __init__(
+        self,
+        master: Master,
+        wanted: int,
+        wait_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._master = master
         self._wanted = wanted
         self._wait_s = wait_s
+        self._clock = clock
 
     async def watch(self) -> None:
         """Never return.
@@ -37,7 +45,7 @@ class Attendance:
         reminded = 0.0
         while True:
             await asyncio.sleep(ATTENDANCE_LOOK_S)
-            now = time.monotonic()
+            now = self._clock()
             if self._master.roster.connected:
                 gone_since = None
                 continue
@@ -47,10 +55,10 @@ class Attendance:
 
     async def _first(self) -> int:
         """Return how many workers there are, when that is enough to begin."""
-        began = reminded = time.monotonic()
+        began = reminded = self._clock()
         first: float | None = None
         while True:
-            count, now = len(self._master.roster.connected), time.monotonic()
+            count, now = len(self._master.roster.connected), self._clock()
             if count:
                 first = first if first is not None else now
             if count >= self._wanted or (first is not None and count and now - first >= LATE_S):

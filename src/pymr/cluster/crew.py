@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, TypeVar
+from itertools import islice
+from typing import Final, TypeVar
 
 import msgspec
 
-from pymr import errors
+from pymr import errors, names
 from pymr.cluster import message as m
 from pymr.cluster.address import HostPort, hosts_of
 from pymr.cluster.admission import Admission
@@ -24,25 +25,26 @@ from pymr.cluster.handler import MasterHandler, Terms
 from pymr.cluster.join import MasterFile
 from pymr.cluster.master import Master
 from pymr.cluster.server import Server
-from pymr.core import events
+from pymr.cluster.told import told_standing
 from pymr.core.limit import HOST_LOSSES_MAX, PhaseLimits
 from pymr.core.spec import Code, JobSpec, Stored
 from pymr.errors import DeposedError, InternalError, InterruptedRunError, PymrError
 from pymr.observe.feed import Feed
-from pymr.runner.kept import kept
+from pymr.observe.snapshot import Snapshot
+from pymr.runner.kept import kept, spread_over
 from pymr.runner.life import Duty, interruption
 from pymr.runner.plan import Plan
 from pymr.store.access import Access
 from pymr.store.place import Place
 from pymr.task.commit import verify_attempt
-from pymr.task.stored_object import get_stored, put_sources, put_stored
+from pymr.task.stored_object import get_stored, put_stored
 
 Result = TypeVar("Result")
 
 THREADS_MAX: Final = 32  # that wait for the store
 TICK_S: Final = 0.5
+TOLD_AT_ONCE: Final = 64  # of what is kept, to the core: it takes milliseconds
 FAREWELL_S: Final = 5.0  # for workers to hear that the run is over
-SPEC_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
 
 
 class Reception(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,14 +65,16 @@ class HostsCrew:
         reception: Reception,
         code: Code,
         access: Access,
+        snapshot: Snapshot,
         *,
         lease_s: float = PhaseLimits().lease_s,
     ) -> None:
-        """`code` is what workers load: an object of the run's store."""
+        """`code` is what workers load: an object of the run's store; `snapshot` is of the feed."""
         self.limits = PhaseLimits(losses_max=HOST_LOSSES_MAX, lease_s=lease_s)
-        self._reception = reception
-        self._code = code
-        self._access = access
+        self.reception = reception
+        self.code = code
+        self.access = access
+        self.snapshot = snapshot
 
     @property
     def memory_peak_bytes(self) -> int | None:
@@ -89,7 +93,7 @@ class HostsCrew:
     def work(self, duty: Duty) -> None:
         """Be the master of a run until it is published."""
         threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="pymr-store")
-        mastery = _Mastery(duty, self._reception, self._code, self._access, threads)
+        mastery = _Mastery(duty, self, threads)
         try:
             with asyncio.Runner() as runner:
                 try:
@@ -99,6 +103,7 @@ class HostsCrew:
                     raise
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
+            duty.journal.close()  # A thread may be at it yet, and nobody else may then.
 
     def close(self) -> None:
         """Do nothing: the workers have been told."""
@@ -107,13 +112,12 @@ class HostsCrew:
 class _Mastery:
     """One master, from its start to its end, in one event loop."""
 
-    def __init__(
-        self, duty: Duty, reception: Reception, code: Code, access: Access, threads: Executor
-    ) -> None:
+    def __init__(self, duty: Duty, crew: HostsCrew, threads: Executor) -> None:
         self._duty = duty
-        self._reception = reception
-        self._code = code
-        self._access = access
+        self._reception = crew.reception
+        self._code = crew.code
+        self._access = crew.access
+        self._snapshot = crew.snapshot
         self._threads = threads
         self.stopped: InterruptedRunError | None = None  # by a signal
         self._spec = duty.plan.spec
@@ -132,46 +136,49 @@ class _Mastery:
             inputs=duty.plan.inputs,
             tasks=duty.plan.tasks,
             epoch=duty.epoch,
-            lease_s=duty.limits.lease_s,
             store=self._store,
             decisions=decisions,
             feed=duty.feed,
             threads=self._threads,
-            put_sources=self._put_sources,
             publish=duty.publish,
         )
         try:
             master.watch(decisions.run(master.durable))
-            await self._take_on(master, decisions)
+            master.watch(self._keep_time(master))
+            await self._take_on(master)
             if not master.ended.done():
                 await self._serve(master)
             await master.ended
         finally:
             await master.stop()
 
-    async def _take_on(self, master: Master, decisions: Decisions) -> None:
+    async def _take_on(self, master: Master) -> None:
         """Hand the core what earlier masters have committed."""
         duty = self._duty
         if duty.earlier is None:
             return
         check = verify_attempt  # What a store has told to be there is there, or is found missing.
-        spread = partial(self._threads.map, chunksize=1)
-        for told in kept(self._store, duty.earlier, duty.again, check, spread):
-            master.take_in(told)
-            if isinstance(told, events.Journal):
-                await decisions.flush()
+        spread = spread_over(self._threads)
+        told = kept(self._store, duty.earlier, duty.again, check, spread)
+        while some := await self._in_thread(lambda: list(islice(told, TOLD_AT_ONCE))):
+            for each in some:
+                master.take_in(each)
+            await master.flush()
         master.tick()
 
     async def _serve(self, master: Master) -> None:
         """Let workers in until the run is over, and tell them how it ended."""
-        reception = self._reception
+        duty, reception = self._duty, self._reception
         authority = reception.secrets.open()
+        where = reception.listen
         host = reception.listen.rpartition(":")[0].strip("[]")
         handler = MasterHandler(
             master,
             await self._terms(),
             read=self._read,
-            detail=lambda: _detail(master),
+            detail=lambda: told_standing(
+                self._snapshot, master.roster, output=str(duty.place), address=where
+            ),
             cancel=lambda: master.fail(_cancelled()),
         )
         server = Server(
@@ -181,12 +188,12 @@ class _Mastery:
             authority.for_master(hosts_of(host)),
         )
         address = await server.start(reception.listen, run=self._spec.run, epoch=self._duty.epoch)
-        reception.listening(address)
-        attendance = Attendance(master, reception.workers, reception.worker_wait_s)
-        master.watch(self._keep_time(master))
-        master.watch(attendance.watch())
+        where = str(HostPort(hosts_of(address.host)[0], address.port))
         farewell: m.Done | None = None
         try:
+            reception.listening(address)
+            attendance = Attendance(master, reception.workers, reception.worker_wait_s)
+            master.watch(attendance.watch())
             await asyncio.shield(master.ended)
             farewell = m.Done(None)
         except BaseException as error:
@@ -244,12 +251,9 @@ class _Mastery:
 
     def _spec_to_send(self) -> JobSpec | Stored:
         body = msgspec.json.encode(self._spec)
-        if len(body) <= SPEC_BYTES_MAX:
+        if len(body) <= m.TOLD_BYTES_MAX:
             return self._spec
-        return put_stored(self._store, body, lambda sha256: _spec_key(self._spec.run, sha256))
-
-    def _put_sources(self) -> Stored:
-        return put_sources(self._store, self._spec.run, self._duty.job.map_sources())
+        return put_stored(self._store, body, partial(names.told_key, self._spec.run))
 
     async def _read(self, stored: Stored) -> bytes:
         return await self._in_thread(partial(get_stored, self._store, stored))
@@ -258,24 +262,5 @@ class _Mastery:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def _spec_key(run: str, sha256: str) -> str:
-    from pymr import names
-
-    return names.sources_key(run, sha256)
-
-
 def _cancelled() -> InterruptedRunError:
     return InterruptedRunError("cancelled by an operator", signal="SIGTERM", is_cancelled=True)
-
-
-def _detail(master: Master) -> dict[str, Any]:
-    """Return how far the run is, in plain values."""
-    job = master.job
-    return {
-        "map": {"tasks": job.map.tasks, "committed": len(job.map.committed)},
-        "reduce": {"tasks": job.reduce.tasks, "committed": len(job.reduce.committed)},
-        "workers": [
-            {"worker": each.name, "host": each.host, "slots": each.slots}
-            for each in master.roster.connected
-        ],
-    }

@@ -17,16 +17,18 @@ class Fates:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._open: dict[Attempt, Fate] = {}
+        self._open: dict[Attempt, list[Fate]] = {}
 
     def of(self, attempt: Attempt) -> Fate:
-        """Return what will be the answer."""
-        if attempt not in self._open:
-            self._open[attempt] = asyncio.get_running_loop().create_future()
-        return self._open[attempt]
+        """Return what will be the answer; a future of the caller's own, who may cancel it."""
+        fate: Fate = asyncio.get_running_loop().create_future()
+        self._open.setdefault(attempt, []).append(fate)
+        return fate
 
     def settle(self, attempt: Attempt) -> None:
         """Answer, if the core has decided: by a commit, or since another attempt won."""
+        if attempt not in self._open:
+            return
         verdict = self._job.verdict(attempt)
         if verdict != "open":
             answer = Verdict.COMMITTED if verdict == "committed" else Verdict.STALE
@@ -37,6 +39,6 @@ class Fates:
         self._answer(attempt, CompletionReply(Verdict.REFUSED, error))
 
     def _answer(self, attempt: Attempt, reply: CompletionReply) -> None:
-        fate = self._open.pop(attempt, None)
-        if fate is not None and not fate.done():
-            fate.set_result(reply)
+        for fate in self._open.pop(attempt, ()):
+            if not fate.done():
+                fate.set_result(reply)

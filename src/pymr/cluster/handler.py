@@ -73,6 +73,8 @@ class MasterHandler:
         self._master.hello(member, hello.held, outbox)
         try:
             async for items in inbox:
+                if member.outbox is not outbox:
+                    return  # It speaks by another stream now, and this is of the past.
                 for item in items:
                     self._master.take(member, item)
         finally:

@@ -19,44 +19,42 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from pymr import errors, failpoint, names
+from pymr import errors, failpoint
 from pymr.cluster.decisions import Decisions
 from pymr.cluster.fate import Fates
+from pymr.cluster.grants import Grants
 from pymr.cluster.message import (
     Ask,
     CompletionReply,
     Failure,
     FailureKind,
     FromWorker,
-    Grant,
     Held,
     Leaving,
     Noted,
     Renew,
     Revoke,
     Verdict,
-    Work,
 )
 from pymr.cluster.roster import Member, Roster
 from pymr.cluster.stream import Outbox
+from pymr.cluster.verification import Found, Verifications
 from pymr.core import events
 from pymr.core.job import Job, JobEvent
 from pymr.core.spec import (
     Attempt,
     InputFile,
     MapTask,
-    MapWork,
     Receipt,
-    ReduceWork,
-    Stored,
 )
-from pymr.errors import PymrError
+from pymr.errors import CorruptDataError, ObjectMissingError, ProtocolError, PymrError
 from pymr.observe.feed import Feed
 from pymr.store.base import ObjectStore
 from pymr.task.commit import verify_attempt
 
 Done = TypeVar("Done")
 
+FORGET_S: Final = 30.0  # of silence without a stream: two leases
 LEFT_TEXT: Final = "it was granted, and the worker does not know of it"
 
 
@@ -70,33 +68,40 @@ class Master:
         inputs: Sequence[InputFile],
         tasks: Sequence[MapTask],
         epoch: int,
-        lease_s: float,
         store: ObjectStore,
         decisions: Decisions,
         feed: Feed,
         threads: Executor,
-        put_sources: Callable[[], Stored],
         publish: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`put_sources` stores what `job.map_sources()` says; it and `publish` block."""
+        """`publish` blocks; `clock` gives monotonic seconds."""
         self.job = job
         self.roster = Roster()
         self.refusals: list[str] = []  # why workers that came have left before any work
         self._is_open = False  # nothing is granted before
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._inputs = inputs
-        self._tasks = tasks
-        self._epoch = epoch
-        self._lease_s = lease_s
-        self._store = store
         self._decisions = decisions
         self._feed = feed
         self._threads = threads
-        self._put_sources = put_sources
         self._publish = publish
+        self._publication: asyncio.Future[None] | None = None  # under way
+        self._clock = clock
         self._fates = Fates(job)
-        self._sources: Stored | None = None  # of the map outputs as they are now
-        self._waiting: list[tuple[Member, events.Grant, str]] = []  # for the sources
+        self._verifications = Verifications(
+            partial(verify_attempt, store), self._verified, threads, self._spawn
+        )
+        self._grants = Grants(
+            job,
+            self.roster,
+            inputs=inputs,
+            tasks=tasks,
+            epoch=epoch,
+            store=store,
+            in_thread=self._in_thread,
+            spawn=self._spawn,
+            give_back=self._give_back,
+        )
         self._background: set[asyncio.Task[None]] = set()
 
     # -- workers come, speak and go ------------------------------------------------------------
@@ -104,17 +109,19 @@ class Master:
     def register(self, host: str, slots: int) -> Member:
         """Take a worker in."""
         member = self.roster.add(host, slots)
-        member.heard = time.monotonic()
-        self._handle(events.WorkerJoined(member.name, host, time.monotonic()))
+        member.heard = now = self._clock()
+        self._handle(events.WorkerJoined(member.name, host, now))
         return member
 
     def hello(self, member: Member, held: Sequence[Held], outbox: Outbox) -> None:
         """Begin a stream of a worker, which still works on what it names, and on nothing else."""
+        if member.outbox is None:
+            self.note(events.WorkerCame(member.name, member.host, member.slots))
         member.open(outbox)
-        member.heard = now = time.monotonic()
+        member.heard = now = self._clock()
         known = {each.attempt for each in held}
         for attempt in self._held_by(member):
-            if attempt not in known:
+            if attempt not in known and attempt not in self._grants.unsent:
                 lost = errors.TaskLostError(f"`{attempt}`: {LEFT_TEXT}", reason="grant lost")
                 self._handle(events.Returned(attempt, errors.to_dict(lost), now))
         for each in held:
@@ -122,7 +129,7 @@ class Master:
 
     def take(self, member: Member, message: FromWorker) -> None:
         """Take what a worker says over its stream, after its hello."""
-        member.heard = now = time.monotonic()
+        member.heard = now = self._clock()
         match message:
             case Ask():
                 member.ask(message)
@@ -152,38 +159,40 @@ class Master:
         if member.outbox is not outbox:
             return  # It has come back by another one.
         member.close()
+        self.note(events.WorkerWent(member.name))
         if member.is_leaving and not self._held_by(member):
-            self._lose_sight(member)
-
-    def _lose_sight(self, member: Member) -> None:
-        """Forget a worker that is gone: who counts the hosts that are there counts on it."""
-        self.roster.remove(member)
-        self._handle(events.WorkerLeft(member.name, time.monotonic()))
+            self._handle(events.WorkerLeft(member.name, self._clock()))
+            self.roster.remove(member)
 
     async def complete(self, attempt: Attempt, outcome: Receipt | Failure) -> CompletionReply:
-        """Take what an attempt has come to, and return what becomes of it."""
+        """Take what an attempt has come to, and return what becomes of it.
+
+        Raises:
+            ProtocolError: it is what another attempt has come to.
+        """
         failpoint.hit("completion.received")
-        now = time.monotonic()
+        now = self._clock()
         if isinstance(outcome, Failure):
             self._handle(_failed(attempt, outcome, now))
             return CompletionReply(Verdict.NOTED)
+        if outcome.attempt != attempt:
+            raise ProtocolError(f"the receipt of `{attempt}` is that of `{outcome.attempt}`")
         known = self.job.verdict(attempt)
         if known != "open":
             return CompletionReply(Verdict.ALREADY if known == "committed" else Verdict.STALE)
         fate = self._fates.of(attempt)
         self._handle(events.Finished(attempt, outcome, now))
-        return await asyncio.shield(fate)
+        return await fate
 
     # -- the loop ------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Let the core know the time, and ask once more for all that wait; twice a second."""
-        now = time.monotonic()
+        now = self._clock()
+        for attempt in list(self._grants.unsent):  # Nobody else can say that they are wanted.
+            self._handle(events.Renewed(attempt, now))
         self._handle(events.Ticked(now))
-        for member in list(self.roster):
-            is_gone = member.outbox is None and now - member.heard > self._lease_s
-            if is_gone and not self._held_by(member):
-                self._lose_sight(member)
+        self._forget(now)
         self._offer(to_all=True)
 
     def open(self) -> None:
@@ -202,12 +211,26 @@ class Master:
         else:
             self._handle(event)
 
+    async def flush(self) -> None:
+        """Return when all decisions so far are durable.
+
+        Raises:
+            PymrError: what has ended the run, so that they never will be.
+        """
+        written = asyncio.ensure_future(self._decisions.flush())
+        try:
+            await asyncio.wait((written, self.ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            written.cancel()
+        if self.ended.done():
+            await self.ended
+
     def durable(self, decision: events.Decision) -> None:
         """Hand a decision back to the core: it stands in the journal."""
         assert isinstance(decision, events.TaskCommitted | events.TaskInvalidated), decision
         self._feed.append(decision)
         if isinstance(decision, events.TaskInvalidated):
-            self._sources = None
+            self._grants.forget_sources()
         self._handle(decision)
         self._fates.settle(decision.receipt.attempt)
 
@@ -215,6 +238,20 @@ class Master:
         """End the run with an error."""
         if not self.ended.done():
             self.ended.set_exception(error)
+
+    def _forget(self, now: float) -> None:
+        """Forget workers that are gone without a word; one that does come back registers anew.
+
+        What the core counts of hosts is about those that are there.
+        """
+        gone = [
+            each
+            for each in self.roster
+            if each.outbox is None and now - each.heard >= FORGET_S and not self._held_by(each)
+        ]
+        for member in gone:
+            self._handle(events.WorkerLeft(member.name, now))
+            self.roster.remove(member)
 
     def _held_by(self, member: Member) -> list[Attempt]:
         phases = self.job.map, self.job.reduce
@@ -235,7 +272,7 @@ class Master:
         turned_away: list[Member] = []
         while self._is_open and (member := self.roster.next()) is not None:
             free = member.free
-            self._perform_all(self.job.handle(events.LeaseAsked(member.name, time.monotonic())))
+            self._perform_all(self.job.handle(events.LeaseAsked(member.name, self._clock())))
             if member.free == free:
                 turned_away.append(member)
                 if not to_all:
@@ -262,7 +299,7 @@ class Master:
                     each.tell(Revoke(attempt))
                 self._fates.settle(attempt)
             case events.Verify(receipt):
-                self._spawn(self._verify(receipt))
+                self._verifications.add(receipt)
             case events.Journal(decision):
                 self._decisions.add(decision)
             case events.Publish():
@@ -276,72 +313,35 @@ class Master:
         member = self.roster.get(grant.worker)
         assert member is not None, f"granted to a stranger: {grant}"
         failpoint.hit("lease.grant")
-        attempt, run, nonce = grant.attempt, self.job.spec.run, names.new_nonce()
-        key = names.attempt_key(run, attempt.phase, attempt.task, attempt.number, nonce)
-        if attempt.phase == "map":
-            self._send(member, grant, key, self._map_work(grant, nonce))
-        elif self._sources is not None:
-            self._send(member, grant, key, ReduceWork(attempt.task, self._sources))
-        else:
-            member.reserve()
-            self._waiting.append((member, grant, key))
-            if len(self._waiting) == 1:
-                self._spawn(self._store_sources())
+        self._grants.send(grant, member)
 
-    def _send(self, member: Member, grant: events.Grant, key: str, work: Work) -> None:
-        member.tell(
-            Grant(epoch=self._epoch, attempt=grant.attempt, key=key, work=work, alone=grant.alone)
-        )
-        failpoint.hit("grant.sent")
-
-    def _map_work(self, grant: events.Grant, nonce: str) -> MapWork:
-        attempt = grant.attempt
-        splits = self._tasks[attempt.task].splits
-        inputs = {split.input: self._inputs[split.input] for split in splits}
-        bad_key = names.bad_key(self.job.spec.run, attempt.task, attempt.number, nonce)
-        return MapWork(splits, inputs, bad_key if grant.is_scan else None)
-
-    async def _store_sources(self) -> None:
-        """Store the list of map outputs, once, and send the grants that wait for it."""
-        while self._waiting and self._sources is None:
-            before = self.job.map_sources()
-            stored = await self._in_thread(self._put_sources)
-            if self.job.map.done and self.job.map_sources() is before:
-                self._sources = stored
-            elif not self.job.map.done:
-                break  # A map output was lost; what waited is told below.
-        waiting, self._waiting = self._waiting, []
-        for member, grant, key in waiting:
-            member.unreserve()
-            if self._sources is None:
-                error = errors.to_dict(errors.TaskLostError("its sources have changed"))
-                self._handle(events.Returned(grant.attempt, error, time.monotonic()))
-            else:
-                work = ReduceWork(grant.attempt.task, self._sources)
-                self._send(member, grant, key, work)
+    def _give_back(self, attempt: Attempt) -> None:
+        """Let the task of an attempt wait again that cannot be begun; it is no fault of anybody."""
+        lost = errors.to_dict(errors.TaskLostError(f"`{attempt}`: its sources have changed"))
+        now = self._clock()
+        self._handle(events.Failed(attempt, lost, True, "its sources", now, counts=False))
 
     # -- what blocks ---------------------------------------------------------------------------
 
-    async def _verify(self, receipt: Receipt) -> None:
-        failpoint.hit("commit.verify")
-        attempt = receipt.attempt
-        try:
-            footer = await self._in_thread(partial(verify_attempt, self._store, receipt))
-        except PymrError as error:
-            told = errors.to_dict(error)
-            signature = f"verify {type(error).__name__}"
-            now = time.monotonic()
-            self._handle(events.Failed(attempt, told, error.retryable, signature, now))
+    def _verified(self, receipt: Receipt, found: Found) -> None:
+        attempt, now = receipt.attempt, self._clock()
+        if isinstance(found, CorruptDataError | ObjectMissingError):
+            told = errors.to_dict(found)
+            signature = f"verify {type(found).__name__}"
+            self._handle(events.Failed(attempt, told, found.retryable, signature, now))
             self._fates.refuse(attempt, told)
+        elif isinstance(found, PymrError):
+            self.fail(found)  # It is the store's, not the attempt's.
         else:
-            now = time.monotonic()
-            self._handle(events.Verified(receipt, footer.partitions, footer.splits, now))
+            self._handle(events.Verified(receipt, found.partitions, found.splits, now))
 
     async def _commit(self) -> None:
-        await self._decisions.flush()
-        await self._in_thread(self._publish)
+        await self.flush()
+        self._publication = asyncio.ensure_future(self._in_thread(self._publish))
+        await asyncio.shield(self._publication)
         self._handle(events.Published())
-        self.ended.set_result(None)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     async def _in_thread(self, work: Callable[[], Done]) -> Done:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -362,10 +362,12 @@ class Master:
         self._spawn(work)
 
     async def stop(self) -> None:
-        """Cancel what runs beside."""
+        """Cancel what runs beside; a publication that has begun comes to its end."""
         for task in list(self._background):
             task.cancel()
         waiting: list[Awaitable[Any]] = list(self._background)
+        if self._publication is not None:
+            waiting.append(self._publication)
         await asyncio.gather(*waiting, return_exceptions=True)
 
 

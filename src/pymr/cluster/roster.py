@@ -50,8 +50,9 @@ class Member:
             outbox.close()
 
     def ask(self, ask: Ask) -> None:
-        """Take note of how many slots are free."""
-        self._free, self._seen = ask.slots, ask.grants_seen
+        """Take note of how many slots are free: of those that it has."""
+        self._free = min(ask.slots, self.slots)
+        self._seen = min(ask.grants_seen, self._granted)
 
     def reserve(self) -> None:
         """Take a slot for a grant that is not sent yet."""

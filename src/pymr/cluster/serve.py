@@ -12,9 +12,11 @@ import msgspec
 
 from pymr.cluster.crew import HostsCrew, Reception
 from pymr.config import Settings
+from pymr.core.events import Entry
 from pymr.core.limit import PhaseLimits
 from pymr.core.spec import Code
 from pymr.errors import ConfigError
+from pymr.observe.snapshot import Snapshot, fold
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Life, Observer
 from pymr.runner.plan import Plan
@@ -69,8 +71,26 @@ def serve_run(  # noqa: PLR0913 - what a master is told
         remember(found.run, found.name, found.place, stored.plan.started, access)
         deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
         life = Life(plan, settings, output, stored.plan.started, stored, is_replay=is_replay)
-        crew = HostsCrew(reception, code, access, lease_s=lease_s)
-        return life.run(crew, observer, deadline)
+        watching = Watching(observer)
+        crew = HostsCrew(reception, code, access, watching.snapshot, lease_s=lease_s)
+        return life.run(crew, watching, deadline)
+
+
+class Watching(Observer):
+    """Folds the feed for who asks the master how far it is, and passes it on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.snapshot = Snapshot()
+        self._observer = observer
+
+    def entry(self, entry: Entry) -> None:
+        """Take note of an event."""
+        fold(self.snapshot, entry)
+        self._observer.entry(entry)
+
+    def tick(self, now: float) -> None:
+        """Pass on that time has passed."""
+        self._observer.tick(now)
 
 
 def code_of(stored: StoredRun) -> Code:

@@ -9,9 +9,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -28,17 +29,21 @@ from pymr.cluster.join import (
     read_master_file,
     write_join_file,
 )
+from pymr.cluster.run_files import RunFiles
 from pymr.cluster.serve import serve_run
 from pymr.config import Settings
-from pymr.errors import ConfigError, PymrError
-from pymr.runner.find import FoundRun
+from pymr.core.events import RunFinished
+from pymr.errors import ClusterError, ConfigError, PymrError, from_dict
+from pymr.runner.find import FoundRun, history_of
 from pymr.runner.life import Observer
 from pymr.store.access import Access
-from pymr.store.registry import state_folder
 from pymr.task.manifest import Manifest
 from pymr.text_form import show_path
 
 DEFAULT_LISTEN: Final = "127.0.0.1:0"
+DETACH_S: Final = 60.0  # for a master in the background to listen: it reads the journal first
+LOOK_S: Final = 0.05
+LAST_WORDS_BYTES_MAX: Final = 4 << 10  # of the log of a master that has ended
 
 Say = Callable[[str], None]
 
@@ -80,35 +85,13 @@ def secrets_of(run: str) -> MasterFile:
     Raises:
         ConfigError: they cannot be read or written.
     """
-    path = secrets_path(run)
-    if os.path.exists(path):
-        return read_master_file(path)
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    files = RunFiles(run)
+    if os.path.exists(files.secrets):
+        return read_master_file(files.secrets)
+    files.make_folder()
     secrets = master_file(new_authority(run), new_tokens())
-    write_join_file(path, secrets)
+    write_join_file(files.secrets, secrets)
     return secrets
-
-
-def secrets_path(run: str) -> str:
-    """Return where this account keeps what a later master of the run needs."""
-    return os.path.join(os.path.dirname(state_folder()), "masters", f"{run}.json")
-
-
-def operator_path(run: str) -> str:
-    """Return where this account keeps what the operator of a run needs."""
-    return os.path.join(os.path.dirname(state_folder()), "masters", f"{run}.operator.json")
-
-
-def spec_path(run: str) -> str:
-    """Return where this account keeps what a master in the background is told."""
-    return os.path.join(os.path.dirname(state_folder()), "masters", f"{run}.spec.json")
-
-
-def forget_secrets(run: str) -> None:
-    """Remove what is kept for a run that is done."""
-    for path in (secrets_path(run), operator_path(run), spec_path(run)):
-        with suppress(OSError):
-            os.unlink(path)
 
 
 def join_path(settings: Settings, name: str) -> str:
@@ -129,7 +112,8 @@ def reception_of(spec: MasterSpec, say: Say) -> Reception:
         addresses = tuple(str(HostPort(h, address.port)) for h in hosts_of(address.host))
         worker = join_file(authority, held.tokens, "worker", addresses)
         _replace(spec.join_file, worker)
-        _replace(operator_path(spec.run), join_file(authority, held.tokens, "operator", addresses))
+        operator = join_file(authority, held.tokens, "operator", addresses)
+        _replace(RunFiles(spec.run).operator, operator)
         say(f"on the other machines:   pymr worker --join-file {show_path(spec.join_file)}")
 
     return Reception(
@@ -147,7 +131,7 @@ def _listen(spec: MasterSpec) -> str:
     if port:
         return spec.listen
     with suppress(ConfigError, OSError):
-        before = read_join_file(operator_path(spec.run), "operator").addresses[0]
+        before = read_join_file(RunFiles(spec.run).operator, "operator").addresses[0]
         address = HostPort(host, parse_host_port(before)[1])
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server(address, family=family):
@@ -163,10 +147,10 @@ def _replace(path: str, join: JoinFile) -> None:
 
 
 def refuse_join_file(settings: Settings) -> None:
-    """Refuse a join file that is there already, before any work: a run that stopped needs it.
+    """Refuse a join file that is there already or cannot be written, before any work.
 
     Raises:
-        ConfigError: it is there, and the run to begin would write it.
+        ConfigError: a run that stopped may need it, or there is no such folder.
     """
     if settings.join_file is None and settings.name is None:
         return  # The name is not known yet, and will be a new one.
@@ -175,6 +159,13 @@ def refuse_join_file(settings: Settings) -> None:
         raise ConfigError(
             f"join file `{show_path(path)}` exists, and is not replaced",
             hint=f"pymr resume   with its run, or   rm {show_path(path)}",
+        )
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise ConfigError(
+            f"join file `{show_path(path)}` cannot be written: `{show_path(folder)}` is no folder"
+            " to write into",
+            hint=f"mkdir -p {show_path(folder)}   or another --join-file",
         )
 
 
@@ -185,7 +176,7 @@ def spec_of(found: FoundRun, settings: Settings, access: Access) -> MasterSpec:
         run=found.run,
         endpoint=access.endpoint,
         region=access.region,
-        secrets=secrets_path(found.run),
+        secrets=RunFiles(found.run).secrets,
         listen=settings.listen or DEFAULT_LISTEN,
         join_file=join_path(settings, found.name),
         workers=settings.workers,
@@ -229,39 +220,80 @@ def serve_spec(  # noqa: PLR0913 - what a master is told
         manifest = serve_run(found, settings, access, reception, observer, is_replay=is_replay)
     except PymrError as error:
         if error.fields.get("is_cancelled"):
-            _forget(spec)
+            RunFiles(spec.run).forget(spec.join_file)
         raise
-    _forget(spec)
+    RunFiles(spec.run).forget(spec.join_file)
     return manifest
 
 
-def _forget(spec: MasterSpec) -> None:
-    """Remove what leads to a run that nobody takes on any more."""
-    with suppress(ConfigError, OSError):
-        if read_join_file(spec.join_file, "worker").run == spec.run:
-            os.unlink(spec.join_file)
-    forget_secrets(spec.run)
+class Detached(NamedTuple):
+    """A master in the background that listens."""
+
+    pid: int
+    log: str
+    addresses: tuple[str, ...]  # where workers find it
 
 
-def detach(found: FoundRun, settings: Settings, access: Access) -> tuple[int, str]:
-    """Start a master in the background, and return its process id and the file of what it says.
+def detach(found: FoundRun, settings: Settings, access: Access) -> Detached:
+    """Start a master in the background, and wait until it listens.
 
     Raises:
-        ClusterError, PymrError: it ended at once.
+        PymrError: what it has ended with.
+        ClusterError: it does not listen within DETACH_S, and goes on; or it ended without a word.
+        ConfigError: its files cannot be written.
     """
     secrets_of(found.run)
-    folder = os.path.dirname(secrets_path(found.run))
-    path = spec_path(found.run)
-    log_path = os.path.join(folder, f"{found.run}.log")
-    spec = spec_of(found, settings, access)
-    with open(path, "wb") as file:
+    files, spec = RunFiles(found.run), spec_of(found, settings, access)
+    before, began = _version(files.operator), time.time()
+    with open(files.spec, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
-    with open(log_path, "ab") as log:
+    descriptor = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pymr", "master", path],
+            [sys.executable, "-m", "pymr", "master", files.spec],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-    return process.pid, log_path
+    deadline = time.monotonic() + DETACH_S
+    while _version(files.operator) == before:  # It writes that file when it listens.
+        if process.poll() is not None:
+            if process.returncode:
+                raise _end_of(found, files, began)
+            break  # There was nothing left to do.
+        if time.monotonic() >= deadline:
+            raise ClusterError(
+                f"the master of {found.name}, process {process.pid}, does not listen after"
+                f" {DETACH_S:.0f} s, and goes on; its log: `{show_path(files.log)}`",
+                hint=f"pymr attach {found.name}",
+            )
+        time.sleep(LOOK_S)
+    addresses: tuple[str, ...] = ()
+    with suppress(ConfigError):  # It is over already.
+        addresses = read_join_file(files.operator, "operator").addresses
+    return Detached(process.pid, files.log, addresses)
+
+
+def _end_of(found: FoundRun, files: RunFiles, began: float) -> PymrError:
+    """Return what a master has ended with that began at `began`, Unix seconds."""
+    with suppress(PymrError):
+        last = history_of(found)[-1:]
+        if last and last[0].time >= began and isinstance(last[0].event, RunFinished):
+            error = last[0].event.error
+            if error is not None:
+                return from_dict(error)
+    words = b""
+    with suppress(OSError), open(files.log, "rb") as file:
+        file.seek(max(0, os.path.getsize(files.log) - LAST_WORDS_BYTES_MAX))
+        words = file.read().rstrip().rpartition(b"\xe2\x9c\x97 ")[2]  # behind the last ✗
+    told = words.decode(errors="replace") or "it said nothing"
+    return ClusterError(f"the master of {found.name} ended at once: {told}")
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    """Return what is other of a file that was replaced; None: there is none."""
+    with suppress(OSError):
+        status = os.stat(path)
+        return status.st_ino, status.st_mtime_ns
+    return None

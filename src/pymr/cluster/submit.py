@@ -7,17 +7,18 @@ for a master
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Final
 
 import msgspec
 
 from pymr.config import Settings, this_machine
-from pymr.core.events import UploadProgressed, Warned
-from pymr.errors import ConfigError
+from pymr.core.events import RunFinished, UploadProgressed, Warned
+from pymr.errors import ConfigError, PymrError, to_dict
 from pymr.observe.feed import Feed, JsonLines, thin
 from pymr.runner.find import FoundRun
-from pymr.runner.life import Observer, remove_folder
+from pymr.runner.life import Observer, interruption, remove_folder
 from pymr.runner.local import LocalCrew
 from pymr.runner.plan import Plan, Request, absolute_output, plan_run
 from pymr.runner.pool import Pool
@@ -113,17 +114,31 @@ def _write(
         def report(event: UploadProgressed) -> None:
             feed.append(event)
 
-        root = settings.store or str(place)
-        inputs = upload_inputs(plan.inputs, root, request.access, report)
-        plan = msgspec.structs.replace(plan, inputs=inputs, spool_folder=None)
-        if plan.sample is not None:
-            plan = LocalCrew(pool, settings).settle(plan, feed, observer.tick, None)
-        code = put_code(place.objects, run, request.code, plan.spec.shape)
-        asked = msgspec.structs.replace(request, code=code)
-        with closing(place.create_journal(run, 0)) as journal:
-            for record in head_of(asked, plan, started, epoch=0):
-                journal.append(record)
-            journal.sync()
+        with _failing_told(feed):
+            root = settings.store or str(place)
+            inputs = upload_inputs(plan.inputs, root, request.access, report)
+            plan = msgspec.structs.replace(plan, inputs=inputs, spool_folder=None)
+            if plan.sample is not None:
+                plan = LocalCrew(pool, settings).settle(plan, feed, observer.tick, None)
+            code = put_code(place.objects, run, request.code, plan.spec.shape)
+            asked = msgspec.structs.replace(request, code=code)
+            with closing(place.create_journal(run, 0)) as journal:
+                for record in head_of(asked, plan, started, epoch=0):
+                    journal.append(record)
+                journal.sync()
         feed.append(planned_of(plan, epoch=0))
         for warning in plan.warnings:
             feed.append(Warned(warning))
+
+
+@contextmanager
+def _failing_told(feed: Feed) -> Iterator[None]:
+    """Have the feed say why a run ended before it was planned."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        feed.append(RunFinished(to_dict(interruption(error))))
+        raise
+    except PymrError as error:
+        feed.append(RunFinished(to_dict(error)))
+        raise

@@ -44,7 +44,9 @@ from pymr.core.notes import (
     TaskKept,
     UploadProgressed,
     Warned,
+    WorkerCame,
     WorkersConnected,
+    WorkerWent,
 )
 from pymr.core.reports import (
     Crashed,
@@ -110,9 +112,11 @@ __all__ = [
     "Verified",
     "Verify",
     "Warned",
+    "WorkerCame",
     "WorkerJoined",
     "WorkerLeft",
     "WorkerLost",
+    "WorkerWent",
     "WorkersConnected",
     "encode",
 ]
@@ -141,6 +145,8 @@ AnyEvent = (
     | TaskInvalidated
     | TaskKept
     | WorkersConnected
+    | WorkerCame
+    | WorkerWent
     | AttemptStarted
     | AttemptProgressed
     | AttemptFailed

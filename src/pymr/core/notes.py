@@ -21,6 +21,20 @@ class WorkersConnected(Event, frozen=True):
     wanted: int
 
 
+class WorkerCame(Event, frozen=True):
+    """A worker of another machine is connected, with so many slots for attempts."""
+
+    worker: str
+    host: str
+    slots: int
+
+
+class WorkerWent(Event, frozen=True):
+    """A worker of another machine is not connected any more; its leases may still hold."""
+
+    worker: str
+
+
 class AttemptStarted(Event, frozen=True):
     """An attempt was granted to a worker.
 

@@ -6,6 +6,9 @@ Laws: no I/O, no clock; an entry is applied once, in order of `seq`; entries tha
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Literal
+
 import msgspec
 
 from pymr.core import events
@@ -13,9 +16,14 @@ from pymr.core.backup import RunningMedian
 from pymr.core.events import Entry, Event
 from pymr.core.spec import Attempt, PhaseName, Receipt
 from pymr.errors import PymrError, from_dict
+from pymr.observe.pace import Pace
 
 ERRORS_MAX = 10  # the last ones are kept
 WARNINGS_MAX = 100
+
+
+# What becomes of an attempt.
+Outcome = Literal["committed", "failed", "lost", "revoked"]
 
 
 class Progress(msgspec.Struct):
@@ -25,6 +33,15 @@ class Progress(msgspec.Struct):
     bytes: int = 0
     records: int = 0
     started: float = 0.0  # Unix seconds
+
+
+class Member(msgspec.Struct):
+    """A worker of another machine."""
+
+    host: str
+    slots: int
+    heard: float  # Unix seconds of the last event that it has caused
+    is_here: bool = True
 
 
 class BackupWin(msgspec.Struct, frozen=True):
@@ -52,6 +69,7 @@ class PhaseState(msgspec.Struct):
     bytes_committed: int = 0
     records_committed: int = 0
     running: dict[Attempt, Progress] = msgspec.field(default_factory=dict)
+    ended: Counter[Outcome] = msgspec.field(default_factory=Counter)  # attempts of this process
     slowest: Receipt | None = None
     largest: Receipt | None = None  # of the reduce task that read most records
     median: RunningMedian = msgspec.field(default_factory=RunningMedian)
@@ -59,18 +77,18 @@ class PhaseState(msgspec.Struct):
     @property
     def bytes_done(self) -> int:
         """What was read for committed tasks and by attempts that run, backups not twice."""
-        return self.bytes_committed + sum(
-            max(p.bytes for a, p in self.running.items() if a.task == task)
-            for task in {attempt.task for attempt in self.running}
-        )
+        furthest: dict[int, int] = {}
+        for attempt, progress in self.running.items():
+            furthest[attempt.task] = max(furthest.get(attempt.task, 0), progress.bytes)
+        return self.bytes_committed + sum(furthest.values())
 
     @property
     def records_done(self) -> int:
         """As `bytes_done`, in records."""
-        return self.records_committed + sum(
-            max(p.records for a, p in self.running.items() if a.task == task)
-            for task in {attempt.task for attempt in self.running}
-        )
+        furthest: dict[int, int] = {}
+        for attempt, progress in self.running.items():
+            furthest[attempt.task] = max(furthest.get(attempt.task, 0), progress.records)
+        return self.records_committed + sum(furthest.values())
 
     @property
     def slowness(self) -> float:
@@ -92,6 +110,9 @@ class Snapshot(msgspec.Struct):
     input_files: int = 0
     input_bytes: int = 0
     workers: int = 0
+    on: str = "local"  # or hosts
+    crew: dict[str, Member] = msgspec.field(default_factory=dict)  # of hosts, those that came
+    pace: Pace = msgspec.field(default_factory=Pace)
     phase: str = "planning"  # planning | map | reduce | publishing | done | failed
     map: PhaseState = msgspec.field(default_factory=PhaseState)
     reduce: PhaseState = msgspec.field(default_factory=PhaseState)
@@ -129,13 +150,13 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
     match entry.event:
         case events.RunPlanned() as planned:
             _plan(snapshot, planned, entry.time)
+            snapshot.on = "local" if planned.epoch else "hosts"
         case events.RunResumed() as resumed:
             _resume(snapshot, resumed, entry.time)
-        case events.WorkersConnected(count):
-            snapshot.workers, snapshot.is_taking_on = count, False
         case events.PhaseFinished(phase):
             is_last = phase == "reduce" or not snapshot.reduce.tasks
             snapshot.phase = "publishing" if is_last else "reduce"
+            snapshot.pace = Pace()
         case events.Warned(message):
             if message not in snapshot.warnings and len(snapshot.warnings) < WARNINGS_MAX:
                 snapshot.warnings.append(message)
@@ -152,6 +173,9 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
             snapshot.finished = entry.time
         case events.TaskCommitted() | events.TaskKept() | events.TaskInvalidated():
             _fold_task(snapshot, entry.event)
+            _measure(snapshot)
+        case events.WorkersConnected() | events.WorkerCame() | events.WorkerWent():
+            _fold_worker(snapshot, entry.event)
         case _:
             _fold_attempt(snapshot, entry.event)
     return snapshot
@@ -178,6 +202,7 @@ def _fold_task(
     match event:
         case events.TaskCommitted(receipt):
             _commit(snapshot, receipt)
+            snapshot.phase_state(receipt.attempt.phase).ended["committed"] += 1
         case events.TaskKept(receipt):
             _commit(snapshot, receipt)
             is_map = receipt.attempt.phase == "map"
@@ -185,6 +210,31 @@ def _fold_task(
         case events.TaskInvalidated(receipt):
             if not snapshot.is_taking_on:  # What is not there was not counted, then.
                 _reopen(snapshot, receipt)
+
+
+def _fold_worker(snapshot: Snapshot, event: Event) -> None:
+    match event:
+        case events.WorkersConnected(count):
+            snapshot.workers, snapshot.is_taking_on = count, False
+        case events.WorkerCame(worker, host, slots):
+            snapshot.on = "hosts"
+            snapshot.crew[worker] = Member(host, slots, snapshot.time)
+        case events.WorkerWent(worker) if worker in snapshot.crew:
+            snapshot.crew[worker].is_here = False
+
+
+def _hear(snapshot: Snapshot, worker: str) -> None:
+    """Take note that a worker has shown that it lives."""
+    member = snapshot.crew.get(worker)
+    if member is not None:
+        member.heard = snapshot.time
+
+
+def _measure(snapshot: Snapshot) -> None:
+    """Take note of how far the phase is, if that was some time ago."""
+    if snapshot.pace.is_due(snapshot.time):
+        state = snapshot.map if snapshot.phase == "map" else snapshot.reduce
+        snapshot.pace.add(snapshot.time, state.bytes_done, state.records_done)
 
 
 def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
@@ -199,15 +249,28 @@ def _fold_attempt(snapshot: Snapshot, event: Event) -> None:
             progress = snapshot.phase_state(attempt.phase).running.get(attempt)
             if progress is not None:
                 progress.bytes, progress.records = bytes_in, records_in
+                _hear(snapshot, progress.worker)
+                _measure(snapshot)
         case events.AttemptFailed(attempt, will_scan=True):  # That is how bad records are found.
-            snapshot.phase_state(attempt.phase).running.pop(attempt, None)
+            _end(snapshot, attempt, "failed")
         case events.AttemptFailed(attempt, error, will_retry):
+            _end(snapshot, attempt, "failed")
             _fail(snapshot, attempt, from_dict(error), will_retry=will_retry)
         case events.AttemptLost(attempt, _, error, will_retry):
             snapshot.lost += 1
+            _end(snapshot, attempt, "lost")
             _fail(snapshot, attempt, from_dict(error), will_retry=will_retry)
         case events.AttemptRevoked(attempt):
-            snapshot.phase_state(attempt.phase).running.pop(attempt, None)
+            _end(snapshot, attempt, "revoked")
+
+
+def _end(snapshot: Snapshot, attempt: Attempt, outcome: Outcome) -> None:
+    """Take an attempt off those that run."""
+    state = snapshot.phase_state(attempt.phase)
+    state.ended[outcome] += 1
+    progress = state.running.pop(attempt, None)
+    if progress is not None and outcome == "failed":
+        _hear(snapshot, progress.worker)
 
 
 def _plan(snapshot: Snapshot, planned: events.RunPlanned | events.RunResumed, time: float) -> None:
@@ -222,6 +285,7 @@ def _plan(snapshot: Snapshot, planned: events.RunPlanned | events.RunResumed, ti
     snapshot.phase = "map"
     snapshot.started, snapshot.finished = time, None
     snapshot.skipped = 0
+    snapshot.crew, snapshot.pace = {}, Pace()
 
 
 def _resume(snapshot: Snapshot, resumed: events.RunResumed, time: float) -> None:
@@ -230,6 +294,8 @@ def _resume(snapshot: Snapshot, resumed: events.RunResumed, time: float) -> None
     _plan(snapshot, resumed, time if started is None else started)
     snapshot.epoch, snapshot.kept, snapshot.is_taking_on = resumed.epoch, (0, 0), not is_first
     snapshot.is_replay = resumed.is_replay
+    if is_first:
+        snapshot.on = "hosts"
 
 
 def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
@@ -239,6 +305,8 @@ def _commit(snapshot: Snapshot, receipt: Receipt) -> None:
     size = receipt.bytes_in if is_map else receipt.read.bytes
     for rival in [rival for rival in state.running if rival.task == attempt.task]:
         progress = state.running.pop(rival)
+        if rival == attempt:
+            _hear(snapshot, progress.worker)
         if rival != attempt and attempt in snapshot.backups:
             _win(snapshot, receipt, progress, progress.bytes / max(size, 1))
     state.committed += 1
@@ -274,7 +342,6 @@ def _reopen(snapshot: Snapshot, receipt: Receipt) -> None:
 
 
 def _fail(snapshot: Snapshot, attempt: Attempt, error: PymrError, *, will_retry: bool) -> None:
-    snapshot.phase_state(attempt.phase).running.pop(attempt, None)
     if will_retry:
         snapshot.retried += 1
     else:

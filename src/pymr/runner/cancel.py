@@ -10,6 +10,7 @@ see it; nothing is taken from it while it lives.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from pymr import names
@@ -28,9 +29,10 @@ STORE_STOP_WAIT_S = 45.0  # and until the last sign of life of one that is dead 
 _LOOK_S = 0.1
 
 
-def cancel_run(found: FoundRun) -> bool:
+def cancel_run(found: FoundRun, tell: Callable[[], object] = lambda: None) -> bool:
     """Stop the run, and remove what it has kept; return whether it was running.
 
+    `tell` lets who works on it know of the mark, which it would see a little later.
     Of a replay only itself is stopped: the result that is there stays. May be repeated.
 
     Raises:
@@ -41,6 +43,7 @@ def cancel_run(found: FoundRun) -> bool:
     store = found.place.objects
     with suppress(ObjectExistsError):  # It was asked before.
         store.put_if_absent(names.cancelled_key(found.run), b"")
+    tell()
     was_running = _wait_for_end(found)
     with reclaim_output(found.place, run=found.run, name=found.name) as output:
         if output.previous is not None and output.previous.run == found.run:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from functools import partial
+from typing import Final
 
 from pymr import failpoint
 from pymr.core.events import Journal, Recovered, TaskInvalidated
@@ -11,6 +14,10 @@ from pymr.core.replay import Replay
 from pymr.core.spec import MapFooter, Receipt
 from pymr.errors import CorruptDataError
 from pymr.store.base import ObjectStore
+
+AHEAD_MAX: Final = (
+    128  # objects looked at before the core was told: each has sums of its partitions
+)
 
 Check = Callable[[ObjectStore, Receipt], MapFooter]  # raises CorruptDataError
 Spread = Callable[
@@ -28,7 +35,7 @@ def kept(
     """Yield what the core is told, in order: `Journal` is a command, the others are events.
 
     What is committed counts as far as `check` still finds it in the store. `again` is what a
-    replay does once more. `spread` is `map`, maybe of many threads.
+    replay does once more. `spread` is `map`, maybe of many threads (`spread_over`).
     """
     yield from earlier.invalidated.values()
     for receipt in again:
@@ -38,6 +45,23 @@ def kept(
     receipts = earlier.committed.values()
     wanted = [receipt for receipt in receipts if receipt.attempt not in done_again]
     yield from spread(partial(_look, store, check), wanted)
+
+
+def spread_over(threads: Executor) -> Spread:
+    """Return a `map` of many threads, of which no more than AHEAD_MAX results wait."""
+
+    def spread(
+        look: Callable[[Receipt], Journal | Recovered], receipts: list[Receipt]
+    ) -> Iterator[Journal | Recovered]:
+        ahead: deque[Future[Journal | Recovered]] = deque()
+        for receipt in receipts:
+            if len(ahead) == AHEAD_MAX:
+                yield ahead.popleft().result()
+            ahead.append(threads.submit(look, receipt))
+        while ahead:
+            yield ahead.popleft().result()
+
+    return spread
 
 
 def _look(store: ObjectStore, check: Check, receipt: Receipt) -> Journal | Recovered:

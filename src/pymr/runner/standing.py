@@ -1,0 +1,43 @@
+"""How a run stands, as its place alone can tell it: history, claim and signs of life."""
+
+from __future__ import annotations
+
+import time
+
+from pymr.observe.snapshot import Snapshot, fold
+from pymr.observe.standing import MasterStanding, Standing, standing_of
+from pymr.runner.find import FoundRun, history_of, state_of
+
+
+def stored_standing(found: FoundRun, snapshot: Snapshot | None = None) -> Standing:
+    """Return how a run stands; `snapshot` is of its history, if that is known already.
+
+    Raises:
+        StoreError: its store refuses or does not answer.
+    """
+    if snapshot is None:
+        snapshot = Snapshot()
+        for entry in history_of(found):
+            fold(snapshot, entry)
+    if not snapshot.run:  # Its history is gone, or has not come so far.
+        snapshot.run, snapshot.name = found.run, found.name
+        snapshot.started = found.started
+    return standing_of(
+        snapshot,
+        state=state_of(found),
+        output=found.output,
+        now=time.time(),
+        master=_master_of(found),
+    )
+
+
+def _master_of(found: FoundRun) -> MasterStanding | None:
+    """Return who works on the run, or did so last."""
+    sign = found.place.last_sign(found.run)
+    if sign is not None:
+        silent_s = max(0.0, time.time() - sign.time)
+        return MasterStanding(host=sign.host, pid=sign.pid, address=sign.address, silent_s=silent_s)
+    owner, is_held = found.place.owner()
+    if owner is None or owner.run != found.run or not is_held:
+        return None
+    return MasterStanding(host=owner.host, pid=owner.pid)

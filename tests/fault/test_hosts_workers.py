@@ -96,19 +96,18 @@ def test_f7_all_workers_are_killed_and_others_come(run: HostsRun, expected: list
 def test_f7_without_any_worker_a_run_stops_and_can_be_resumed(
     run: HostsRun, expected: list[str]
 ) -> None:
-    """After `--worker-wait`, with what is finished and the next command."""
-    run.cli.write("at-line17", "kill-runner")
+    """After `--worker-wait`, with the next command; its join file stays good."""
     master = run.start("--worker-wait=1s")
-    assert run.worker().ends() == -signal.SIGKILL
-
     assert master.ends() == 10
     assert "no worker was connected for 1 s, which is --worker-wait" in master.said
-    assert "pymr resume words" in master.said
+    assert "pymr resume" in master.said
     run.is_unpublished()
+    worker = run.worker()
+
     again = run.run("resume", "words", "--worker-wait=60s")
-    assert run.worker().ends() == 0
+
     assert again.ends() == 0, again.said
-    assert "2 of 4 map tasks are finished and kept" in again.said
+    assert worker.ends() == 0
     run.is_whole(expected)
 
 
@@ -205,7 +204,9 @@ def test_f20_workers_with_the_same_join_file_have_ids_of_their_own(
     run.cli.write("at-line01", "do")
     run.cli.write("at-line09", "do")
     meet = 'import os, select\nopen(f"{os.getpid()}.here", "w")\nimport glob\n'
-    run.cli.write("then.py", meet + 'while len(glob.glob("*.here")) < 2: select.select([], [], [], 0.01)\n')
+    run.cli.write(
+        "then.py", meet + 'while len(glob.glob("*.here")) < 2: select.select([], [], [], 0.01)\n'
+    )
     master = run.start("--workers=2")
     workers = run.workers(2)
 

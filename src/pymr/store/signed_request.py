@@ -110,6 +110,10 @@ class SignedRequests:
             raise OSError("the body of an object ended early")
         return body
 
+    def create_root(self) -> None:
+        """Create the bucket, where the store puts those of which nothing is said."""
+        self._send("PUT", b"")
+
     def _send(
         self,
         method: str,

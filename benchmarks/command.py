@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from contest import Clocked, Side
-from memory_sample import SAMPLE_INTERVAL_S, pss_bytes
+from memory_sample import SAMPLE_INTERVAL_S, children_of, pss_bytes
 
 HERE = Path(__file__).parent
 BENCH = HERE.parent / ".bench"  # environment of the peers, inputs, outputs; can be removed
 FOLDER = BENCH / "work"
 WORKERS = 2
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+_STAYING: set[int] = set()
 SHOWN_BYTES = 2000  # of what a command that failed wrote to its standard error
 
 
@@ -50,8 +51,8 @@ def command_side(
 
 def pymr_start(
     worker: Path,
-    text: Path,
-    output: Path,
+    text: Path | str,
+    output: Path | str,
     *,
     workers: int = WORKERS,
     memory: str | None = None,
@@ -118,8 +119,13 @@ def adopt_orphans() -> None:
 
 def _wait_for_orphans() -> None:
     with suppress(ChildProcessError):
-        while True:
-            os.wait()
+        while left := set(children_of(os.getpid())) - _STAYING:
+            os.waitpid(min(left), 0)
+
+
+def let_stay() -> None:
+    """Wait for none of the processes below this one that are there now: servers."""
+    _STAYING.update(children_of(os.getpid()))
 
 
 def _cpu_of_children() -> float:

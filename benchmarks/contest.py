@@ -52,6 +52,7 @@ class Measure(NamedTuple):
     check: Callable[[], None]  # raises WrongAnswerError unless all sides' answers are equal
     rounds_factor: int = 1  # runs of milliseconds need more rounds than runs of seconds
     skipped: tuple[str, ...] = ()  # sides that this machine cannot run, and why
+    close: Callable[[], None] = lambda: None  # ends what the sides have left running
 
 
 class WrongAnswerError(Exception):
@@ -127,13 +128,16 @@ def hold(measure: Measure, rounds: int) -> Result:
         SideFailedError: a command failed.
     """
     times = [Times(side) for side in measure.sides]
-    for number in range(rounds * measure.rounds_factor):
-        due = [entry for entry in times if number == 0 or not entry.side.once]
-        if not due:
-            break
-        for entry in due if number % 2 == 0 else reversed(due):
-            entry.runs.append(entry.side.run())
-        measure.check()
+    try:
+        for number in range(rounds * measure.rounds_factor):
+            due = [entry for entry in times if number == 0 or not entry.side.once]
+            if not due:
+                break
+            for entry in due if number % 2 == 0 else reversed(due):
+                entry.runs.append(entry.side.run())
+            measure.check()
+    finally:
+        measure.close()
     return Result(measure, times)
 
 

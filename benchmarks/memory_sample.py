@@ -19,12 +19,17 @@ def pss_bytes(pid: int) -> int:
     return sum(map(_pss_of, _family(pid)))
 
 
-def _family(pid: int) -> Iterator[int]:
-    yield pid
+def children_of(pid: int) -> Iterator[int]:
+    """Yield the processes that are there right below `pid`; none but on Linux."""
     for task in _listing(PROC / str(pid) / "task"):
         with suppress(OSError):
-            for child in (task / "children").read_text().split():
-                yield from _family(int(child))
+            yield from map(int, (task / "children").read_text().split())
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for child in children_of(pid):
+        yield from _family(child)
 
 
 def _listing(folder: Path) -> list[Path]:

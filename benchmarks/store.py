@@ -1,48 +1,41 @@
 """P10: the same job with its output in an object store on this machine, and in a folder.
 
-`BENCH_STORE` is an address such as `s3://bucket/prefix`, and the usual variables say how it is
-reached: `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, … What stands under the prefix is removed. Map
-outputs, parts, journal and history go through the store, the input is a local file in both. The
-server's own work is part of what is measured, for it has no cores of its own.
+Map outputs, parts, journal and history go through the store, the input is a local file in both.
+The server's own work is part of what is measured, for it has no cores of its own.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from answers import answer_of, expect_equal
-from command import FOLDER, HERE, command_side, pymr_start, remove
-from contest import Clocked, Figure, Measure, Side, SkippedError, wall_ratio
+from bucket import Bucket
+from command import FOLDER, HERE, command_side, pymr_start
+from contest import Clocked, Figure, Measure, wall_ratio
 from random_words import words_file
 from sizes import FULL, Sizes
 from zipf_text import zipf_file
 
-VARIABLE = "BENCH_STORE"
 LIMIT = 1.3
 JOBS = {"word_count": "word count", "group_sum": "sum of values"}
 
 
 def store(sizes: Sizes, job: str) -> Measure:
-    place = os.environ.get(VARIABLE)
-    if not place:
-        raise SkippedError(f"store: {VARIABLE} is not set, expected such as `s3://bucket/prefix`")
+    bucket = Bucket()
     worker, text, size, is_full = _input(sizes, job)
-    here, there = FOLDER / f"store-{job}", f"{place.rstrip('/')}/{job}"
+    here, there = FOLDER / f"store-{job}", f"{bucket.address}/{job}"
+    in_store = command_side(
+        "a store", pymr_start(worker, text, there), environment=bucket.environment
+    )
+
+    def run_in_store() -> Clocked:
+        bucket.clear(job)
+        return in_store.run()
+
     sides = [
         command_side("a folder", pymr_start(worker, text, here), output=here),
-        Side("a store", lambda: _run_in_store(pymr_start(worker, text, there), there)),
+        in_store._replace(run=run_in_store),
     ]
-
-    def check() -> None:
-        copied = FOLDER / f"store-{job}.tsv"
-        pymr = str(Path(sys.executable).with_name("pymr"))
-        with copied.open("wb") as file:
-            subprocess.run([pymr, "cat", there], stdout=file, check=True)
-        expect_equal(answer_of(here), store=answer_of(copied))
-        remove(copied)
 
     return Measure(
         name=f"store_{job}",
@@ -58,7 +51,7 @@ def store(sizes: Sizes, job: str) -> Measure:
                 full_size=is_full,
             )
         ],
-        check=check,
+        check=lambda: expect_equal(answer_of(here), store=bucket.answer_of(there)),
     )
 
 
@@ -73,18 +66,3 @@ def _input(sizes: Sizes, job: str) -> tuple[Path, Path, str, bool]:
     text = words_file(FOLDER, "distinct", records)
     worker = HERE / "workers/group_sum.py"
     return worker, text, f"{records:,} records, all keys different", records >= FULL.records
-
-
-def _run_in_store(command: list[str], place: str) -> Clocked:
-    _clear(place)
-    return command_side("a store", command).run()
-
-
-def _clear(place: str) -> None:
-    """Remove what an earlier round has written."""
-    import obstore
-    from obstore.store import from_url
-
-    client = from_url(place, client_options={"allow_http": True})
-    for page in obstore.list(client):
-        obstore.delete(client, [row["path"] for row in page])

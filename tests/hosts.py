@@ -37,11 +37,15 @@ from cli import CommandLine
 from fault_proxy import FaultProxy
 from networks import HUB, Loopback, Networks, need_networks
 from oracle import reference
+from pymr.core import events
+from pymr.core.spec import Attempt
 from pymr.names import MANIFEST
+from pymr.observe.feed import read_entries
 from pymr.store.access import Access, open_store
 from pymr.store.base import ObjectStore
+from pymr.store.place import open_place
 from s3_request import Server
-from services import access_to, new_bucket
+from services import access_to, new_bucket, trust
 
 MASTER: Final = "master"
 STORE: Final = HUB  # what hosts reach the store at
@@ -178,7 +182,8 @@ class Hosts:
             need_networks()
         self.folder = folder
         self.server = server
-        self.address = f"s3://{new_bucket(server)}"
+        self._bucket = new_bucket(server)
+        self.address = f"s3://{self._bucket}"
         self.output = f"{self.address}/out"
         self.objects: ObjectStore = open_store(self.output, access_to(server))
         self.processes: list[HostProcess] = []
@@ -232,7 +237,8 @@ class Hosts:
         if name not in self._hosts:
             self._net.add(name)
             (self.folder / name).mkdir()
-            self._hosts[name] = CommandLine(self.folder / name)
+            cli = self._hosts[name] = CommandLine(self.folder / name)
+            trust(self.server, self._bucket, cli.home / "state", endpoint=self.proxy.endpoint)
         return self._hosts[name]
 
     def run(self, host: str, *arguments: str | Path, **environ: str) -> HostProcess:
@@ -361,6 +367,17 @@ class Hosts:
         """Return the manifest of the output."""
         found: dict[str, Any] = msgspec.json.decode(self.objects.get(MANIFEST))
         return found
+
+    def happened(self, *kinds: type[events.Event]) -> list[Any]:
+        """Return the events of those kinds that are in the store, in their order."""
+        place = open_place(self.output, access_to(self.server))
+        (run,) = place.runs()
+        entries = read_entries(list(place.read_history(run)))
+        return [entry.event for entry in entries if isinstance(entry.event, kinds)]
+
+    def committed(self) -> list[Attempt]:
+        """Return the attempts that are committed, as far as the history is written."""
+        return [event.receipt.attempt for event in self.happened(events.TaskCommitted)]
 
     def assert_whole(self, expected: list[str] | None = None, wait_s: float = SOON_S) -> None:
         """Assert that the output is complete, and nothing else is: no part, no process."""

@@ -76,6 +76,11 @@ class Networks:
         self.drop(one, other)
         self.drop(other, one)
 
+    def reset(self, source: str, target: str) -> None:
+        """End all connections from `source` to `target`, and refuse new ones; `target` is not told."""
+        refuse = "-p tcp -j REJECT --reject-with tcp-reset"
+        self._in(source, f"iptables -A OUTPUT -d {self.address(target)} {refuse}")
+
     def lose(self, name: str, share: float) -> None:
         """Lose a share of the packets that come to a host."""
         chance = f"-m statistic --mode random --probability {share}"

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -43,31 +44,49 @@ _START_S = 120.0
 PIECE = bytes(range(256)) * 4096  # 1 MiB
 
 
-@contextmanager
-def minio() -> Iterator[Server]:
-    """Run a MinIO until the end of the block."""
-    keys = secrets.token_hex(8), secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(prefix="pymr-minio-") as folder:
-        address = f"127.0.0.1:{_free_port()}"
+class Minio:
+    """A MinIO with its data in `folder`, until `kill`; it can be started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self._log = folder / "log"
+        self._address = f"127.0.0.1:{_free_port()}"
+        self.server = Server(f"http://{self._address}", secrets.token_hex(8), secrets.token_hex(16))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
         environ = {
-            "HOME": folder,
-            "MINIO_ROOT_USER": keys[0],
-            "MINIO_ROOT_PASSWORD": keys[1],
+            "HOME": str(self.data.parent),
+            "MINIO_ROOT_USER": self.server.access_key_id,
+            "MINIO_ROOT_PASSWORD": self.server.secret_access_key,
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         }
         command = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]  # it ends if we are killed
-        command += [str(CACHE / "minio"), "server", "--quiet", "--address", address]
-        command += [f"{folder}/data"]
-        with Path(folder, "log").open("wb") as log:
-            process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        command += [str(CACHE / "minio"), "server", "--quiet", "--address", self._address]
+        command += [str(self.data)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        _wait(lambda: new_bucket(self.server), self._log, self._process)
+
+    def kill(self) -> None:
+        """Kill it: nobody hears of it before."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def minio(parent: Path | None = None) -> Iterator[Server]:
+    """Run a MinIO until the end of the block; its data is in `parent`, or among temporary files."""
+    with tempfile.TemporaryDirectory(prefix="pymr-minio-", dir=parent) as folder:
+        running = Minio(Path(folder))
         try:
-            server = Server(f"http://{address}", *keys)
-            _wait(lambda: new_bucket(server), Path(folder, "log"), process)
-            yield server
+            running.start()
+            yield running.server
         finally:
-            process.kill()
-            process.wait()
+            running.kill()
 
 
 @contextmanager
@@ -99,6 +118,13 @@ def is_installed(name: str) -> bool:
     """Say whether a service can be started here."""
     programs = [str(CACHE / "minio")] if name == "minio" else [*CEPH[:4], "ceph"]
     return all(shutil.which(program) for program in programs)
+
+
+def refuse_absent(name: str) -> NoReturn:
+    """Skip a test whose service is not here; with CI set, fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"no {name} here: {HOW}", pytrace=False)
+    pytest.skip(f"no {name} here: {HOW}")
 
 
 def new_bucket(server: Server) -> str:

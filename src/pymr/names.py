@@ -22,7 +22,7 @@ takes the place of the lock:
     OUT/_pymr/<run>/events/00000042        a piece: events of about a second
     OUT/_pymr/<run>/code/<sha256>          worker.py and the modules beside it
     OUT/_pymr/<run>/sources/<sha256>       what each reduce task reads: a list of map outputs
-    OUT/_pymr/<run>/work/<sha256>          what a map task reads, or a spec, too long for a message
+    OUT/_pymr/<run>/told/<sha256>          work, a receipt or a spec that is too long for a message
     OUT/_pymr/<run>/alive                  who works on the run; replaced every few seconds
     OUT/_pymr/probe-<nonce>/               what a probe of the store tries, and removes
 
@@ -158,9 +158,9 @@ def sources_key(run: str, sha256: str) -> str:
     return f"{STATE}/{run}/sources/{sha256}"
 
 
-def work_key(run: str, sha256: str) -> str:
-    """Return the object with work or a spec, whose bytes have that digest."""
-    return f"{STATE}/{run}/work/{sha256}"
+def told_key(run: str, sha256: str) -> str:
+    """Return the object with what is too long for a message, whose bytes have that digest."""
+    return f"{STATE}/{run}/told/{sha256}"
 
 
 def is_map_output(key: str) -> bool:

@@ -103,6 +103,7 @@ def test_a_store_that_is_away_for_longer_is_named(
         store.get("key")
 
     assert proxy.endpoint in str(caught.value)
+    assert "(`IncompleteMessage`)" in str(caught.value)
     assert caught.value.retryable
     assert caught.value.exit_code == 5
     assert "--storage-wait" in str(caught.value.hint)

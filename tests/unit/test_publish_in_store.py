@@ -71,3 +71,55 @@ def test_an_earlier_process_of_a_run_does_not_replace_a_later_one_s_manifest() -
 
     assert read_manifest(store).epoch == 2
     assert store.get(MANIFEST)
+
+
+def test_a_later_process_of_a_run_finds_that_an_earlier_one_has_published_meanwhile() -> None:
+    """The run is done then, by what is there; its parts are the same anyway."""
+    store = memory_store()
+    late = msgspec.structs.replace(stage(store, "r1", OLD), epoch=2)
+    published(store, "r1", OLD, epoch=1)
+
+    there = publish(store, late)
+
+    assert there.epoch == 1
+    assert there == read_manifest(store)
+    assert read(store) == shown(store) == OLD
+
+
+class Faster(ObstoreStore):
+    """The store `of`, in which a process publishes just before the manifest is put."""
+
+    def __init__(self, of: ObstoreStore, run: str) -> None:
+        super().__init__(of._client)
+        self._of = of
+        self._run = run
+
+    def put_if_absent(self, key: str, body: bytes) -> None:
+        """Come too late."""
+        if key == MANIFEST:
+            published(self._of, self._run, OLD, epoch=1)
+        super().put_if_absent(key, body)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_of_two_processes_of_a_run_that_publish_at_once_one_is_faster(epoch: int) -> None:
+    """Both end with what that one has published."""
+    store = memory_store()
+    manifest = msgspec.structs.replace(stage(store, "r1", OLD), epoch=epoch)
+
+    there = publish(Faster(store, "r1"), manifest)
+
+    assert there == read_manifest(store)
+    assert there.epoch == 1
+    assert read(store) == shown(store) == OLD
+
+
+def test_another_run_that_publishes_first_keeps_the_output() -> None:
+    """Its manifest stays as it is."""
+    store = memory_store()
+    manifest = stage(store, "r2", NEW)
+
+    with pytest.raises(OutputError, match=r"MANIFEST\.json"):
+        publish(Faster(store, "r1"), manifest)
+
+    assert read(store) == OLD

@@ -48,7 +48,6 @@ THREADS_MAX: Final = 32  # that wait for the store
 TICK_S: Final = 0.5
 TOLD_AT_ONCE: Final = 64  # of what is kept, to the core: it takes milliseconds
 FAREWELL_S: Final = 5.0  # for workers to hear that the run is over
-SPEC_BYTES_MAX: Final = 256 << 10  # in a message; a larger one is an object
 
 
 class Reception(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +106,7 @@ class HostsCrew:
                     raise
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
+            duty.journal.close()  # A thread may be at it yet, and nobody else may then.
 
     def close(self) -> None:
         """Do nothing: the workers have been told."""
@@ -205,11 +205,11 @@ class _Mastery:
         )
         address = await server.start(reception.listen, run=self._spec.run, epoch=self._duty.epoch)
         where = str(HostPort(hosts_of(address.host)[0], address.port))
-        reception.listening(address)
-        attendance = Attendance(master, reception.workers, reception.worker_wait_s)
-        master.watch(attendance.watch())
         farewell: m.Done | None = None
         try:
+            reception.listening(address)
+            attendance = Attendance(master, reception.workers, reception.worker_wait_s)
+            master.watch(attendance.watch())
             await asyncio.shield(master.ended)
             farewell = m.Done(None)
         except BaseException as error:
@@ -271,9 +271,9 @@ class _Mastery:
 
     def _spec_to_send(self) -> JobSpec | Stored:
         body = msgspec.json.encode(self._spec)
-        if len(body) <= SPEC_BYTES_MAX:
+        if len(body) <= m.TOLD_BYTES_MAX:
             return self._spec
-        return put_stored(self._store, body, partial(names.work_key, self._spec.run))
+        return put_stored(self._store, body, partial(names.told_key, self._spec.run))
 
     async def _read(self, stored: Stored) -> bytes:
         return await self._in_thread(partial(get_stored, self._store, stored))

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from pymr import names
-from pymr.cluster.message import Grant, Work
+from pymr.cluster.message import TOLD_BYTES_MAX, Grant, Work
 from pymr.cluster.roster import Member, Roster
 from pymr.core import events
 from pymr.core.job import Job
@@ -24,9 +24,8 @@ from pymr.core.spec import Attempt, InputFile, MapTask, MapWork, ReduceWork, Sto
 from pymr.store.base import ObjectStore
 from pymr.task.stored_object import put_sources, put_stored
 
-WORK_BYTES_MAX: Final = 256 << 10  # in a message, which may be four times as long
 # So many splits are never too long, whatever the paths: an input has less than 7 KiB of them.
-SPLITS_MAX: Final = WORK_BYTES_MAX // (7 << 10)
+SPLITS_MAX: Final = TOLD_BYTES_MAX // (7 << 10)
 
 InThread = Callable[[Callable[[], Stored]], Awaitable[Stored]]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -90,7 +89,7 @@ class Grants:
         if attempt.phase == "map":
             work = self._map_work(grant, nonce)
             body = b"" if len(work.splits) <= SPLITS_MAX else msgspec.json.encode(work)
-            if len(body) <= WORK_BYTES_MAX:
+            if len(body) <= TOLD_BYTES_MAX:
                 self._tell(unsent, work)
             else:
                 self._hold(unsent)
@@ -111,7 +110,7 @@ class Grants:
         return MapWork(splits, inputs, bad_key if grant.is_scan else None)
 
     async def _store_work(self, unsent: Unsent, body: bytes) -> None:
-        key_of = partial(names.work_key, self._job.spec.run)
+        key_of = partial(names.told_key, self._job.spec.run)
         self._release(unsent, await self._in_thread(partial(put_stored, self._store, body, key_of)))
 
     async def _store_sources(self) -> None:

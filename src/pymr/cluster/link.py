@@ -32,7 +32,7 @@ from pymr.cluster.client import Client, pauses
 from pymr.cluster.status import error_of
 from pymr.cluster.transport import CONNECTION_AGE_S, STREAM_IDLE_S, STREAM_SILENCE_S, grpc
 from pymr.core.spec import Attempt
-from pymr.errors import PymrError, UnknownWorkerError, UnreachableError
+from pymr.errors import InternalError, PymrError, UnknownWorkerError, UnreachableError
 
 AGAIN_S: Final = 1.0  # until a completion that could not be decided is sent again
 _STEADY_S: Final = 10.0  # a stream that was open for so long was a good one: the pauses start anew
@@ -106,6 +106,7 @@ class Link:
         Raises:
             UnreachableError: no master answered within `wait_s` of the client.
             RefusedError, ProtocolError: there is one, and it does not want this worker.
+            InternalError: the link itself is broken.
         """
         with suppress(BlockingIOError):
             os.eventfd_read(self._bell)
@@ -177,6 +178,9 @@ class Link:
             self._keep_open()
         except PymrError as error:
             self._arrive(_Lost(error))
+        except Exception as error:  # noqa: BLE001 - without this thread a worker would wait for ever
+            if not self._closing.is_set():  # Else it is the channel, closed under a call.
+                self._arrive(_Lost(InternalError(f"the link to the master broke: {error!r}")))
 
     def _keep_open(self) -> None:
         since = time.monotonic()  # when a stream was open last

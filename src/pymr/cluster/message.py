@@ -25,6 +25,9 @@ from pymr.core.spec import Attempt, Code, JobSpec, MapWork, Receipt, ReduceWork,
 from pymr.store.access import Access
 
 PROTOCOL: Final = 1
+# Of work, a receipt or a spec in a message, which may have four times as many: what is longer is
+# an object of the store (`names.told_key`).
+TOLD_BYTES_MAX: Final = 256 << 10
 
 # What a worker may tell the feed. Decisions and the fate of attempts are the master's to say.
 WorkerNote = (

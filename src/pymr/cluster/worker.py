@@ -12,6 +12,7 @@ owns a channel: task processes do, and each of them loads the code from the run'
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Final, get_args
 
 import msgspec
@@ -19,6 +20,7 @@ import msgspec
 from pymr import errors
 from pymr.cluster.link import Answered, Arrival, Link, Opened
 from pymr.cluster.message import (
+    TOLD_BYTES_MAX,
     Ask,
     Completion,
     Done,
@@ -40,14 +42,15 @@ from pymr.cluster.message import (
 from pymr.core import events
 from pymr.core.spec import Attempt, AttemptSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import PymrError, ResourceError, StoreUnavailableError
-from pymr.names import new_nonce
+from pymr.names import new_nonce, told_key
 from pymr.runner.slots import SlotReport, Slots
 from pymr.store.base import ObjectStore
-from pymr.task.stored_object import get_stored
+from pymr.task.stored_object import get_stored, put_stored
 
 RENEW_S: Final = 2.0  # seven of them fit into a lease
 TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
+FAREWELL_S: Final = 5.0  # for the master to take note of what is given back
 UNREADY_MAX: Final = 3  # task processes that end before they have loaded the code
 # What an attempt fails of that is not its own fault, by the name of its error.
 NOT_ITS_FAULT: Final = frozenset({StoreUnavailableError.__name__, ResourceError.__name__})
@@ -198,7 +201,8 @@ class Worker:
             case events.MemoryExceeded(attempt, error):
                 self._fail(attempt, error, FailureKind.MEMORY)
             case events.Failed(attempt, error) if error["type"] in NOT_ITS_FAULT:
-                self._fail(attempt, error, FailureKind.RETURNED)
+                told = f"worker `{self._joined.worker}`: {error['message']}"
+                self._fail(attempt, {**error, "message": told}, FailureKind.RETURNED)
             case events.Failed(attempt, error, retryable, signature):
                 self._complete(
                     attempt, Failure(error=error, retryable=retryable, signature=signature)
@@ -229,9 +233,7 @@ class Worker:
             self._link.send(Noted(event))
 
     def _fail(self, attempt: Attempt, error: dict[str, Any], kind: FailureKind) -> None:
-        self._complete(
-            attempt, Failure(error=error, retryable=True, signature=kind.value, kind=kind)
-        )
+        self._complete(attempt, _failure(error, kind))
 
     def _return(self, attempt: Attempt, why: str) -> None:
         text = f"worker `{self._joined.worker}` gives `{attempt}` back: it {why}"
@@ -244,18 +246,38 @@ class Worker:
             return  # Revoked; nobody wants to know.
         held.is_reported = True
         self._seq += 1
-        self._link.complete(Completion(self._seq, held.epoch, attempt, outcome))
+        self._link.complete(Completion(self._seq, held.epoch, attempt, self._short(outcome)))
+
+    def _short(self, outcome: Receipt | Failure) -> Receipt | Stored | Failure:
+        """Return an outcome that fits into a message: a receipt of very many splits may not."""
+        if isinstance(outcome, Failure):
+            return outcome  # Its error is cut on the way, if need be.
+        body = msgspec.json.encode(outcome)
+        if len(body) <= TOLD_BYTES_MAX:
+            return outcome
+        try:
+            return put_stored(self._store, body, partial(told_key, self._joined.run))
+        except PymrError as error:
+            kind = FailureKind.RETURNED
+            return Failure(
+                error=errors.to_dict(error), retryable=True, signature=kind.value, kind=kind
+            )
 
     def _has_left(self) -> bool:
         """Say whether this worker may go; what still runs at the end of its time goes back."""
         assert self.slots is not None, "run has begun"
         if self._leaving is None:
             return False
-        if time.monotonic() >= self._leaves_by:
+        late_s = time.monotonic() - self._leaves_by
+        if late_s >= 0.0:
             for attempt in self.slots.running:
                 self._return(attempt, self._leaving)
                 self.slots.revoke(attempt)
-        return not self._held
+        return not self._held or late_s >= FAREWELL_S  # Maybe there is no master to answer.
+
+
+def _failure(error: dict[str, Any], kind: FailureKind) -> Failure:
+    return Failure(error=error, retryable=True, signature=kind.value, kind=kind)
 
 
 def _sources_of(work: Work) -> str | None:

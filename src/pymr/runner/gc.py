@@ -119,7 +119,7 @@ def _of_run(place: Place, run: str, kept: _Kept | None) -> Iterator[_Removable]:
     entries = list(objects.list(top))
     if kept is None:
         halves = place.halves(top)
-        remove = partial(objects.delete_folder, top)
+        remove = partial(_remove_all, place, top)
         yield _measured(run, "of a run without a result", place, top, [*entries, *halves], remove)
         return
     if kept.keys is None:
@@ -136,6 +136,11 @@ def _of_run(place: Place, run: str, kept: _Kept | None) -> Iterator[_Removable]:
             yield _measured(
                 run, what, place, entry.key, [entry], partial(objects.delete, entry.key)
             )
+
+
+def _remove_all(place: Place, top: str) -> None:
+    place.objects.delete_folder(top)
+    place.sweep(top)
 
 
 def _outside(place: Place, run: str, kept: _Kept | None) -> Iterator[_Removable]:

@@ -19,7 +19,13 @@ from pymr.core.job import Job
 from pymr.core.limit import PhaseLimits
 from pymr.core.replay import Replay, attempt_first, outdated
 from pymr.core.spec import Receipt
-from pymr.errors import DeposedError, InterruptedRunError, PymrError, StoreError
+from pymr.errors import (
+    DeposedError,
+    InterruptedRunError,
+    PymrError,
+    StoreError,
+    StoreUnavailableError,
+)
 from pymr.observe.feed import Feed, JsonLines, last_seq, thin
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
@@ -178,6 +184,7 @@ class Life:
 
         Raises:
             InterruptedRunError: it was here.
+            StoreUnavailableError: the store is away, for longer than it is waited for.
         """
         now = time.monotonic()
         if now >= self._look_due:
@@ -188,9 +195,12 @@ class Life:
                 raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
 
     def _is_cancelled(self) -> bool:
-        with suppress(StoreError):  # Who cannot look goes on.
+        try:
             return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
-        return False
+        except StoreUnavailableError:
+            raise
+        except StoreError:  # Who cannot look goes on.
+            return False
 
     def _execute(
         self,
@@ -306,6 +316,7 @@ class Life:
         crew.close()  # It is done, and the manifest of many tasks takes memory.
         if self._place.folder is None:  # No lock keeps another process of the run away.
             journal.sync()
+            journal.look()  # Whoever was deposed would remove what the other still reads.
         previous = self._output.previous
         manifest = build_manifest(
             self._plan,

@@ -83,14 +83,18 @@ class LifeSigns:
             with suppress(PymrError):
                 self._objects.replace(self._key, msgspec.json.encode(sign))
             is_ended = self._ended.wait(SIGN_S)
-        last = read_sign(self._objects, self._key)
-        if last is not None and last.epoch == self._sign.epoch:  # Not that of who goes on.
-            with suppress(PymrError):
+        with suppress(PymrError):
+            last = read_sign(self._objects, self._key)
+            if last is not None and last.epoch == self._sign.epoch:  # Not that of who goes on.
                 self._objects.delete(self._key)
 
 
 def read_sign(objects: ObjectStore, key: str) -> LifeSign | None:
-    """Return the last sign of life under `key`, if there is one."""
+    """Return the last sign of life under `key`, if there is one.
+
+    Raises:
+        StoreError: the store does not say.
+    """
     try:
         return msgspec.json.decode(objects.get(key), type=LifeSign)
     except (ObjectMissingError, msgspec.MsgspecError):

@@ -27,7 +27,11 @@ _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _WORDS: Final = re.compile(r"<Message>(.{0,300}?)</Message>", re.DOTALL)
 _REGION: Final = re.compile(r"(?:<Region>|expecting (?:'|&#39;))([\w-]+)")
 # Where the library's text has the innermost cause of a request without an answer.
-_CAUSES: Final = (r"\b(?:InvalidCertificate|AlertReceived)\(\s*(\w+)", r'message: "([^"]{1,120})"')
+_CAUSES: Final = (
+    r"\b(?:InvalidCertificate|AlertReceived)\(\s*(\w+)",
+    r'message: "([^"]{1,120})"',
+    r"\bhyper::Error\(\s*(\w+)",  # such as IncompleteMessage: the connection ended
+)
 _CONFLICT: Final = 409
 _WORDS_SHOWN: Final = 160  # characters of the store's own words in a message
 

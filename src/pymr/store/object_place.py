@@ -8,24 +8,31 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from pymr.names import STATE, alive_key
+from pymr.store.access import parse_address
 from pymr.store.base import ObjectEntry, VersionedStore
 from pymr.store.claim import ClaimRecord
 from pymr.store.life_sign import LifeSign, LifeSigns, read_sign
 from pymr.store.object_claim import ObjectClaim, read_stored_claim
 from pymr.store.object_history import ObjectHistory, follow_pieces, pieces_of
 from pymr.store.place import Thin
+from pymr.store.signed_request import SignedRequests, Upload
 from pymr.store.slot_journal import SlotJournal, SlotReader
 
 
 class ObjectPlace:
     """The output at `address`, whose objects are `objects`."""
 
-    def __init__(self, objects: VersionedStore, address: str) -> None:
+    def __init__(
+        self, objects: VersionedStore, address: str, exact: SignedRequests | None = None
+    ) -> None:
+        """`exact` finds uploads that were not completed; without it none are found."""
         self.objects = objects
         self.folder = None
         self._address = address.rstrip("/")
+        self._exact = exact
 
     def __str__(self) -> str:
         return self._address
@@ -58,12 +65,32 @@ class ObjectPlace:
         return read_sign(self.objects, alive_key(run))
 
     def halves(self, prefix: str) -> list[ObjectEntry]:
-        """Return nothing: an upload that was interrupted is no object, and the store drops it."""
-        del prefix
-        return []
+        """Return the uploads that were not completed, as far as the store tells; of no size."""
+        top = len(self._below(""))
+        return [
+            ObjectEntry(os.fsdecode(upload.key[top:]), 0) for upload in self._unfinished(prefix)
+        ]
 
     def sweep(self, prefix: str) -> None:
-        """Do nothing, as there are no halves."""
+        """Drop what `halves` returns."""
+        for upload in self._unfinished(prefix):
+            assert self._exact is not None, "it has found them"
+            with suppress(OSError):
+                self._exact.abort(upload)
+
+    def _unfinished(self, prefix: str) -> list[Upload]:
+        if self._exact is None:
+            return []
+        below = self._below(prefix)
+        with suppress(OSError):
+            found = self._exact.uploads(below)
+            return [upload for upload in found if b"/" not in upload.key[len(below) :]]
+        return []  # Not every store tells of them.
+
+    def _below(self, prefix: str) -> bytes:
+        """Return what the keys begin with that lie in the folder `prefix` of the output."""
+        top = parse_address(self._address).prefix
+        return "".join(f"{part}/" for part in (top, prefix) if part).encode()
 
     def create_journal(self, run: str, epoch: int) -> SlotJournal:
         """Return the journal of a new run."""

@@ -210,8 +210,13 @@ def open_place(text: str, access: Access) -> Place:
     if is_address(text):
         from pymr.store.object_place import ObjectPlace
         from pymr.store.object_store import open_objects
+        from pymr.store.signed_request import SignedRequests
 
-        return ObjectPlace(open_objects(parse_address(text), access), text)
+        address = parse_address(text)
+        exact = None
+        if address.scheme == "s3" and access.access_key_id is not None:
+            exact = SignedRequests(address, access)
+        return ObjectPlace(open_objects(address, access), text, exact)
     from pymr.store.folder_place import FolderPlace
 
     return FolderPlace(text)

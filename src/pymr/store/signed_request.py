@@ -16,6 +16,7 @@ import html
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -34,6 +35,10 @@ _FOUND: Final = re.compile(
 )  # no parser of XML: it would do more than is wanted
 _FIELDS: Final = re.compile(r"<(Key|Prefix|Size|ETag)>([^<]*)</")
 _TOKEN: Final = re.compile(r"<NextContinuationToken>([^<]*)</")
+_UPLOAD: Final = re.compile(
+    r"<Upload>.*?<Key>([^<]*)</Key>.*?<UploadId>([^<]*)</UploadId>.*?</Upload>", re.DOTALL
+)
+_IS_TRUNCATED: Final = "<IsTruncated>true<"
 _IS_ENCODED: Final = "<EncodingType>url<"
 _NO_BODY: Final = hashlib.sha256(b"").hexdigest()
 
@@ -51,6 +56,13 @@ class Page(NamedTuple):
 
     rows: list[Row]
     token: str | None
+
+
+class Upload(NamedTuple):
+    """An upload in parts that was begun and not completed; `name` is the store's for it."""
+
+    key: bytes
+    name: str
 
 
 class Answer(NamedTuple):
@@ -113,6 +125,27 @@ class SignedRequests:
     def create_root(self) -> None:
         """Create the bucket, where the store puts those of which nothing is said."""
         self._send("PUT", b"")
+
+    def uploads(self, prefix: bytes) -> list[Upload]:
+        """Return the uploads of objects in parts that were never completed, below `prefix`.
+
+        MinIO tells of none, unless `prefix` is the whole key; it drops them after a day itself.
+        """
+        found: list[Upload] = []
+        query: dict[str, str | bytes] = {"uploads": "", "encoding-type": "url", "prefix": prefix}
+        while True:
+            text = self._send("GET", b"", query).body.decode()
+            is_encoded = _IS_ENCODED in text
+            page = [Upload(_exact(key, is_encoded), name) for key, name in _UPLOAD.findall(text)]
+            found += page
+            if _IS_TRUNCATED not in text or not page:
+                return found
+            query |= {"key-marker": page[-1].key, "upload-id-marker": page[-1].name}
+
+    def abort(self, upload: Upload) -> None:
+        """Drop an upload, and what was sent of it; one that is gone is no error."""
+        with suppress(FileNotFoundError):
+            self._send("DELETE", upload.key, {"uploadId": upload.name})
 
     def _send(
         self,
@@ -195,15 +228,20 @@ def _error_of(status: int, told: str) -> Exception:
     return PreconditionError(text) if status == 412 else OSError(text)  # noqa: PLR2004
 
 
+def _exact(key: str, is_encoded: bool) -> bytes:  # noqa: FBT001 - what the answer says
+    """Return a key as it is, of one that stands in an answer."""
+    if is_encoded:
+        return unquote_to_bytes(key.replace("+", " "))
+    return html.unescape(key).encode()
+
+
 def _rows(text: str) -> Iterator[Row]:
     """Yield what a page of a listing names."""
     is_encoded = _IS_ENCODED in text
     for match in _FOUND.finditer(text):
         fields = dict(_FIELDS.findall(match[2]))
         key = fields.get("Key") or fields.get("Prefix", "")
-        exact = (
-            unquote_to_bytes(key.replace("+", " ")) if is_encoded else html.unescape(key).encode()
-        )
+        exact = _exact(key, is_encoded)
         if match[1] == "Contents":
             yield Row(exact, int(fields["Size"]), html.unescape(fields.get("ETag", "")))
         else:

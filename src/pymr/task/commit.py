@@ -109,10 +109,10 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
     """Commit `manifest`, show its parts, and return the manifest that is visible now.
 
     May be repeated, and then goes on where it was: if the run has a visible manifest, that
-    one stands, but that of a later epoch replaces it. With `manifest.replaces`, the output of that
-    run is replaced: readers of the manifest see the old or the new, other tools see no `_SUCCESS`
-    in between. `keep` leaves intermediate data in place. On a disk it costs 3 fsyncs, and one
-    more for `_bad/`.
+    one stands, but that of a replay in a later epoch replaces it. With `manifest.replaces`, the
+    output of that run is replaced: readers of the manifest see the old or the new, other tools see
+    no `_SUCCESS` in between. `keep` leaves intermediate data in place. On a disk it costs 3
+    fsyncs, and one more for `_bad/`.
 
     Raises:
         OutputError: something that is not ours has a name that we need; it is left as it is.
@@ -130,7 +130,7 @@ def publish(store: ObjectStore, manifest: Manifest, *, keep: bool = False) -> Ma
         _refuse_foreign(store, manifest)
     if not is_committed:
         failpoint.hit("publish.manifest")
-        _commit(store, manifest, visible)
+        manifest = _commit(store, manifest, visible)
         failpoint.hit("publish.visible")
     try:
         _show_parts(store, manifest)
@@ -158,7 +158,9 @@ def is_shown(store: ObjectStore) -> bool:
 
 
 def _is_of(visible: Manifest, manifest: Manifest) -> bool:
-    return visible.run == manifest.run and visible.epoch >= manifest.epoch
+    """Say whether a process of the run, taken for gone or not, has published; a replay is anew."""
+    is_older = manifest.replaces == manifest.run and visible.epoch < manifest.epoch
+    return visible.run == manifest.run and not is_older
 
 
 def _visible_manifest(store: ObjectStore) -> Manifest | None:
@@ -178,8 +180,8 @@ def _refuse_foreign(store: ObjectStore, manifest: Manifest) -> None:
         raise _foreign(store, SUCCESS)
 
 
-def _commit(store: ObjectStore, manifest: Manifest, visible: Manifest | None) -> None:
-    """Make `manifest` the visible one, in one step."""
+def _commit(store: ObjectStore, manifest: Manifest, visible: Manifest | None) -> Manifest:
+    """Make `manifest` the visible one, in one step; return the run's that is, if it was faster."""
     if visible is not None and visible.run != manifest.replaces:
         raise _foreign(store, MANIFEST)
     body = encode_manifest(manifest)
@@ -189,7 +191,11 @@ def _commit(store: ObjectStore, manifest: Manifest, visible: Manifest | None) ->
             store.delete(SUCCESS)
         write(body)
     except ObjectExistsError as error:
-        raise _foreign(store, MANIFEST) from error
+        visible = _visible_manifest(store)
+        if visible is None or not _is_of(visible, manifest):
+            raise _foreign(store, MANIFEST) from error
+        return visible
+    return manifest
 
 
 def _show_parts(store: ObjectStore, manifest: Manifest) -> None:

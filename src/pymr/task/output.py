@@ -98,8 +98,9 @@ def prepare_output(
     _refuse_foreign(place)
     claim = claim_output(place, run, name, over)
     try:
-        for folder in ("", STATE):
-            place.sweep(folder)
+        if place.folder is not None:  # In a store, others may be at work on an upload.
+            for folder in ("", STATE):
+                place.sweep(folder)
         previous = _previous(place.objects, overwrite=overwrite)
         _remove_leftovers(place, previous)
     except BaseException:
@@ -134,8 +135,9 @@ def reclaim_output(
             f"run {name} still runs ({where})", hint=f"pymr attach {name}", **error.fields
         ) from error
     try:
-        for folder in ("", STATE, run_prefix(run)):
-            place.sweep(folder)
+        if place.folder is not None:  # In a store, others may be at work on an upload.
+            for folder in ("", STATE, run_prefix(run)):
+                place.sweep(folder)
         previous = _previous(place.objects, overwrite=True)
     except BaseException:
         claim.release()

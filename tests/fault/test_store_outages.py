@@ -1,0 +1,207 @@
+"""Runs on hosts whose store fails, is away, or loses what it had."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fault_proxy import Fault
+from hosts import LINES, SAYS_JOIN, HostProcess, Hosts, expected_parts, until
+from pymr.core.events import AttemptFailed, AttemptLost, TaskInvalidated, TaskKept
+from pymr.store.access import open_store
+from s3_request import Server
+from services import Minio, access_to, is_installed, refuse_absent
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
+
+OUTAGE_S = 3.0
+LAST = "line31"  # a worker with one slot comes there when it has done three map tasks
+SLOWLY_S = 60.0  # for what takes its time on a machine that is busy
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, minio: Server) -> Iterator[Hosts]:
+    with Hosts(tmp_path, minio, namespaces=False) as running:
+        yield running
+
+
+def ended_well(hosts: Hosts, *processes: HostProcess) -> None:
+    """Assert that all have ended well, the output is the oracle's, and no attempt was charged."""
+    for process in processes:
+        assert process.ended(SLOWLY_S) == 0, hosts.told()
+    hosts.assert_whole()
+    assert hosts.happened(AttemptFailed, AttemptLost) == []
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown")])
+def test_f36_a_tenth_of_all_requests_of_a_run_may_fail(
+    hosts: Hosts, status: int, code: str
+) -> None:
+    """Those of the start, of the master, of the workers: no task fails for it."""
+    fault = hosts.proxy.break_(Fault("status", share=0.1, status=status, code=code))
+    master = hosts.start(workers=2)
+    workers = [hosts.worker("w1"), hosts.worker("w2")]
+
+    ended_well(hosts, master, *workers)
+    assert fault.hits
+
+
+@pytest.mark.parametrize("place", ["line17", "key-even"])
+def test_f37_an_outage_of_the_store_is_waited_for(hosts: Hosts, place: str) -> None:
+    """In the map phase, in the reduce phase."""
+    hosts.hold(place)
+    master = hosts.start(workers=2)
+    workers = [hosts.worker("w1"), hosts.worker("w2")]
+    hosts.held(place)
+    fault = hosts.proxy.break_(Fault("cut"))
+    hosts.release(place)
+    threading.Event().wait(OUTAGE_S)
+    hosts.proxy.heal()
+
+    ended_well(hosts, master, *workers)
+    assert fault.hits
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("PUT", "/inputs/"), ("GET", "/code/"), ("PUT", "/_pymr/MANIFEST"), ("PUT", "/part-0000")],
+)
+def test_f37_an_outage_that_begins_with_some_object_is_waited_for(
+    hosts: Hosts, method: str, target: str
+) -> None:
+    """At the start, when workers load the code, when the run is published, when it is shown."""
+    first = hosts.proxy.break_(Fault("cut", method=method, target=target))
+
+    def end_all() -> None:
+        until(lambda: first.hits, target, SLOWLY_S)
+        hosts.proxy.break_(Fault("cut"))
+        threading.Event().wait(OUTAGE_S)
+        hosts.proxy.heal()
+
+    outage = threading.Thread(target=end_all)
+    outage.start()
+    master = hosts.start(workers=2)
+    workers = [hosts.worker("w1"), hosts.worker("w2")]
+
+    ended_well(hosts, master, *workers)
+    outage.join()
+
+
+def test_f38_a_run_whose_store_stays_away_parks(hosts: Hosts) -> None:
+    """Exit 5 with the endpoint and the next command; a resume goes on from what was committed."""
+    hosts.hold(LAST)
+    master = hosts.start("--storage-wait=4s")
+    worker = hosts.worker("w1")
+    hosts.held(LAST)
+    until(lambda: len(hosts.committed()) == 3, "three commits")
+    hosts.proxy.break_(Fault("cut"))
+    hosts.release(LAST)
+
+    assert master.ended(SLOWLY_S) == 5, hosts.told()
+    assert worker.ended(SLOWLY_S) == 0, hosts.told()
+    assert f"{hosts.proxy.endpoint}: the store does not answer (`IncompleteMessage`)" in master.said
+    assert "3 of 4 map tasks are finished and kept; to go on:   pymr resume words" in master.said
+    assert "--storage-wait TIME   waits longer" in master.said
+    assert "Traceback" not in hosts.told()
+    hosts.proxy.heal()
+    hosts.assert_nothing()
+
+    resumed = hosts.resume()
+    resumed.wait_for(SAYS_JOIN)
+    other = hosts.worker("w2")
+    assert resumed.ended(SLOWLY_S) == 0, hosts.told()
+    assert other.ended() == 0, hosts.told()
+    assert len(hosts.happened(TaskKept)) == 3
+    hosts.assert_whole()
+
+
+def test_f45_an_input_that_changes_after_the_plan_ends_the_run(hosts: Hosts) -> None:
+    """Exit 3 with its address; nothing is published."""
+    source = open_store(hosts.address, access_to(hosts.server))
+    source.replace("in/a.txt", "".join(LINES).encode())
+    master = hosts.start(f"--input={hosts.address}/in/a.txt", workers=2)
+    source.replace("in/a.txt", "".join(LINES).upper().encode())
+    workers = [hosts.worker("w1"), hosts.worker("w2")]
+
+    assert master.ended() == 3, hosts.told()
+    for worker in workers:
+        assert worker.ended() == 0, hosts.told()
+        assert "the run has ended: input changed" in worker.said
+    assert f"input changed: `{hosts.address}/in/a.txt`: it was replaced (ETag" in master.said
+    assert "nothing was published" in master.said
+    hosts.assert_nothing()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Minio]:
+    """Give a MinIO of the test alone, which it can kill."""
+    if not is_installed("minio"):
+        refuse_absent("minio")
+    (tmp_path / "minio").mkdir()
+    running = Minio(tmp_path / "minio")
+    running.start()
+    yield running
+    running.kill()
+
+
+def lose(own: Minio, *parts: str) -> int:
+    """Kill the store, have it lose all objects with those parts in their keys, and start it."""
+    own.kill()
+    lost = [path for path in own.data.rglob("xl.meta") if all(p in str(path) for p in parts)]
+    for path in lost:
+        shutil.rmtree(path.parent)
+    own.start()
+    return len(lost)
+
+
+def test_f53_map_outputs_that_a_killed_store_has_lost_are_made_again(
+    tmp_path: Path, own: Minio
+) -> None:
+    """They were committed; reduce tasks find that they are gone, and the map tasks run again."""
+    with Hosts(tmp_path, own.server, namespaces=False) as hosts:
+        hosts.hold(LAST)
+        master = hosts.start()
+        worker = hosts.worker("w1")
+        hosts.held(LAST)
+        until(lambda: len(hosts.committed()) == 3, "three commits")
+        assert lose(own, "/map-00001-") == 1
+        hosts.release(LAST)
+
+        assert master.ended(SLOWLY_S) == 0, hosts.told()
+        assert worker.ended() == 0, hosts.told()
+        hosts.assert_whole()
+        again = [event.receipt.attempt.task for event in hosts.happened(TaskInvalidated)]
+        assert again == [1], hosts.told()
+
+
+def test_f53_parts_that_a_killed_store_has_lost_are_found_at_publication(
+    tmp_path: Path, own: Minio
+) -> None:
+    """Nothing is published then; a resume runs again what is missing, and that alone."""
+    last = f"key-{expected_parts(''.join(LINES))[-1].partition(chr(9))[0]}"
+    with Hosts(tmp_path, own.server, namespaces=False) as hosts:
+        hosts.hold(last)
+        master = hosts.start()
+        worker = hosts.worker("w1")
+        hosts.held(last)
+        until(lambda: len(hosts.committed()) == 5, "five commits")
+        assert lose(own, "/reduce-") == 1
+        hosts.release(last)
+
+        assert master.ended(SLOWLY_S) == 7, hosts.told()
+        assert worker.ended() == 0, hosts.told()
+        assert re.search(r"object `\S+/reduce-0000\S+` is missing", master.said)
+        assert "hint: pymr resume words" in master.said
+        hosts.assert_nothing()
+
+        resumed = hosts.resume()
+        resumed.wait_for(SAYS_JOIN)
+        hosts.worker("w2")
+        assert resumed.ended(SLOWLY_S) == 0, hosts.told()
+        assert len(hosts.happened(TaskKept)) == 5
+        hosts.assert_whole()

@@ -22,7 +22,6 @@ from contest import Measure, Result, SkippedError, WrongAnswerError, hold
 from emit import emit
 from group_sum import SHOWN, group_sum
 from growth import growth
-from hosts import hosts
 from instructions import instructions
 from memory import memory
 from recovery import recovery
@@ -34,6 +33,8 @@ from start_up import start_up
 from store import JOBS, store
 from table import render
 from word_count import word_count
+
+from hosts import hosts
 
 ROUNDS = 5
 ROUNDS_KEPT_MIN = 5  # the median of fewer says little: shown, but not kept in the history

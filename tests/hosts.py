@@ -176,8 +176,15 @@ class Hosts:
     """Hosts that are there until the end of the block, and the store that they share."""
 
     def __init__(
-        self, folder: Path, server: Server, *, namespaces: bool = True, seed: int = 0
+        self,
+        folder: Path,
+        server: Server,
+        *,
+        namespaces: bool = True,
+        direct: bool = False,
+        seed: int = 0,
     ) -> None:
+        """`direct`: the store is reached without the proxy, which needs no namespaces."""
         if namespaces:
             need_networks()
         self.folder = folder
@@ -199,6 +206,7 @@ class Hosts:
             self._stack.callback(net.close)
             proxy = FaultProxy(server.endpoint, seed, net.listener())
             self.proxy = self._stack.enter_context(proxy)
+            self.endpoint = server.endpoint if direct else self.proxy.endpoint
             self._stack.callback(self._end_processes)
         except BaseException:
             self._stack.close()
@@ -228,7 +236,7 @@ class Hosts:
     @property
     def access(self) -> Access:
         """How hosts reach the store."""
-        return access_to(self.server, endpoint=self.proxy.endpoint)
+        return access_to(self.server, endpoint=self.endpoint)
 
     # -- processes -----------------------------------------------------------------------------
 
@@ -238,7 +246,7 @@ class Hosts:
             self._net.add(name)
             (self.folder / name).mkdir()
             cli = self._hosts[name] = CommandLine(self.folder / name)
-            trust(self.server, self._bucket, cli.home / "state", endpoint=self.proxy.endpoint)
+            trust(self.server, self._bucket, cli.home / "state", endpoint=self.endpoint)
         return self._hosts[name]
 
     def run(self, host: str, *arguments: str | Path, **environ: str) -> HostProcess:
@@ -256,7 +264,7 @@ class Hosts:
             "AWS_ACCESS_KEY_ID": self.server.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.server.secret_access_key,
             "AWS_REGION": self.server.region,
-            "AWS_ENDPOINT_URL": self.proxy.endpoint,
+            "AWS_ENDPOINT_URL": self.endpoint,
         }
 
     def start(

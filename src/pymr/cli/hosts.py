@@ -15,7 +15,7 @@ from pymr.errors import PymrError
 from pymr.runner.find import FoundRun
 from pymr.runner.plan import Request
 from pymr.runner.reach import access_with
-from pymr.runner.stored import read_stored
+from pymr.runner.stored import read_plan
 from pymr.store.access import Access
 from pymr.task.manifest import Manifest
 from pymr.text_form import show_path
@@ -31,7 +31,7 @@ def is_on_hosts(found: FoundRun) -> bool:
     if found.place.folder is not None:
         return False
     try:
-        return read_stored(found.place, found.run).plan.settings.on == "hosts"
+        return read_plan(found.place, found.run).settings.on == "hosts"
     except PymrError:  # Whoever wants more of it is told.
         return False
 

@@ -27,13 +27,13 @@ def command(spec: str, **flags: Any) -> int:
     from pymr.cluster.start import read_spec, serve_spec
     from pymr.runner.find import find_run
     from pymr.runner.reach import access_with
-    from pymr.runner.stored import read_stored
+    from pymr.runner.stored import read_plan
 
     told = read_spec(spec)
     given = resolved_settings({**flags, "endpoint": told.endpoint, "region": told.region}).settings
     access = access_with(given)
     found = find_run(told.output, lambda: access)
-    of_run = told.settings or read_stored(found.place, told.run).plan.settings
+    of_run = told.settings or read_plan(found.place, told.run).settings
     settings = settings_for_master(of_run, given)
     view = View(settings)
 

@@ -45,6 +45,7 @@ from pymr.runner.stored import (
     StoredRun,
     absolute,
     folders_outside,
+    read_plan,
     read_stored,
 )
 from pymr.store.access import Access, is_address
@@ -231,7 +232,7 @@ def asked_again(found: FoundRun, change: Change, access: Reach) -> Request:
         OutputError: it still runs, or is done.
         InputError: an input could be read only once.
     """
-    stored = read_stored(found.place, found.run).plan
+    stored = read_plan(found.place, found.run)
     _refuse_restart(found)
     for file in stored.inputs:
         if file.spool is not None and not os.path.exists(file.spool):

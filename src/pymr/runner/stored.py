@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from pymr.runner.plan import Plan, Request, temporary_folder
 from pymr.store.place import Place
 from pymr.text_form import show_path
 
+_HEAD_RECORDS = 2  # of a journal: `RunPlanned`, and the rest of the plan
 _OUTSIDE = re.compile(r"/pymr-(input-)?[0-9a-f-]{36}$")
 
 
@@ -94,27 +96,45 @@ def read_stored(place: Place, run: str) -> StoredRun:
         IncompleteError: another version of PyMR wrote it.
         CorruptDataError: it is damaged.
     """
-    path = f"{place}/{names.journal_key(run)}"
     records = place.read_journal(run)
+    planned, stored = _read_head(place, run, records)
+    with _known_here(place, run):
+        rest = list(records)
+        return StoredRun(stored, replay(planned, _decisions(rest)), _HEAD_RECORDS + len(rest))
+
+
+def read_plan(place: Place, run: str) -> StoredPlan:
+    """Return how a run was planned: the first of what `read_stored` reads; it raises the same."""
+    return _read_head(place, run, place.read_journal(run))[1]
+
+
+def _read_head(place: Place, run: str, records: Iterator[bytes]) -> tuple[RunPlanned, StoredPlan]:
     try:
-        head = list(islice(records, 2))
+        head = list(islice(records, _HEAD_RECORDS))
     except ObjectMissingError as error:
         raise _nothing(place, run) from error
-    if len(head) < 2:  # noqa: PLR2004 - the two records of a head
+    if len(head) < _HEAD_RECORDS:
         raise _nothing(place, run)
-    version = msgspec.json.decode(head[0], type=_Version).journal
-    if version != JOURNAL_VERSION:
-        raise IncompleteError(
-            f"journal `{show_path(path)}` has format {version}, expected {JOURNAL_VERSION}",
-            hint="resume with the version of pymr that started the run, or start it anew",
-            path=path,
-        )
-    try:
+    with _known_here(place, run):
+        version = msgspec.json.decode(head[0], type=_Version).journal
+        if version != JOURNAL_VERSION:
+            path = f"{place}/{names.journal_key(run)}"
+            raise IncompleteError(
+                f"journal `{show_path(path)}` has format {version}, expected {JOURNAL_VERSION}",
+                hint="resume with the version of pymr that started the run, or start it anew",
+                path=path,
+            )
         planned = msgspec.json.decode(head[0], type=RunPlanned)
-        stored = msgspec.json.decode(head[1], type=StoredPlan)
-        rest = list(records)
-        return StoredRun(stored, replay(planned, _decisions(rest)), len(head) + len(rest))
+        return planned, msgspec.json.decode(head[1], type=StoredPlan)
+
+
+@contextmanager
+def _known_here(place: Place, run: str) -> Iterator[None]:
+    """Let records be decoded that this version may not know."""
+    try:
+        yield
     except msgspec.MsgspecError as error:
+        path = f"{place}/{names.journal_key(run)}"
         raise IncompleteError(
             f"journal `{show_path(path)}` holds what this version does not know: {error}",
             hint="resume with the version of pymr that started the run, or start it anew",
@@ -128,7 +148,7 @@ def folders_outside(place: Place, run: str) -> list[str]:
     Whoever removes them relies on their names: a journal may be anybody's.
     """
     try:
-        plan = read_stored(place, run).plan
+        plan = read_plan(place, run)
     except PymrError:  # Without a plan it had not come so far.
         return []
     folders = [plan.spool_folder or ""]

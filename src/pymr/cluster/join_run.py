@@ -39,6 +39,7 @@ from pymr.task.bundle import get_code
 from pymr.task.stored_object import get_stored
 
 EXCUSE_S: Final = 10.0  # for a master to listen to why this worker cannot work
+OWN_STORE_WAIT_S: Final = 5.0  # of this process; task processes wait as long as the run does
 SAY_S: Final = 0.5  # for what was sent to be on its way, before the link is closed
 
 
@@ -67,7 +68,9 @@ def work_for(
     link = Link(client, request, joined)
     pool = Pool(name=joined.worker)  # No other worker of the run has processes of that name.
     try:
-        place = open_place(joined.root, joined.access)
+        # Whoever waits for the store longer than a lease lasts has lost what its slots run.
+        access = msgspec.structs.replace(joined.access, storage_wait_s=OWN_STORE_WAIT_S)
+        place = open_place(joined.root, access)
         worker = Worker(link, joined, place.objects, folder)
         try:
             spec = _ready(pool, place, joined, folder)
@@ -89,7 +92,12 @@ def work_for(
         )
         pool.watch(link.fileno())
         with _leaving_on_signals(worker):
-            return worker.run(made)
+            try:
+                return worker.run(made)
+            except PymrError as error:
+                link.send(Leaving(error.message))  # As far as there is anybody to hear it.
+                time.sleep(SAY_S)
+                raise
     finally:
         pool.close()
         link.close()

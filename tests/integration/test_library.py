@@ -284,9 +284,9 @@ def test_a_resume_refuses_what_it_cannot_do(text, tmp_path):
         pymr.resume(tmp_path / "out", reducers=3)
 
 
-def test_a_function_call_is_of_this_machine(cli: CommandLine) -> None:
-    """Where its environment says otherwise, too: it would not be asked in silence."""
-    cli.write("in.txt", "a b\n")
+def test_a_function_call_is_of_this_machine(tmp_path: Path) -> None:
+    """It says so, and does not run here in silence."""
+    (tmp_path / "in.txt").write_text("a b\n")
 
     with pytest.raises(ConfigError, match="`on` is `hosts`: a function call runs on this machine"):
-        pymr.run(pymr.Job(mapper=words), input=cli.folder / "in.txt", on="hosts")
+        pymr.run(pymr.Job(mapper=words), input=tmp_path / "in.txt", on="hosts")

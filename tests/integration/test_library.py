@@ -282,3 +282,11 @@ def test_a_resume_refuses_what_it_cannot_do(text, tmp_path):
 
     with pytest.raises(ConfigError, match="--reducers cannot change"):
         pymr.resume(tmp_path / "out", reducers=3)
+
+
+def test_a_function_call_is_of_this_machine(tmp_path: Path) -> None:
+    """It says so, and does not run here in silence."""
+    (tmp_path / "in.txt").write_text("a b\n")
+
+    with pytest.raises(ConfigError, match="`on` is `hosts`: a function call runs on this machine"):
+        pymr.run(pymr.Job(mapper=words), input=tmp_path / "in.txt", on="hosts")

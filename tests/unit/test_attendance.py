@@ -117,3 +117,20 @@ def test_a_job_that_no_worker_can_run_ends_with_what_they_say() -> None:
             await watched.task
 
     run_virtually(scene())
+
+
+def test_one_that_has_not_loaded_the_code_is_not_there_yet() -> None:
+    """It may turn out that it cannot; work that has begun for it would wait for others."""
+
+    async def scene() -> None:
+        watched = Watched(wanted=1)
+        worker = Caller(watched.bench, "a")
+        worker.hello()
+        await after(5.0)
+        assert watched.connected() == []
+        watched.bench.master.take(worker.member, Leaving("no package `numpy`"))
+        worker.part()
+        with pytest.raises(ClusterError, match="`a`: no package `numpy`"):
+            await watched.task
+
+    run_virtually(scene())

@@ -16,7 +16,9 @@ from pymr.core.events import (
     RunPlanned,
     TaskCommitted,
     UploadProgressed,
+    WorkerCame,
     WorkersConnected,
+    WorkerWent,
 )
 from pymr.core.spec import Attempt, EdgeSum, JobSpec, Receipt, Shape
 from pymr.errors import InputError, to_dict
@@ -323,3 +325,14 @@ def test_a_short_run_does_not_pay_for_rich(last_tick, imported):
     )
 
     assert done.stdout.strip() == str(imported)
+
+
+def test_on_hosts_the_workers_that_are_there_are_told_with_their_slots():
+    """They come and go; the same on a terminal and without one."""
+    run = Run()
+    run.say(WorkerCame("a-1", "a", 4), WorkerCame("b-1", "b", 2), WorkerWent("a-1"))
+
+    lines = live_lines(run.view.snapshot, "s3://b/out", 0.0, 0.0)
+
+    assert lines[0].endswith("on hosts, 1 worker, 2 slots")
+    assert "on hosts, 1 worker, 2 slots" in plain_line(run.view.snapshot, 0.0, 0.0)

@@ -1,4 +1,7 @@
-"""Which workers are there: waited for at the start, and missed when all are gone."""
+"""Which workers are there: waited for at the start, and missed when all are gone.
+
+There is who has loaded the code: a worker that cannot is no reason to begin.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ class Attendance:
         while True:
             await asyncio.sleep(ATTENDANCE_LOOK_S)
             now = self._clock()
-            if self._master.roster.connected:
+            if self._master.roster.ready:
                 gone_since = None
                 continue
             gone_since = gone_since if gone_since is not None else now
@@ -58,7 +61,7 @@ class Attendance:
         began = reminded = self._clock()
         first: float | None = None
         while True:
-            count, now = len(self._master.roster.connected), self._clock()
+            count, now = len(self._master.roster.ready), self._clock()
             if count:
                 first = first if first is not None else now
             if count >= self._wanted or (first is not None and count and now - first >= LATE_S):

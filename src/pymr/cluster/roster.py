@@ -106,6 +106,11 @@ class Roster:
         return [member for member in self if member.outbox is not None]
 
     @property
+    def ready(self) -> list[Member]:
+        """Those of them that can run the job: they have loaded its code."""
+        return [member for member in self.connected if member.has_asked]
+
+    @property
     def slots(self) -> int:
         """The slots of all that are connected."""
         return sum(member.slots for member in self.connected)

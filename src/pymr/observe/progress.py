@@ -216,6 +216,7 @@ def plain_line(snapshot: Snapshot, bytes_s: float, records_s: float) -> str:
     facts = [
         f"{name}: {snapshot.phase} {_percent(state)}%",
         *_facts(state, bytes_s, records_s),
+        *([] if snapshot.on == "local" else [_crew(snapshot)]),
         _troubles(snapshot),
     ]
     return "  ".join(facts)
@@ -229,10 +230,9 @@ def live_lines(snapshot: Snapshot, output: str, bytes_s: float, records_s: float
     tasks = show_many(snapshot.map.tasks, "map task")
     if snapshot.reduce.tasks:
         tasks += f", {show_many(snapshot.reduce.tasks, 'reduce task')}"
-    workers = show_many(snapshot.workers, "worker")
     read = f"{show_many(snapshot.input_files, 'file')}, {show_size(snapshot.input_bytes)}"
     lines = [
-        f"  job     {name}   {worker}: {', '.join(snapshot.functions)}   on local, {workers}",
+        f"  job     {name}   {worker}: {', '.join(snapshot.functions)}   {_crew(snapshot)}",
         f"  input   {read}  →  {tasks}",
         f"  output  {show_text(output)}",
         _bar_line("map", snapshot.map, snapshot, bytes_s, records_s),
@@ -240,6 +240,15 @@ def live_lines(snapshot: Snapshot, output: str, bytes_s: float, records_s: float
     if snapshot.reduce.tasks:
         lines.append(_bar_line("reduce", snapshot.reduce, snapshot, bytes_s, records_s))
     return [*lines, f"  {_troubles(snapshot)}"]
+
+
+def _crew(snapshot: Snapshot) -> str:
+    """Return who does the tasks."""
+    if snapshot.on == "local":
+        return f"on local, {show_many(snapshot.workers, 'worker')}"
+    here = [member for member in snapshot.crew.values() if member.is_here]
+    slots = show_many(sum(member.slots for member in here), "slot")
+    return f"on {snapshot.on}, {show_many(len(here), 'worker')}, {slots}"
 
 
 def _ahead(snapshot: Snapshot) -> str:

@@ -55,6 +55,12 @@ def run(
     if not isinstance(job, Job):
         raise ConfigError(f"the first argument is {job!r}, expected a pymr.Job")
     resolved, inputs = _resolved(settings), _inputs(input)
+    if resolved.settings.on != "local":
+        raise ConfigError(
+            f"`on` is `{resolved.settings.on}`: a function call runs on this machine, expected"
+            " `local`",
+            hint="pymr start --on hosts worker.py   and then   pymr.Result of its address",
+        )
     request = Request(
         code=_code_of(job),
         worker=getattr(job.mapper, "__name__", "job"),

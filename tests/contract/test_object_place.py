@@ -158,7 +158,7 @@ def test_f64_f65_who_finds_its_next_slot_taken_is_deposed(place: ObjectPlace) ->
     new = place.reopen_journal(RUN, 2, 1)
     put(new, b"resumed by 2")
 
-    with pytest.raises(DeposedError, match="^deposed by epoch 2"):
+    with pytest.raises(DeposedError, match=r"^deposed by epoch 2"):
         old.look()
     with pytest.raises(DeposedError, match=r"^deposed by epoch 2: .* slot 1 of") as caught:
         put(old, b"committed by 1")

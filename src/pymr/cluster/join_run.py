@@ -38,6 +38,7 @@ from pymr.task.bundle import get_code
 from pymr.task.stored_object import get_stored
 
 EXCUSE_S: Final = 10.0  # for a master to listen to why this worker cannot work
+OWN_STORE_WAIT_S: Final = 5.0  # of this process; task processes wait as long as the run does
 SAY_S: Final = 0.5  # for what was sent to be on its way, before the link is closed
 
 
@@ -74,7 +75,9 @@ def work_for(
 
 def _work(link: Link, joined: RegisterReply, pool: Pool, folder: str, wanted: int) -> Done | None:
     """Work in `wanted` slots until the run is over, or this worker has left."""
-    place = open_place(joined.root, joined.access)
+    # Whoever waits for the store longer than a lease lasts has lost what its slots run.
+    access = msgspec.structs.replace(joined.access, storage_wait_s=OWN_STORE_WAIT_S)
+    place = open_place(joined.root, access)
     worker = Worker(link, joined, place.objects, folder)
     try:
         spec = _ready(pool, place, joined, folder)
@@ -95,7 +98,12 @@ def _work(link: Link, joined: RegisterReply, pool: Pool, folder: str, wanted: in
     )
     pool.watch(link.fileno())
     with _leaving_on_signals(worker):
-        return worker.run(slots)
+        try:
+            return worker.run(slots)
+        except PymrError as error:
+            link.send(Leaving(error.message))  # As far as there is anybody to hear it.
+            time.sleep(SAY_S)
+            raise
 
 
 def _ready(pool: Pool, place: Place, joined: RegisterReply, folder: str) -> JobSpec:

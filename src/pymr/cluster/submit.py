@@ -37,6 +37,7 @@ DEFAULT_STORE: Final = "s3://map-reduce-bucket"
 def submit_run(request: Request, observer: Observer, *, over: str | None = None) -> FoundRun:
     """Plan a run and return it, for a master to take it on: all that it needs is in its store.
 
+    The output stays claimed for it.
     `over` is the id of an unfinished run whose work may be dropped.
 
     Raises:
@@ -61,12 +62,15 @@ def submit_run(request: Request, observer: Observer, *, over: str | None = None)
         spec, started = plan.spec, time.time()
         if not settings.overwrite:
             refuse_unfinished(plan, place, over)
-        with prepare_output(
-            place, overwrite=settings.overwrite, run=spec.run, name=spec.name, over=over
-        ):
+        overwrite = settings.overwrite
+        output = prepare_output(place, overwrite=overwrite, run=spec.run, name=spec.name, over=over)
+        try:
             observer.planned(plan, place)
             remember(spec.run, spec.name, place, started, access)
             _write(plan, request, pool, place, observer, started)
+        except BaseException:
+            output.claim.release()
+            raise
         return FoundRun(spec.run, spec.name, place, started)
     finally:
         pool.close()

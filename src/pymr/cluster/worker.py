@@ -198,6 +198,7 @@ class Worker:
         """Tell the master what an attempt has come to."""
         match event:
             case events.Finished(attempt, receipt):
+                self._unready = 0
                 self._complete(attempt, receipt)
             case events.MemoryExceeded(attempt, error):
                 self._fail(attempt, error, FailureKind.MEMORY)

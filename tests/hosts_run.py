@@ -148,9 +148,11 @@ class HostsRun:
         """The store of the output."""
         return open_objects(Address("s3", self.bucket, "out"), self._access)
 
-    def run(self, *arguments: str, armed: str = "") -> Running:
+    def run(
+        self, *arguments: str, armed: str = "", prefix: tuple[str, ...] = (str(PYMR),)
+    ) -> Running:
         """Run a command of `pymr`; `armed` is a fail-point."""
-        return self._run(arguments[0], (str(PYMR), *arguments), armed)
+        return self._run(arguments[0], (*prefix, *arguments), armed)
 
     def _run(self, name: str, command: tuple[str, ...], armed: str) -> Running:
         name = f"{len(self._started)}-{name}"
@@ -168,7 +170,7 @@ class HostsRun:
         """Have so many workers join."""
         return [self.worker() for _ in range(count)]
 
-    def start(self, *arguments: str, **run: str) -> Running:
+    def start(self, *arguments: str, **run: Any) -> Running:
         """Start the prepared job, with a master in that process."""
         store = f"--store=s3://{self.bucket}"
         to = ("--input=in.txt", f"--output={self.output}", store, "--join-file=run.join")
@@ -176,7 +178,7 @@ class HostsRun:
             "start", "--on=hosts", "--workers=1", *to, *SETTINGS, *arguments, "worker.py", **run
         )
 
-    def worker(self, *arguments: str, **run: str) -> Running:
+    def worker(self, *arguments: str, **run: Any) -> Running:
         """Have a worker join, as soon as there is a join file."""
         until("there is no join file", self.join_file.exists)
         return self.run("worker", "--join-file=run.join", "--slots=1", *arguments, **run)

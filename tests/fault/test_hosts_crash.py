@@ -35,7 +35,14 @@ MASTER_POINTS = tuple(
     )
 )
 # Not at their first time, which is that of planning.
-TIMES = {"commit.claim": 2, "journal.append": 6, "journal.sync": 4, "slot.put": 4, "map.record": 12}
+TIMES = {
+    "commit.claim": 2,
+    "history.append": 8,
+    "journal.append": 6,
+    "journal.sync": 4,
+    "slot.put": 4,
+    "map.record": 12,
+}
 
 
 @pytest.fixture(scope="module")

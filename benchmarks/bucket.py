@@ -6,16 +6,18 @@ import atexit
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from answers import Answer, answer_from
 from command import FOLDER, HERE, let_stay
 from contest import SkippedError
 
 if TYPE_CHECKING:
+    from obstore.store import S3Store
+
     from s3_request import Server
 
 PYMR = str(Path(sys.executable).with_name("pymr"))
@@ -66,30 +68,37 @@ class Bucket:
             "XDG_STATE_HOME": str(FOLDER / "state"),
         }
 
+    def put(self, file: Path, key: str) -> None:
+        """Make an object of a file."""
+        import obstore
+
+        obstore.put(self._client(), key, file)
+
     def clear(self, prefix: str) -> None:
         """Remove all objects below a prefix."""
         import obstore
+
+        client = self._client()
+        for page in obstore.list(client, prefix):
+            obstore.delete(client, [row["path"] for row in page])
+
+    def rows_of(self, output: str) -> Iterator[bytes]:
+        """Yield the rows of an output of PyMR, read and checked by itself."""
+        command = [PYMR, "cat", output]
+        with subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            yield from process.stdout
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+
+    def _client(self) -> S3Store:
         from obstore.store import S3Store
 
-        client = S3Store(
+        return S3Store(
             self.name,
-            prefix=prefix,
             endpoint=self.server.endpoint,
             access_key_id=self.server.access_key_id,
             secret_access_key=self.server.secret_access_key,
             region=self.server.region,
             client_options={"allow_http": True},
         )
-        for page in obstore.list(client):
-            obstore.delete(client, [row["path"] for row in page])
-
-    def answer_of(self, output: str) -> Answer:
-        """Return the answer in an output of PyMR, read and checked by itself."""
-        command = [PYMR, "cat", output]
-        environment = self.environment
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            answer = answer_from(process.stdout)
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
-        return answer

@@ -36,7 +36,7 @@ class ClusterRun:
         self.master: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
 
-    def start(self, worker: Path, text: Path, *options: str) -> None:
+    def start(self, worker: Path, text: Path | str, *options: str) -> None:
         """Start the run, which waits for workers."""
         for path in (self._join_file, self._errors, self._events):
             path.unlink(missing_ok=True)
@@ -70,13 +70,19 @@ class ClusterRun:
         self._wait(look, "an event did not come")
         return found[0]
 
-    def wait_done(self) -> None:
-        """Wait until the run is done, and its workers have gone."""
+    def wait_master(self) -> None:
+        """Wait until the run is done."""
         assert self.master is not None
-        for process in (self.master, *self.workers):
-            if process.wait(WAIT_S):
-                raise SideFailedError(f"exit code {process.returncode}: {self._told()}")
-        self.workers.clear()
+        self._expect_success(self.master)
+
+    def wait_workers(self) -> None:
+        """Wait until all workers have gone."""
+        while self.workers:
+            self._expect_success(self.workers.pop())
+
+    def _expect_success(self, process: subprocess.Popen[bytes]) -> None:
+        if process.wait(WAIT_S):
+            raise SideFailedError(f"exit code {process.returncode}: {self._told()}")
 
     def kill_master(self) -> None:
         """End the master in the midst of its work."""

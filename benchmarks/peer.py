@@ -16,7 +16,7 @@ from typing import Literal
 from command import BENCH, FOLDER, HERE, WORKERS, command_side, remove
 from contest import Side
 
-Peer = Literal["DuckDB", "Polars", "Dask Bag", "PySpark", "mrjob"]
+Peer = Literal["DuckDB", "Polars", "Dask Bag", "PySpark", "mrjob", "Lithops"]
 
 ENVIRONMENT = BENCH / "peers"
 REQUIREMENTS = HERE / "requirements.txt"
@@ -46,7 +46,15 @@ def obstacle(peer: Peer) -> str | None:
     return None
 
 
-def peer_side(peer: Peer, script: str, text: Path, output: Path, *, once: bool) -> Side:
+def peer_side(
+    peer: Peer,
+    script: str,
+    text: Path | str,
+    output: Path,
+    *,
+    once: bool,
+    environment: dict[str, str] | None = None,
+) -> Side:
     """Return the side that runs `peers/<script> text output` with two workers."""
     temporary = FOLDER / "peer-tmp"
     temporary.mkdir(parents=True, exist_ok=True)
@@ -56,6 +64,7 @@ def peer_side(peer: Peer, script: str, text: Path, output: Path, *, once: bool) 
         output=output,
         once=once,
         environment={
+            **(environment or {}),
             "POLARS_MAX_THREADS": str(WORKERS),
             "PEER_WORKERS": str(WORKERS),
             "PYSPARK_PYTHON": str(ENVIRONMENT / "bin/python"),

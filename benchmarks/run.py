@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import history
+from assignments import assignments
 from command import FOLDER, HERE, SideFailedError, adopt_orphans
 from contest import Measure, Result, SkippedError, WrongAnswerError, hold
 from emit import emit
@@ -23,6 +24,7 @@ from group_sum import SHOWN, group_sum
 from growth import growth
 from instructions import instructions
 from memory import memory
+from recovery import recovery
 from scaling import scaling
 from scheduler import scheduler
 from sizes import FULL, QUICK, Sizes
@@ -31,6 +33,8 @@ from start_up import start_up
 from store import JOBS, store
 from table import render
 from word_count import word_count
+
+from hosts import hosts
 
 ROUNDS = 5
 ROUNDS_KEPT_MIN = 5  # the median of fewer says little: shown, but not kept in the history
@@ -47,6 +51,9 @@ MEASURES = (
     "memory",
     "instructions",
     "scheduler",
+    "assignments",
+    "recovery",
+    "hosts",
 )
 
 
@@ -98,6 +105,9 @@ def _measures(arguments: argparse.Namespace, sizes: Sizes) -> Iterator[Callable[
         "memory": [partial(memory, sizes)],
         "instructions": [instructions],
         "scheduler": [partial(scheduler, sizes)],
+        "assignments": [partial(assignments, sizes)],
+        "recovery": [partial(recovery, sizes)],
+        "hosts": [partial(hosts, sizes, with_peers=with_peers)],
     }
     assert tuple(builders) == MEASURES
     for name in arguments.measures or MEASURES:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from answers import answer_of, expect_equal
+from answers import answer_from, answer_of, expect_equal
 from bucket import Bucket
 from command import FOLDER, HERE, command_side, pymr_start
 from contest import Clocked, Figure, Measure, wall_ratio
@@ -51,7 +51,7 @@ def store(sizes: Sizes, job: str) -> Measure:
                 full_size=is_full,
             )
         ],
-        check=lambda: expect_equal(answer_of(here), store=bucket.answer_of(there)),
+        check=lambda: expect_equal(answer_of(here), store=answer_from(bucket.rows_of(there))),
     )
 
 

@@ -13,6 +13,7 @@ the worker's own process, and not the master.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -21,12 +22,16 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cli import PYMR, CommandLine
 from pymr.failpoint import VARIABLE
+from pymr.names import MANIFEST, journal_slot_key
+from pymr.runner.find import find_run
+from pymr.runner.stored import read_stored
 from pymr.store.access import Address
 from pymr.store.object_store import ObstoreStore, open_objects
+from pymr.store.place import open_place
 from pymr.task.commit import verify_output
 from s3_request import Server
 from services import access_to, new_bucket
@@ -35,11 +40,16 @@ from stopped_run import SETTINGS, prepare, processes_of
 WAIT_S = 60.0  # for anything; what takes so long hangs
 
 
-def until(what: str, holds: Callable[[], object], within_s: float = WAIT_S) -> None:
-    """Return as soon as `holds` does."""
+def until(
+    what: str,
+    holds: Callable[[], object],
+    within_s: float = WAIT_S,
+    told: Callable[[], str] = str,
+) -> None:
+    """Return as soon as `holds` does; if it never does, `told` says more."""
     deadline, pause = time.monotonic() + within_s, threading.Event()
     while not holds():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, f"{what}\n{told()}"
         pause.wait(0.02)
 
 
@@ -65,19 +75,29 @@ class Running:
         """Its log."""
         return self._log.read_text(errors="replace")
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self.popen.poll() is None
+
     def says(self, part: str) -> Self:
         """Wait for it to say `part`."""
         until(
-            f"`{part}` is not said:\n{self.said}",
+            f"`{part}` is not said",
             lambda: part in self.said or self.popen.poll() is not None,
+            told=lambda: self.said,
         )
         assert part in self.said, f"exit {self.popen.returncode}\n{self.said}"
         return self
 
     def ends(self) -> int:
         """Wait for its end, and return its exit code."""
-        until(f"it does not end:\n{self.said}", lambda: self.popen.poll() is not None)
+        until("it does not end", lambda: self.popen.poll() is not None, told=self._told)
         return int(self.popen.returncode)
+
+    def _told(self) -> str:
+        logs = sorted(self._log.parent.glob("*.log"))
+        return "\n".join(f"-- {log.name}\n{log.read_text(errors='replace')}" for log in logs)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> Self:
         """Send a signal; one that ends it is waited for."""
@@ -112,6 +132,11 @@ class HostsRun:
             each.popen.wait()
         for pid in processes_of(self.cli):
             os.kill(int(pid), signal.SIGKILL)
+
+    @property
+    def join_file(self) -> Path:
+        """What a master writes."""
+        return self.cli.folder / "run.join"
 
     @property
     def output(self) -> str:
@@ -153,19 +178,75 @@ class HostsRun:
 
     def worker(self, *arguments: str, **run: str) -> Running:
         """Have a worker join, as soon as there is a join file."""
-        until("there is no join file", (self.cli.folder / "run.join").exists)
+        until("there is no join file", self.join_file.exists)
         return self.run("worker", "--join-file=run.join", "--slots=1", *arguments, **run)
+
+    @property
+    def id(self) -> str:
+        """The id of the run that began last."""
+        return find_run(self.output, lambda: self._access).run
+
+    def processes(self) -> list[str]:
+        """Return the processes that were started for this run, by anybody."""
+        return processes_of(self.cli)
+
+    def rewrite_journal(self, old: bytes, new: bytes) -> None:
+        """Change records of the journal, each chained anew, in one slot."""
+        run, store = self.id, self.objects
+        place = open_place(self.output, self._access)
+        records = [record.replace(old, new) for record in place.read_journal(run)]
+        store.delete_folder(journal_slot_key(run, 0).rpartition("/")[0])
+        journal = place.create_journal(run, 1)
+        for record in records:
+            journal.append(record)
+        journal.sync()
+
+    def children_of(self, running: Running) -> list[int]:
+        """Return the processes that a command has started."""
+        pid = running.popen.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(child) for child in children.split()]
+
+    def parts(self) -> dict[str, bytes]:
+        """Return the parts, by name."""
+        store = self.objects
+        names = [name for name in store.list_names("") if name.startswith("part-")]
+        return {name: store.get(name) for name in names}
 
     def rows(self) -> list[str]:
         """Return the rows of the parts, in order."""
-        store = self.objects
-        parts = sorted(name for name in store.list_names("") if name.startswith("part-"))
-        text = b"".join(store.get(key) for key in parts)
+        text = b"".join(body for _, body in sorted(self.parts().items()))
         return text.decode().split("\n")[:-1]
 
-    def is_whole(self, expected: list[str]) -> None:
-        """Assert that the result is `expected`, and nothing else is left of the run."""
+    def history(self) -> list[dict[str, Any]]:
+        """Return the events of the run, as `pymr show --json` has them."""
+        shown = self.cli.run("show", self.output, "--json")
+        assert shown.code == 0, shown.stderr
+        return [json.loads(line) for line in shown.stdout.splitlines()]
+
+    def started(self) -> list[dict[str, Any]]:
+        """Return the attempts that were granted or adopted."""
+        return [entry for entry in self.history() if entry["kind"] == "AttemptStarted"]
+
+    def committed(self) -> dict[str, int]:
+        """Return the number of the attempt of each task in the manifest: `map-0000`."""
+        tasks = json.loads(self.objects.get(MANIFEST))["tasks"]
+        return {task["task"]: task["attempt"] for task in tasks}
+
+    def is_whole(self, expected: list[str], killed: int = 0) -> None:
+        """Assert that the result is `expected`, and nothing else is left of the run.
+
+        A worker that was `killed` leaves its folder to the next one.
+        """
         assert self.rows() == expected
         assert verify_output(self.objects) == []
-        until("processes are left", lambda: processes_of(self.cli) == [], 10.0)
-        assert list(self.cli.temporary.iterdir()) == []
+        until("processes are left", lambda: processes_of(self.cli) == [], 15.0)
+        assert len(list(self.cli.temporary.iterdir())) <= killed
+        found = find_run(self.output, lambda: self._access)
+        left = len(read_stored(found.place, found.run).replay.committed)
+        assert left == 6, "the journal has all commits"
+
+    def is_unpublished(self) -> None:
+        """Assert that nothing looks like a result."""
+        assert self.rows() == []
+        assert [name for name in self.objects.list_names("") if name != "_pymr/"] == []

@@ -14,7 +14,8 @@ once: at the n-th time that a process comes there, if the file `token` was not t
 Laws: a place that is not armed costs a look at a global; each name stands in `POINTS` and at one
 place in the code, or at one for outputs in folders and one for those in stores
 (`tests/unit/test_failpoint.py`), and each is reached by the crash test
-(`tests/fault/test_crash.py`), with each of its kinds.
+(`tests/fault/test_crash.py`), with each of its kinds; those of a master and a worker by theirs
+(`tests/fault/test_hosts_crash.py`).
 """
 
 from __future__ import annotations
@@ -64,6 +65,12 @@ POINTS: Final[dict[str, tuple[str, ...]]] = {
     "object.linked": _DISK,
     "attempt.manifest": _PROCESS,
     "attempt.reported": _PROCESS,
+    # In a master, and in a worker, of a run on other machines.
+    "grant.sent": _PROCESS,
+    "completion.received": _PROCESS,
+    "slot.put": _PROCESS,
+    "worker.granted": _PROCESS,
+    "worker.reports": _PROCESS,
 }
 
 

@@ -154,9 +154,12 @@ def test_f64_f65_who_finds_its_next_slot_taken_is_deposed(place: ObjectPlace) ->
     """And told by which epoch; what it had not synced did not happen, and it takes nothing more."""
     old = place.create_journal(RUN, 1)
     put(old, b"planned")
+    old.look()
     new = place.reopen_journal(RUN, 2, 1)
     put(new, b"resumed by 2")
 
+    with pytest.raises(DeposedError, match=r"^deposed by epoch 2"):
+        old.look()
     with pytest.raises(DeposedError, match=r"^deposed by epoch 2: .* slot 1 of") as caught:
         put(old, b"committed by 1")
 

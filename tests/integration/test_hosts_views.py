@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from cli import CommandLine, Outcome
 from hosts_run import HostsRun, until
 from s3_request import Server
+from services import is_installed, trust
+from services import minio as minio_alone
 from stopped_run import undisturbed
 
 pytestmark = pytest.mark.services
@@ -29,6 +33,7 @@ THREE_LINES = ["All workers connected", "All map tasks completed!", "Map reduce 
 @pytest.fixture
 def hosts(tmp_path: Path, minio: Server) -> Iterator[HostsRun]:
     with HostsRun(tmp_path, minio) as run:
+        trust(minio, run.bucket, run.cli.home / "state")
         yield run
 
 
@@ -250,3 +255,51 @@ def arguments(hosts: HostsRun) -> tuple[str, ...]:
     where = f"--output={hosts.output}", f"--store=s3://{hosts.bucket}", "--join-file=run.join"
     what = "--input=in.txt", "--name=words", "--mappers=4", "--reducers=2"
     return "--on=hosts", "--workers=1", *where, *what
+
+
+def test_a_master_tells_prometheus_what_the_feed_folds(hosts: HostsRun) -> None:
+    """And that it is well, while it works; the port closes with it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    hold(hosts)
+    master, _ = hosts.start(f"--metrics=127.0.0.1:{port}"), hosts.worker()
+    held(hosts)
+
+    def asked(path: str) -> str:
+        with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    until(
+        "it does not tick", lambda: 'pymr_tasks{phase="map",state="leased"} 1.0' in asked("metrics")
+    )
+    told = asked("metrics")
+    wanted = (
+        'pymr_tasks{phase="map",state="committed"} 2.0',
+        'pymr_attempts_total{outcome="committed",phase="map"} 2.0',
+        "pymr_workers 1.0",
+        "pymr_slots 1.0",
+        "pymr_journal_slot_seconds_count",
+    )
+    assert [part for part in wanted if part not in told] == []
+    assert asked("healthz") == "ok\n"
+    let_go(hosts)
+    assert master.ends() == 0
+
+
+def test_the_store_that_nobody_named_is_made(tmp_path: Path) -> None:
+    """`s3://map-reduce-bucket`, with a line that says so; the next start finds it."""
+    if not is_installed("minio"):
+        pytest.skip("MinIO is not installed")
+    with minio_alone() as server, HostsRun(tmp_path, server) as hosts:
+        settings = ("--on=hosts", "--input=in.txt", "--workers=1", "--name=words")
+        begun = hosts.run("start", *settings, "--detach", "worker.py")
+        assert begun.ends() == 0, begun.said
+        assert "s3://map-reduce-bucket was not there: it is made" in begun.said
+        assert hosts.run("worker", "--join-file=words.join").ends() == 0
+
+        rows = hosts.cli.run("cat", "s3://map-reduce-bucket/outputs/words")
+
+        assert rows.code == 0, rows.stderr
+        again = hosts.run("start", *settings, "--detach", "worker.py")
+        assert again.ends() == 4, "the output is there"
+        assert "is made" not in again.said

@@ -42,7 +42,10 @@ def test_each_name_stands_at_one_place_of_the_code() -> None:
     )
 
     assert set(called) == set(POINTS)
-    of_folders_and_stores = {"commit.claim", "history.append", "journal.append", "journal.sync"}
+    of_folders_and_stores = {
+        *("commit.claim", "history.append", "journal.append", "journal.sync"),
+        "object.sync",
+    }
     of_runner_and_master = {"commit.decide", "commit.verify", "lease.grant"}
     twice = {name for name, count in called.items() if count > 1}
     assert twice == {"spill.write"} | of_folders_and_stores | of_runner_and_master

@@ -70,12 +70,14 @@ def resume_on_hosts(
 def _start(request: Request, view: View, *, detach: bool, over: str | None) -> Manifest | None:
     require_extra()
     from pymr.cluster import start
-    from pymr.cluster.submit import for_hosts, submit_run
+    from pymr.cluster.submit import DEFAULT_STORE, for_hosts, make_default_store, submit_run
 
     settings = for_hosts(request.settings)
     if over is None:
         start.refuse_join_file(settings)
     access = access_with(settings)
+    if request.settings.store is None and make_default_store(settings, access):
+        _say(f"{DEFAULT_STORE} was not there: it is made")
     asked = msgspec.structs.replace(request, settings=settings, access=access)
     found = submit_run(asked, view, over=over)
     if not detach:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import re
 import socket
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from pymr.errors import ConfigError
+from pymr.errors import ClusterError, ConfigError, PymrError
 
 PORT_MAX: Final = 65_535
 _FORM: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:\[\]/]+)):(\d{1,5})")
+
+_BOUND: Final = {
+    errno.EADDRINUSE: "another process listens there",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EACCES: "it may not be used by this user",
+}
 
 
 class HostPort(NamedTuple):
@@ -58,3 +66,24 @@ def _outbound_address() -> str | None:
             probe.connect((remote, 9))  # A documentation address: only the route is looked up.
             return str(probe.getsockname()[0])
     return None
+
+
+def unbound(address: HostPort) -> PymrError:
+    """Return why nobody can listen at an address, as a try tells: gRPC does not."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror as error:
+        return ConfigError(f"cannot listen at `{address}`: no such host, {error.strerror}")
+    except OSError as error:
+        reason = _BOUND.get(error.errno or 0, os.strerror(error.errno or 0))
+        if error.errno == errno.EADDRINUSE:
+            return ClusterError(
+                f"cannot listen at `{address}`: {reason}",
+                hint=f"--listen {HostPort(address.host, 0)} takes any free port",
+                port=address.port,
+            )
+        return ConfigError(f"cannot listen at `{address}`: {reason}")
+    return ClusterError(f"cannot listen at `{address}`", port=address.port)

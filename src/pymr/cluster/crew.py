@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -38,6 +38,9 @@ from pymr.store.access import Access
 from pymr.store.place import Place
 from pymr.task.commit import verify_attempt
 from pymr.task.stored_object import get_stored, put_stored
+
+if TYPE_CHECKING:
+    from pymr.cluster.metrics import Gauges
 
 Result = TypeVar("Result")
 
@@ -118,6 +121,8 @@ class _Mastery:
         self._code = crew.code
         self._access = crew.access
         self._snapshot = crew.snapshot
+        self._admission = Admission(duty.plan.spec.run, crew.reception.secrets.tokens)
+        self._gauges: Gauges | None = None
         self._threads = threads
         self.stopped: InterruptedRunError | None = None  # by a signal
         self._spec = duty.plan.spec
@@ -129,8 +134,19 @@ class _Mastery:
         Raises:
             PymrError: what the core aborted with, or the master met.
         """
+        listen = self._duty.settings.metrics
+        if listen is None:
+            return await self._run()
+        from pymr.cluster.metrics import measured
+
+        with measured(listen) as self._gauges:
+            await self._run()
+        return None
+
+    async def _run(self) -> None:
         duty = self._duty
-        decisions = Decisions(duty.journal, self._threads)
+        took = None if self._gauges is None else self._gauges.slots.observe
+        decisions = Decisions(duty.journal, self._threads, took)
         master = Master(
             duty.job,
             inputs=duty.plan.inputs,
@@ -183,7 +199,7 @@ class _Mastery:
         )
         server = Server(
             handler,
-            Admission(self._spec.run, reception.secrets.tokens),
+            self._admission,
             authority.certificate,
             authority.for_master(hosts_of(host)),
         )
@@ -227,6 +243,10 @@ class _Mastery:
             await asyncio.sleep(TICK_S)
             master.tick()
             self._duty.tick(time.monotonic())
+            if self._gauges is not None:
+                store = getattr(self._store, "counts", None)
+                refused = self._admission.refused
+                self._gauges.beat(self._snapshot, master.roster, refused=refused, store=store)
             if look is None or look.done():
                 if look is not None:
                     look.result()

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from pymr import names
+from pymr import failpoint, names
 from pymr.cluster.message import TOLD_BYTES_MAX, Grant, Work
 from pymr.cluster.roster import Member, Roster
 from pymr.core import events
@@ -150,3 +150,4 @@ class Grants:
             epoch=self._epoch, attempt=grant.attempt, key=unsent.key, work=work, alone=grant.alone
         )
         unsent.member.tell(message)
+        failpoint.hit("grant.sent")

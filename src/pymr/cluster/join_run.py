@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +23,7 @@ from pymr.cluster.client import Client
 from pymr.cluster.join import JoinFile
 from pymr.cluster.link import Link, Opened
 from pymr.cluster.message import Done, Hello, Leaving, RegisterReply, RegisterRequest
+from pymr.cluster.work_folder import work_folder
 from pymr.cluster.worker import Worker
 from pymr.config import this_machine
 from pymr.core.budget import task_memory
@@ -39,6 +38,7 @@ from pymr.task.bundle import get_code
 from pymr.task.stored_object import get_stored
 
 EXCUSE_S: Final = 10.0  # for a master to listen to why this worker cannot work
+OWN_STORE_WAIT_S: Final = 5.0  # of this process; task processes wait as long as the run does
 SAY_S: Final = 0.5  # for what was sent to be on its way, before the link is closed
 
 
@@ -49,10 +49,10 @@ def work_for(
 
     Raises:
         UnreachableError: no master answered for `wait_s`.
+        ResourceError: there is no room for its folder.
         PymrError: this machine cannot run the job.
     """
-    machine = this_machine()
-    wanted = slots or machine.cores
+    wanted = slots or this_machine().cores
     client = Client(join, wait_s=wait_s)
     request = RegisterRequest(
         run=join.run,
@@ -62,38 +62,48 @@ def work_for(
         python=platform.python_version(),
         slots=wanted,
     )
-    joined = client.register(request)
-    folder = tempfile.mkdtemp(prefix="pymr-worker-", dir=tmp_dir)
-    link = Link(client, request, joined)
-    pool = Pool(name=joined.worker)  # No other worker of the run has processes of that name.
-    try:
-        place = open_place(joined.root, joined.access)
-        worker = Worker(link, joined, place.objects, folder)
+    with work_folder(tmp_dir) as folder:
+        joined = client.register(request)
+        link = Link(client, request, joined)
+        pool = Pool(name=joined.worker)  # No other worker of the run has processes of that name.
         try:
-            spec = _ready(pool, place, joined, folder)
+            return _work(link, joined, pool, folder, wanted)
+        finally:
+            pool.close()
+            link.close()
+
+
+def _work(link: Link, joined: RegisterReply, pool: Pool, folder: str, wanted: int) -> Done | None:
+    """Work in `wanted` slots until the run is over, or this worker has left."""
+    # Whoever waits for the store longer than a lease lasts has lost what its slots run.
+    access = msgspec.structs.replace(joined.access, storage_wait_s=OWN_STORE_WAIT_S)
+    place = open_place(joined.root, access)
+    worker = Worker(link, joined, place.objects, folder)
+    try:
+        spec = _ready(pool, place, joined, folder)
+    except PymrError as error:
+        _excuse(link, joined, error)
+        raise
+    pool.keep_prints(Logs(place, spec.run, joined.epoch, folder))
+    settings, machine = joined.settings, this_machine()
+    slots = Slots(
+        worker,
+        pool,
+        wanted=wanted,
+        spec=spec,
+        root=joined.root,
+        access=joined.access,
+        memory=task_memory(settings.task_memory_bytes, machine.memory_bytes, 0, wanted),
+        hangs=HangWatch(settings.task_timeout_s),
+    )
+    pool.watch(link.fileno())
+    with _leaving_on_signals(worker):
+        try:
+            return worker.run(slots)
         except PymrError as error:
-            _excuse(link, joined, error)
+            link.send(Leaving(error.message))  # As far as there is anybody to hear it.
+            time.sleep(SAY_S)
             raise
-        logs = Logs(place, spec.run, joined.epoch, folder)
-        pool.keep_prints(logs)
-        settings = joined.settings
-        made = Slots(
-            worker,
-            pool,
-            wanted=wanted,
-            spec=spec,
-            root=joined.root,
-            access=joined.access,
-            memory=task_memory(settings.task_memory_bytes, machine.memory_bytes, 0, wanted),
-            hangs=HangWatch(settings.task_timeout_s),
-        )
-        pool.watch(link.fileno())
-        with _leaving_on_signals(worker):
-            return worker.run(made)
-    finally:
-        pool.close()
-        link.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ready(pool: Pool, place: Place, joined: RegisterReply, folder: str) -> JobSpec:

@@ -170,6 +170,7 @@ class Master:
         Raises:
             ProtocolError: it is what another attempt has come to.
         """
+        failpoint.hit("completion.received")
         now = self._clock()
         if isinstance(outcome, Failure):
             self._handle(_failed(attempt, outcome, now))

@@ -22,7 +22,7 @@ class Member:
         self.host = host
         self.slots = slots
         self.outbox: Outbox | None = None
-        self.heard = 0.0  # monotonic seconds
+        self.heard = 0.0  # when it said something last, or registered; monotonic seconds
         self.is_leaving = False
         self.has_asked = False  # it can run the job: it has loaded the code
         self._free = 0  # slots, as it last said

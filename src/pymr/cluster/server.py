@@ -14,16 +14,13 @@ end of a stream means nothing by itself: the lease decides about what the worker
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar
 
 import pymr
 from pymr.cluster import message as m
 from pymr.cluster import wire
-from pymr.cluster.address import HostPort, parse_host_port
+from pymr.cluster.address import HostPort, parse_host_port, unbound
 from pymr.cluster.admission import Admission
 from pymr.cluster.certificate import Identity, Role
 from pymr.cluster.status import status_of
@@ -36,7 +33,6 @@ from pymr.cluster.transport import (
 )
 from pymr.errors import (
     ClusterError,
-    ConfigError,
     InternalError,
     ProtocolError,
     PymrError,
@@ -47,11 +43,6 @@ from pymr.errors import (
 WORKER_IDS_MAX: Final = 1_000_000  # ids that one master gives
 _HEALTHY: Final = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse: SERVING
 _FAILED: Final = "the master failed at this call; its log says why"
-_BOUND: Final = {
-    errno.EADDRINUSE: "another process listens there",
-    errno.EADDRNOTAVAIL: "this machine has no such address",
-    errno.EACCES: "it may not be used by this user",
-}
 
 _Request = TypeVar("_Request", m.RegisterRequest, m.StatusRequest, m.CancelRequest)
 _T = TypeVar("_T")
@@ -128,7 +119,7 @@ class Server:
         try:
             port = server.add_secure_port(str(address), self._credentials)
         except RuntimeError as error:  # It does not say why.
-            raise _unbound(address) from error
+            raise unbound(address) from error
         await server.start()
         self._server = server
         return HostPort(host, port)
@@ -260,27 +251,6 @@ class Server:
 
 async def _check_health(_request: bytes, _context: Any) -> bytes:
     return _HEALTHY
-
-
-def _unbound(address: HostPort) -> PymrError:
-    """Return why nobody can listen at the address: gRPC does not tell."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except socket.gaierror as error:
-        return ConfigError(f"cannot listen at `{address}`: no such host, {error.strerror}")
-    except OSError as error:
-        reason = _BOUND.get(error.errno or 0, os.strerror(error.errno or 0))
-        if error.errno == errno.EADDRINUSE:
-            return ClusterError(
-                f"cannot listen at `{address}`: {reason}",
-                hint=f"--listen {HostPort(address.host, 0)} takes any free port",
-                port=address.port,
-            )
-        return ConfigError(f"cannot listen at `{address}`: {reason}")
-    return ClusterError(f"cannot listen at `{address}`", port=address.port)
 
 
 class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -23,11 +23,13 @@ from pymr.runner.local import LocalCrew
 from pymr.runner.plan import Plan, Request, absolute_output, plan_run
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
+from pymr.runner.reach import at_first
 from pymr.runner.run import refuse_unfinished, remember
 from pymr.runner.stored import head_of, planned_of
 from pymr.runner.upload import upload_inputs
-from pymr.store.access import is_address
+from pymr.store.access import Access, is_address, parse_address
 from pymr.store.place import Place, open_place
+from pymr.store.root import check_root, ensure_root
 from pymr.task.bundle import put_code
 from pymr.task.output import prepare_output, refuse_taken
 
@@ -37,6 +39,7 @@ DEFAULT_STORE: Final = "s3://map-reduce-bucket"
 def submit_run(request: Request, observer: Observer, *, over: str | None = None) -> FoundRun:
     """Plan a run and return it, for a master to take it on: all that it needs is in its store.
 
+    The output stays claimed for it.
     `over` is the id of an unfinished run whose work may be dropped.
 
     Raises:
@@ -45,6 +48,8 @@ def submit_run(request: Request, observer: Observer, *, over: str | None = None)
     """
     settings, access = request.settings, request.access
     refuse_few_files()
+    if settings.store is not None:
+        check_root(settings.store, at_first(access))
     where = settings.output or settings.store
     if where is not None:
         place = _place(where, request)
@@ -61,12 +66,15 @@ def submit_run(request: Request, observer: Observer, *, over: str | None = None)
         spec, started = plan.spec, time.time()
         if not settings.overwrite:
             refuse_unfinished(plan, place, over)
-        with prepare_output(
-            place, overwrite=settings.overwrite, run=spec.run, name=spec.name, over=over
-        ):
+        overwrite = settings.overwrite
+        output = prepare_output(place, overwrite=overwrite, run=spec.run, name=spec.name, over=over)
+        try:
             observer.planned(plan, place)
             remember(spec.run, spec.name, place, started, access)
             _write(plan, request, pool, place, observer, started)
+        except BaseException:
+            output.claim.release()
+            raise
         return FoundRun(spec.run, spec.name, place, started)
     finally:
         pool.close()
@@ -86,7 +94,21 @@ def for_hosts(settings: Settings) -> Settings:
             " all workers reach, such as `s3://bucket/out`",
             hint="--store s3://bucket   without --output, or   --on local",
         )
-    return msgspec.structs.replace(settings, store=settings.store or DEFAULT_STORE)
+    store = settings.store
+    if store is None and settings.output is not None:
+        address = parse_address(settings.output)
+        store = f"{address.scheme}://{address.bucket}"
+    return msgspec.structs.replace(settings, store=store or DEFAULT_STORE)
+
+
+def make_default_store(settings: Settings, access: Access) -> bool:
+    """Make the bucket that nobody has named, if it is missing; return whether that was done.
+
+    Raises:
+        StoreError: it can be neither used nor made.
+    """
+    is_default = settings.store == DEFAULT_STORE
+    return is_default and ensure_root(DEFAULT_STORE, at_first(access))
 
 
 def _place(output: str, request: Request) -> Place:

@@ -17,7 +17,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from pymr import errors
+from pymr import errors, failpoint
 from pymr.cluster.link import Answered, Arrival, Link, Opened
 from pymr.cluster.message import (
     TOLD_BYTES_MAX,
@@ -154,6 +154,7 @@ class Worker:
 
     def _start(self, grant: Grant) -> None:
         assert self.slots is not None, "run has begun"
+        failpoint.hit("worker.granted")
         attempt = grant.attempt
         self._held[attempt] = _Held(grant.key, grant.epoch, _sources_of(grant.work))
         idle = self.slots.idle
@@ -197,6 +198,7 @@ class Worker:
         """Tell the master what an attempt has come to."""
         match event:
             case events.Finished(attempt, receipt):
+                self._unready = 0
                 self._complete(attempt, receipt)
             case events.MemoryExceeded(attempt, error):
                 self._fail(attempt, error, FailureKind.MEMORY)
@@ -244,6 +246,7 @@ class Worker:
         held = self._held.get(attempt)
         if held is None or held.is_reported:
             return  # Revoked; nobody wants to know.
+        failpoint.hit("worker.reports")
         held.is_reported = True
         self._seq += 1
         self._link.complete(Completion(self._seq, held.epoch, attempt, self._short(outcome)))

@@ -27,7 +27,7 @@ from pymr.runner.stored import committed_keys, folders_outside
 from pymr.store.base import ObjectEntry, is_there
 from pymr.store.place import Place
 from pymr.task.manifest import Manifest, read_manifest
-from pymr.task.output import claim_output
+from pymr.task.output import GC, claim_output
 
 
 class Leftover(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ def find_leftovers(place: Place, *, remove: bool, drop_replay: bool = False) -> 
     """
     if not place.runs() and not is_there(place.objects, names.CLAIM):
         return []
-    claim = claim_output(place, "gc", "pymr gc")
+    claim = claim_output(place, GC, "pymr gc")
     try:
         found = list(_leftovers(place, drop_replay=drop_replay))
         if remove:

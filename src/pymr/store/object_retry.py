@@ -34,6 +34,7 @@ class RequestCounts(msgspec.Struct):
     retried: int = 0  # requests sent again
     slowed: int = 0  # … since the store asked for fewer
     waited_s: float = 0.0  # between tries, summed over threads
+    away_since: float | None = None  # monotonic seconds of the first failure since an answer
 
 
 class Gate:
@@ -112,7 +113,7 @@ class Requests:
                     raise self._final(found, waited_s) from error
                 self._pause(again, tries, self._storage_wait_s - waited_s)
             else:
-                self._was_answered = True
+                self._was_answered, self.counts.away_since = True, None
                 self.gate.widen()
                 return result
 
@@ -138,6 +139,8 @@ class Requests:
             self.counts.retried += 1
             self.counts.slowed += again is Again.SLOWER
             self.counts.waited_s += pause
+            if again is Again.SOON and self.counts.away_since is None:
+                self.counts.away_since = time.monotonic()
         if again is Again.SLOWER:
             self.gate.halve()
         time.sleep(pause)

@@ -14,6 +14,7 @@ from queue import Full, Queue
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from pymr import failpoint
 from pymr.errors import ObjectMissingError, PymrError, StoreError
 
 PART_BYTES: Final = 8 << 20  # S3 takes no part under 5 MiB but the last
@@ -62,6 +63,7 @@ class PartsWriter:
 
     def commit(self) -> None:
         """Make the object visible and durable."""
+        failpoint.hit("object.sync")
         if self._upload is None:
             self._store.create_whole(self._key, b"".join(self._held))
             self._held.clear()

@@ -122,6 +122,10 @@ class SignedRequests:
             raise OSError("the body of an object ended early")
         return body
 
+    def create_root(self) -> None:
+        """Create the bucket, where the store puts those of which nothing is said."""
+        self._send("PUT", b"")
+
     def uploads(self, prefix: bytes) -> list[Upload]:
         """Return the uploads of objects in parts that were never completed, below `prefix`.
 

@@ -231,6 +231,7 @@ class SlotJournal:
             digest = chained(digest, payload)
             body += b"%b %b\n" % (digest, payload)
         self._create(bytes(body))
+        failpoint.hit("slot.put")
         self._number, self._digest = self._number + 1, digest
 
     def _create(self, body: bytes) -> None:

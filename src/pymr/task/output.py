@@ -29,6 +29,7 @@ from pymr.task.commit import is_shown, publish
 from pymr.task.manifest import Manifest, read_manifest
 from pymr.text_form import show_path, show_paths
 
+GC: Final = "gc"  # which holds an output as if it were a run
 _ELSEWHERE: Final = "choose another --output"
 
 
@@ -184,7 +185,9 @@ def claim_output(place: Place, run: str, name: str, over: str | None = None) -> 
         raise OutputError(
             f"output `{show_path(str(place))}` is held by run {owner.name}"
             f" (pid {owner.pid} on {owner.host}), which shows no sign of life",
-            hint=f"pymr resume {owner.name}   goes on with it; pymr cancel {owner.name}   gives"
+            hint=f"pymr gc {place}   again"
+            if owner.run == GC
+            else f"pymr resume {owner.name}   goes on with it; pymr cancel {owner.name}   gives"
             " it up",
             **error.fields,
         ) from error

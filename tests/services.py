@@ -37,6 +37,7 @@ from s3_request import Server, send
 
 MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 CEPH = ("ceph-mon", "ceph-mgr", "ceph-osd", "radosgw", "ceph-common")  # packages of Debian
+TOOLS = {"ip": "iproute2", "iptables": "iptables"}  # of `networks`: the program, its package
 CACHE = Path(os.environ.get("PYMR_SERVICES_CACHE") or "~/.cache/pymr-services/bin").expanduser()
 STARTED: dict[str, list[str]] = json.loads(os.environ.get("PYMR_SERVICES") or "{}")
 HOW = "make test-services   starts it; python tests/services.py install   gets it"
@@ -171,7 +172,7 @@ def access_to(server: Server, **changes: object) -> Access:
 
 
 def install() -> None:
-    """Build MinIO, and install Ceph's packages."""
+    """Build MinIO, and install Ceph's packages, and those that make networks for hosts."""
     if not is_installed("minio"):
         sys.stderr.write(f"building MinIO in {CACHE}\n")
         subprocess.run(
@@ -179,10 +180,12 @@ def install() -> None:
             env={**os.environ, "GOBIN": str(CACHE), "CGO_ENABLED": "0"},
             check=True,
         )
-    if not is_installed("ceph"):
+    wanted = [] if is_installed("ceph") else [*CEPH]
+    wanted += [package for program, package in TOOLS.items() if shutil.which(program) is None]
+    if wanted:
         apt = [*([] if os.geteuid() == 0 else ["sudo"]), "apt-get", "-qq"]
         subprocess.run([*apt, "update"], check=True)
-        subprocess.run([*apt, "install", "-y", "--no-install-recommends", *CEPH], check=True)
+        subprocess.run([*apt, "install", "-y", "--no-install-recommends", *wanted], check=True)
 
 
 def run(command: list[str]) -> int:

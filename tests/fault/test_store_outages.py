@@ -120,6 +120,26 @@ def test_f38_a_run_whose_store_stays_away_parks(hosts: Hosts) -> None:
     hosts.assert_whole()
 
 
+def test_f38_a_store_that_goes_away_at_publication_parks_the_run(hosts: Hosts) -> None:
+    """All tasks are kept; a resume publishes, and runs nothing again."""
+    first = hosts.proxy.break_(Fault("cut", method="PUT", target="/_pymr/MANIFEST"))
+    master = hosts.start("--storage-wait=4s")
+    worker = hosts.worker("w1")
+    until(lambda: first.hits, "the manifest", SLOWLY_S)
+    hosts.proxy.break_(Fault("cut"))
+
+    assert master.ended(SLOWLY_S) == 5, hosts.told()
+    assert worker.ended() == 0, hosts.told()
+    assert "4 of 4 map tasks and 2 of 2 reduce tasks are finished and kept" in master.said
+    assert "Traceback" not in hosts.told()
+    hosts.proxy.heal()
+    hosts.assert_nothing()
+
+    resumed = hosts.resume()
+    assert resumed.ended(SLOWLY_S) == 0, hosts.told()
+    hosts.assert_whole()
+
+
 def test_f45_an_input_that_changes_after_the_plan_ends_the_run(hosts: Hosts) -> None:
     """Exit 3 with its address; nothing is published."""
     source = open_store(hosts.address, access_to(hosts.server))

@@ -79,7 +79,12 @@ def test_status_says_who_works_on_what(hosts: HostsRun) -> None:
     master, _ = hosts.start(), hosts.worker()
     held(hosts)
 
-    seen = state(hosts.cli.run("status", "words", "--json"))
+    def looked() -> dict[str, Any]:
+        return state(hosts.cli.run("status", "words", "--json"))
+
+    # A task is granted before the commit of the one before it is durable.
+    until("two are not committed", lambda: looked()["map"]["committed"] == 2)
+    seen = looked()
 
     assert (seen["told_by"], seen["state"], seen["phase"]) == ("master", "running", "map")
     assert (seen["name"], seen["output"]) == ("words", hosts.output)
@@ -270,11 +275,12 @@ def test_a_master_tells_prometheus_what_the_feed_folds(hosts: HostsRun) -> None:
             return str(answer.read().decode())
 
     until(
-        "it does not tick", lambda: 'pymr_tasks{phase="map",state="leased"} 1.0' in asked("metrics")
+        "two are not committed",
+        lambda: 'pymr_tasks{phase="map",state="committed"} 2.0' in asked("metrics"),
     )
     told = asked("metrics")
     wanted = (
-        'pymr_tasks{phase="map",state="committed"} 2.0',
+        'pymr_tasks{phase="map",state="leased"} 1.0',
         'pymr_attempts_total{outcome="committed",phase="map"} 2.0',
         "pymr_workers 1.0",
         "pymr_slots 1.0",

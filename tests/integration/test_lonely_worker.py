@@ -18,16 +18,24 @@ from pymr.cluster.certificate import new_authority
 from pymr.cluster.client import Client
 from pymr.cluster.join import join_file, new_tokens
 from pymr.cluster.link import Link
-from pymr.cluster.message import RegisterReply, WorkerSettings
+from pymr.cluster.message import Done, RegisterReply, WorkerSettings
 from pymr.cluster.worker import Worker, _Held
 from pymr.core import events
 from pymr.core.budget import TaskMemory
 from pymr.core.spec import Attempt, Code, Receipt, SplitReceipt, Stored
 from pymr.errors import InternalError
+from pymr.names import MANIFEST
 from pymr.runner.hang import HangWatch
 from pymr.runner.pool import Pool
 from pymr.runner.slots import Slots
 from pymr.store.access import Access
+from pymr.task.manifest import (
+    Manifest,
+    ManifestWorker,
+    Settings,
+    Versions,
+    encode_manifest,
+)
 from pymr.task.stored_object import get_stored
 from staged_run import memory_store
 
@@ -67,6 +75,29 @@ def lonely(tmp_path: Path) -> Iterator[tuple[Worker, Slots]]:
     yield worker, slots
     pool.close()
     link.close()
+
+
+def test_a_worker_without_a_master_sees_that_the_run_is_done(
+    lonely: tuple[Worker, Slots],
+) -> None:
+    """The last master was killed when all was published: the next one has nothing to listen for."""
+    worker, slots = lonely
+    manifest = Manifest(
+        run=JOINED.run,
+        name="words",
+        created=0.0,
+        finished=1.0,
+        versions=Versions(pymr="1", python="3"),
+        worker=ManifestWorker(file="worker.py", digest="d"),
+        settings=Settings(
+            input_format="text", output_format="tsv", reducers=1, reducer="sum", combiner=None
+        ),
+        inputs=(),
+        parts=(),
+    )
+    worker._store.put_if_absent(MANIFEST, encode_manifest(manifest))
+
+    assert worker.run(slots) == Done()
 
 
 def test_a_worker_that_is_told_twice_goes_though_its_master_is_gone(

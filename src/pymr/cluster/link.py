@@ -119,6 +119,11 @@ class Link:
             os.eventfd_write(self._bell, 1)
         return arrivals
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a stream, as far as is known."""
+        return self._outgoing is not None and not self._outgoing.has_ended
+
     def send(self, *items: m.FromWorker) -> None:
         """Send the items, in order, on the stream that was opened last.
 
@@ -252,18 +257,18 @@ class _Outgoing(Iterator[bytes]):
         self._pieces: deque[bytes] = deque()
         self._messages: Iterator[bytes] = iter(())
         self._changed = threading.Condition()
-        self._has_ended = False
+        self.has_ended = False
 
     def put(self, *items: m.FromWorker) -> None:
         pieces = [wire.encode_item(item) for item in items]
         with self._changed:
-            if not self._has_ended:
+            if not self.has_ended:
                 self._pieces.extend(pieces)
                 self._changed.notify()
 
     def end(self) -> None:
         with self._changed:
-            self._has_ended = True
+            self.has_ended = True
             self._changed.notify()
 
     def __next__(self) -> bytes:
@@ -271,10 +276,10 @@ class _Outgoing(Iterator[bytes]):
         if message is not None:
             return message
         with self._changed:
-            if not self._pieces and not self._has_ended:
+            if not self._pieces and not self.has_ended:
                 self._changed.wait(STREAM_IDLE_S)
             if not self._pieces:
-                if self._has_ended:
+                if self.has_ended:
                     raise StopIteration
                 return b""
             pieces, self._pieces = self._pieces, deque()

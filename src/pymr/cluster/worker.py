@@ -12,6 +12,7 @@ owns a channel: task processes do, and each of them loads the code from the run'
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, get_args
 
@@ -45,8 +46,10 @@ from pymr.errors import PymrError, ResourceError, StoreUnavailableError
 from pymr.names import new_nonce, told_key
 from pymr.runner.slots import SlotReport, Slots
 from pymr.store.base import ObjectStore
+from pymr.task.manifest import read_manifest
 from pymr.task.stored_object import get_stored, put_stored
 
+ORPHAN_LOOK_S: Final = 10.0  # without a master, between looks whether the run is done
 RENEW_S: Final = 2.0  # seven of them fit into a lease
 TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
@@ -87,6 +90,7 @@ class Worker:
         self._leaving: str | None = None
         self._leaves_by = 0.0
         self._done: Done | None = None
+        self._look_due = 0.0
 
     def run(self, slots: Slots) -> Done | None:
         """Work until the run is over, and return how it ended; None: this worker has left.
@@ -103,6 +107,7 @@ class Worker:
             now = time.monotonic()
             slots.look(now)
             self._speak(now)
+            self._look_whether_done(now)
         return self._done
 
     def leave(self, reason: str) -> None:
@@ -113,6 +118,19 @@ class Worker:
             self._link.send(Leaving(reason))
         else:
             self._leaves_by = now
+
+    def _look_whether_done(self, now: float) -> None:
+        """Without a master, look into the store now and then: the last one may have been done.
+
+        One that finds nothing left to be done does not wait for workers.
+        """
+        if self._link.is_open:
+            self._look_due = now + ORPHAN_LOOK_S
+        elif now >= self._look_due:
+            self._look_due = now + ORPHAN_LOOK_S
+            with suppress(PymrError):
+                if read_manifest(self._store).run == self._joined.run:
+                    self._done = Done()
 
     # -- what the master says ------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -99,17 +100,31 @@ class HostsCrew:
         mastery = _Mastery(duty, self, threads)
         try:
             with asyncio.Runner() as runner:
-                try:
-                    runner.run(mastery.run())
-                except KeyboardInterrupt as stop:
-                    mastery.stopped = interruption(stop)  # The block ends with what runs in it.
-                    raise
+                _run_or_stop(runner.get_loop(), mastery)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
             duty.journal.close()  # A thread may be at it yet, and nobody else may then.
 
     def close(self) -> None:
         """Do nothing: the workers have been told."""
+
+
+def _run_or_stop(loop: asyncio.AbstractEventLoop, mastery: _Mastery) -> None:
+    """Be the master; a signal ends it alone at first, so that its server still tells the workers.
+
+    Raises:
+        KeyboardInterrupt: a signal came.
+    """
+    task = loop.create_task(mastery.run())
+    try:
+        loop.run_until_complete(task)
+    except KeyboardInterrupt as stop:
+        mastery.stopped = interruption(stop)
+        if not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError, PymrError):
+                loop.run_until_complete(task)
+        raise
 
 
 class _Mastery:
@@ -227,7 +242,9 @@ class _Mastery:
 
         SIGTERM is for this process, which may be moved to another machine; Ctrl-C is for the run.
         """
-        if isinstance(error, asyncio.CancelledError) and self.stopped is not None:
+        if isinstance(error, KeyboardInterrupt):
+            self.stopped = interruption(error)
+        if self.stopped is not None:
             is_moved = self.stopped.fields["signal"] != "SIGINT"
             return None if is_moved else m.Done(errors.to_dict(self.stopped))
         if isinstance(error, DeposedError):

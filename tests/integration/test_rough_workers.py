@@ -211,10 +211,10 @@ def test_f88_an_import_that_hangs_in_a_process_that_takes_another_s_place_is_end
     cli.write(
         "short.py",
         "from functools import partial\n"
-        "import pymr.runner.pool, pymr.runner.life, pymr.cli\n"
+        "import pymr.runner.pool, pymr.runner.local, pymr.cli\n"
         "pymr.runner.pool.LOAD_S = 2.0\n"
-        "limits = pymr.runner.life.PhaseLimits\n"
-        "pymr.runner.life.PhaseLimits = partial(limits, unready_losses_max=2)\n"
+        "limits = pymr.runner.local.PhaseLimits\n"
+        "pymr.runner.local.PhaseLimits = partial(limits, unready_losses_max=2)\n"
         "pymr.cli.main(['start', '--input=in.txt', '--output=out', '--workers=1', 'worker.py'])\n",
     )
 

@@ -140,7 +140,8 @@ def _of_run(place: Place, run: str, kept: _Kept | None) -> Iterator[_Removable]:
 
 def _remove_all(place: Place, top: str) -> None:
     place.objects.delete_folder(top)
-    place.sweep(top)
+    if place.folder is None:  # In a folder halves went with it.
+        place.sweep(top)
 
 
 def _outside(place: Place, run: str, kept: _Kept | None) -> Iterator[_Removable]:

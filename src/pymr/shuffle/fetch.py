@@ -15,11 +15,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import chain, islice, repeat
 from threading import Lock
-from typing import Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 from pymr._native import Run
 from pymr.core.spec import Limits, MapSource
@@ -33,6 +32,9 @@ from pymr.shuffle.sorted_run import (
 )
 from pymr.shuffle.spill import failure, remove_file
 from pymr.store.base import ObjectStore
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 FETCHES_MAX: Final = 16  # at once
 FETCH_TRIES_MAX: Final = 4  # of what is damaged: what three more reads agree on is so at rest
@@ -104,6 +106,9 @@ class _Request(NamedTuple):
 def _do_all(first: Iterator[_Request], bytes_max: int, on_tick: Callable[[], object]) -> None:
     """Make requests, and those they lead to, at once within `bytes_max`, or one alone."""
     waiting = deque(islice(first, 1))
+    # Not loaded where map outputs are files: it brings logging, too.
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
     running: dict[Future[list[_Request]], int] = {}
     with ThreadPoolExecutor(FETCHES_MAX, "fetch") as pool:
         try:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Executor, Future
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pymr import failpoint
 from pymr.core.events import Journal, Recovered, TaskInvalidated
@@ -14,6 +13,9 @@ from pymr.core.replay import Replay
 from pymr.core.spec import MapFooter, Receipt
 from pymr.errors import CorruptDataError
 from pymr.store.base import ObjectStore
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 AHEAD_MAX: Final = (
     128  # objects looked at before the core was told: each has sums of its partitions

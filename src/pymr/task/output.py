@@ -99,9 +99,7 @@ def prepare_output(
     _refuse_foreign(place)
     claim = claim_output(place, run, name, over)
     try:
-        if place.folder is not None:  # In a store, others may be at work on an upload.
-            for folder in ("", STATE):
-                place.sweep(folder)
+        _sweep(place, "", STATE)
         previous = _previous(place.objects, overwrite=overwrite)
         _remove_leftovers(place, previous)
     except BaseException:
@@ -136,9 +134,7 @@ def reclaim_output(
             f"run {name} still runs ({where})", hint=f"pymr attach {name}", **error.fields
         ) from error
     try:
-        if place.folder is not None:  # In a store, others may be at work on an upload.
-            for folder in ("", STATE, run_prefix(run)):
-                place.sweep(folder)
+        _sweep(place, "", STATE, run_prefix(run))
         previous = _previous(place.objects, overwrite=True)
     except BaseException:
         claim.release()
@@ -191,6 +187,16 @@ def claim_output(place: Place, run: str, name: str, over: str | None = None) -> 
             " it up",
             **error.fields,
         ) from error
+
+
+def _sweep(place: Place, *folders: str) -> None:
+    """Remove the halves of objects that dead processes have left, where the claim keeps others out.
+
+    In a store it does not: an upload may be that of a worker which goes on.
+    """
+    if place.folder is not None:
+        for folder in folders:
+            place.sweep(folder)
 
 
 def _refuse_foreign(place: Place) -> None:

@@ -70,7 +70,8 @@ def resume_on_hosts(
 def _start(request: Request, view: View, *, detach: bool, over: str | None) -> Manifest | None:
     require_extra()
     from pymr.cluster import start
-    from pymr.cluster.submit import DEFAULT_STORE, for_hosts, make_default_store, submit_run
+    from pymr.cluster.submit import for_hosts, make_default_store, submit_run
+    from pymr.config.setting import DEFAULT_STORE
 
     settings = for_hosts(request.settings)
     if over is None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Final
 
 import msgspec
 
 from pymr.config import Settings, this_machine
+from pymr.config.setting import DEFAULT_STORE
 from pymr.core.events import RunFinished, UploadProgressed, Warned
 from pymr.errors import ConfigError, PymrError, to_dict
 from pymr.observe.feed import Feed, JsonLines, thin
@@ -32,8 +32,6 @@ from pymr.store.place import Place, open_place
 from pymr.store.root import check_root, ensure_root
 from pymr.task.bundle import put_code
 from pymr.task.output import prepare_output, refuse_taken
-
-DEFAULT_STORE: Final = "s3://map-reduce-bucket"
 
 
 def submit_run(request: Request, observer: Observer, *, over: str | None = None) -> FoundRun:

@@ -37,6 +37,7 @@ REDUCERS_MAX = 10_000  # each map output has an index row, each reduce task a re
 FAN_IN_MAX = 1024  # sorted runs that are open at once
 SKIPPED_MAX = 100_000  # a task holds the places of its bad records in memory: some 20 MB
 WORKER_WAIT_S = 600.0  # what a cluster may take to make room for a first worker
+DEFAULT_STORE = "s3://map-reduce-bucket"  # of runs on other machines
 STORAGE_WAIT_S = 600.0  # what a store's restart, or a change of its network, may take
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
@@ -255,7 +256,7 @@ SETTINGS: tuple[Setting, ...] = (
         "store",
         ADDRESS,
         "address under which runs on other machines keep everything",
-        default_text="s3://map-reduce-bucket",
+        default_text=DEFAULT_STORE,
     ),
     Setting(
         "endpoint",

@@ -92,6 +92,7 @@ class FaultProxy:
         self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.endpoint = "http://{}:{}".format(*self._listener.getsockname())
         self.seen: list[str] = []  # "GET /bucket/key"
+        self.answered: list[str] = []  # the same, of those that the store has done
         self.heads: list[str] = []  # … with all headers
 
     def break_(self, fault: Fault) -> Fault:
@@ -169,6 +170,7 @@ class FaultProxy:
             answer.body = _flipped(answer.body)
         if fault and kind == "edit":
             answer = _edited(answer, fault.edit)
+        self.answered.append(f"{method} {target}")
         self._send(client, answer, fault.bytes_per_s if fault else float("inf"))
         return True
 

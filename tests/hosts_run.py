@@ -244,9 +244,12 @@ class HostsRun:
         assert verify_output(self.objects) == []
         until("processes are left", lambda: processes_of(self.cli) == [], 15.0)
         assert len(list(self.cli.temporary.iterdir())) <= killed
+        assert self.journalled() == 6, "the journal has all commits"
+
+    def journalled(self) -> int:
+        """Return how many tasks are committed, by the journal."""
         found = find_run(self.output, lambda: self._access)
-        left = len(read_stored(found.place, found.run).replay.committed)
-        assert left == 6, "the journal has all commits"
+        return len(read_stored(found.place, found.run).replay.committed)
 
     def is_unpublished(self) -> None:
         """Assert that nothing looks like a result."""

@@ -210,9 +210,10 @@ def test_f65_of_two_masters_that_start_together_one_goes_on(
 # -- what is refused, and what has changed -----------------------------------------------------
 
 
-def stopped(run: HostsRun, at: str = "line17") -> None:
-    """Stop a run there: its master and its worker are killed."""
+def stopped(run: HostsRun, at: str = "line17", finished: int = 0) -> None:
+    """Stop a run there: its master and its worker are killed once so many tasks are committed."""
     master, worker = waiting(run, at)
+    until("so much is never committed", lambda: run.journalled() >= finished)
     master.kill()
     worker.kill()
     (run.cli.folder / "waits").unlink()
@@ -247,7 +248,7 @@ def test_f69_a_journal_of_another_version_is_refused(run: HostsRun) -> None:
 
 def test_a_worker_file_that_was_mended_is_what_workers_load(run: HostsRun) -> None:
     """What was done by the code before is kept, and that is told."""
-    stopped(run)
+    stopped(run, finished=2)
     run.cli.write("worker.py", WORKER.replace("sum(values)", "10 * sum(values)"))
 
     again = run.run("resume", "words")

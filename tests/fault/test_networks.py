@@ -150,6 +150,7 @@ def test_f26_f30_verdicts_that_get_lost_are_given_again(hosts: Hosts) -> None:
 def test_f29_what_was_begun_for_an_earlier_master_counts_if_its_task_is_open(hosts: Hosts) -> None:
     """Workers keep their attempts while there is no master, and report them to the next one."""
     master, *workers = begun(hosts)
+    until(lambda: hosts.happened(RunResumed), "the first master's history")
     master.kill()
     hosts.release(*FIRST)
     second = hosts.resume()

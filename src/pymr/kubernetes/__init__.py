@@ -1,0 +1,1 @@
+"""Runs on Kubernetes: a run on hosts whose master and workers are pods."""

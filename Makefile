@@ -73,8 +73,8 @@ test: setup ## All tests, of Rust and of Python
 	    [ -z "$${CI:-}" ]
 	fi
 	# These two folders cover the core, the shuffle and the commit by themselves (pyproject.toml).
-	$(bin)/pytest -n 2 -m 'not services' tests/unit tests/property --cov
-	$(bin)/pytest -n 2 -m 'not services' --ignore=tests/unit --ignore=tests/property
+	$(bin)/pytest -n 2 -m 'not services and not e2e' tests/unit tests/property --cov
+	$(bin)/pytest -n 2 -m 'not services and not e2e' --ignore=tests/unit --ignore=tests/property
 
 test-services: setup ## The tests on real object stores: MinIO and Ceph
 	@$(bin)/python tests/services.py run $(bin)/pytest -n 2 -m services

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from typing import Final
 
 from pymr.errors import ConfigError
@@ -16,11 +17,20 @@ def require_extra() -> None:
     Raises:
         ConfigError: one is not installed.
     """
-    missing = [name for name in PACKAGES if not _is_installed(name)]
+    require_packages(PACKAGES, "a run on other machines", "pymr[cluster]")
+
+
+def require_packages(packages: Iterable[str], what: str, extra: str) -> None:
+    """Refuse to do `what` without these packages, which come with `extra`; loads none.
+
+    Raises:
+        ConfigError: one is not installed.
+    """
+    missing = [name for name in packages if not _is_installed(name)]
     if missing:
         raise ConfigError(
-            f"a run on other machines needs packages that are not installed: {', '.join(missing)}",
-            hint="pip install 'pymr[cluster]'",
+            f"{what} needs packages that are not installed: {', '.join(missing)}",
+            hint=f"pip install '{extra}'",
         )
 
 

@@ -18,11 +18,13 @@ from pymr.config.value import (
     ENDPOINT,
     LISTEN,
     NAME,
+    NAMESPACE,
     PATH,
     RATIO,
     REGION,
     SHARE,
     SWITCH,
+    TEXT,
     Kind,
     choice,
     size,
@@ -47,6 +49,7 @@ ON_RESUME = frozenset(
         *("keep", "tmp_dir", "json", "quiet", "verbose"),
         *("slots", "listen", "join_file", "worker_wait", "metrics"),
         *("endpoint", "region", "storage_wait"),  # the same store, reached in another way
+        *("context", "namespace"),
         "allow_unsafe_store",
         *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
     }
@@ -151,6 +154,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     join_file: str | None = None
     worker_wait_s: float = WORKER_WAIT_S
     metrics: str | None = None
+    context: str | None = None
+    namespace: str | None = None
     allow_unsafe_store: bool = False
     spill_bytes: int | None
     merge_fan_in: int
@@ -296,6 +301,18 @@ SETTINGS: tuple[Setting, ...] = (
         unit="s",
     ),
     Setting("metrics", LISTEN, "where a master tells Prometheus, and whether it is well"),
+    Setting(
+        "context",
+        TEXT,
+        "context of the kubeconfig that names the cluster",
+        default_text="its current one",
+    ),
+    Setting(
+        "namespace",
+        NAMESPACE,
+        "namespace of the cluster",
+        default_text="the context's, else default",
+    ),
     Setting(
         "allow_unsafe_store",
         SWITCH,

@@ -34,6 +34,7 @@ _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(?:/[^\s@?#]*)?")  # an `@` would st
 _LISTEN = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", re.ASCII)
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)  # RFC 1123
 # Text codecs of Python that are no encodings of files: names, escapes, an error on purpose.
 _NOT_FOR_FILES = frozenset(
     {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
@@ -315,6 +316,14 @@ REGION = Kind(
     example="eu-central-1",
     types=(str,),
     parse=_matching(_REGION),
+)
+TEXT = Kind(metavar="NAME", expected="a name", example="kind-kind", types=(str,), parse=_parse_text)
+NAMESPACE = Kind(
+    metavar="NAME",
+    expected="1 to 63 lower-case letters, digits and `-`, the first and last a letter or digit",
+    example="analytics",
+    types=(str,),
+    parse=_matching(_NAMESPACE),
 )
 ENCODING = Kind(
     metavar="CODEC",

@@ -10,20 +10,48 @@ from pymr.errors import ClusterError
 from pymr.kubernetes.images.context import Context
 from pymr.kubernetes.images.tool import last_lines
 
-_NO_PACKAGE: Final = re.compile(r"No matching distribution found for (.+?)\s*$")
-_CONFLICT: Final = re.compile(r"Cannot install (.+?) because these package versions", re.DOTALL)
-_HASHES: Final = re.compile(r"DO NOT MATCH THE HASHES|Hashes are required in --require-hashes")
-_DISK: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
-_BASE: Final = re.compile(
-    r"pull access denied|manifest unknown|failed to resolve source metadata|"
-    r"(?:unable|failed) to (?:pull|copy from source)|"
-    r"initializing source|short-name .* did not resolve|no such image|failed to do request",
-    re.IGNORECASE,
+# What is found first counts: a full disk and a lost network make all kinds of other noise.
+CAUSES: Final = (
+    (
+        re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE),
+        "the disk of {builder} is full",
+        "{builder} image prune",
+    ),
+    (
+        re.compile(
+            r"Temporary failure in name resolution|Temporary failure resolving|Could not resolve"
+            r"|Failed to establish a new connection|Network is unreachable|dial tcp"
+        ),
+        "it does not reach the network",
+        "{builder} run --rm {base} true   or   --worker-image NAME",
+    ),
+    (
+        re.compile(r"No matching distribution found for (?P<package>.+)"),
+        "there is no package `{package}` for it",
+        "pip index versions {package}",
+    ),
+    (
+        re.compile(r"Cannot install (?P<package>.+?) because these package versions"),
+        "its packages do not go with those of PyMR, or with each other",
+        "other versions in the worker file, or in --requirements",
+    ),
+    (
+        re.compile(r"DO NOT MATCH THE HASHES|--require-hashes mode"),
+        "a package is not what its hash says, or has none",
+        "uv pip compile --generate-hashes FILE   makes the requirements anew",
+    ),
+    (
+        re.compile(
+            r"pull access denied|manifest unknown|not found: manifest|failed to resolve source"
+            r"|(?:unable|failed) to pull|initializing source|did not resolve to an alias",
+            re.IGNORECASE,
+        ),
+        "what it is based on cannot be had",
+        "{builder} pull {base}",
+    ),
+    (re.compile(""), "the build failed", "pymr build --verbose"),
 )
-_NETWORK: Final = re.compile(
-    r"Temporary failure in name resolution|Could not resolve|Failed to establish a new connection|"
-    r"Network is unreachable|dial tcp|NewConnectionError",
-)
+_BASE: Final = re.compile(rb"^ARG (?:PYTHON|GO)=(\S+)", re.MULTILINE)
 
 
 def no_builder(wanted: str | None) -> ClusterError:
@@ -35,7 +63,7 @@ def no_builder(wanted: str | None) -> ClusterError:
         )
     return ClusterError(
         f"images cannot be built: `{wanted}` is not on PATH",
-        hint=f"sudo apt install {'docker.io' if wanted == 'docker' else wanted}   or another --builder",
+        hint="another --builder, or none: the first that is there",
     )
 
 
@@ -51,45 +79,18 @@ def daemon_failure(name: str, words: str, others: Iterable[str]) -> ClusterError
 def build_failure(builder: str, context: Context, lines: list[str]) -> ClusterError:
     """Return why a build has failed; `lines` is the end of what it printed."""
     text = "\n".join(lines)
-    what = f"the image `{context.image}` cannot be built"
-    words = last_lines(text)
-    if _DISK.search(text):
-        return ClusterError(
-            f"{what}: the disk of {builder} is full\n{words}",
-            hint="docker builder prune" if builder == "docker" else f"{builder} image prune",
-        )
-    missing = next(
-        filter(None, map(_NO_PACKAGE.search, lines)), None
+    found, cause, hint = next(
+        (match, cause, hint)
+        for pattern, cause, hint in CAUSES
+        if (match := pattern.search(text)) is not None
     )
-    if missing and not _NETWORK.search(text):
-        return ClusterError(
-            f"{what}: there is no package `{missing[1]}` for it\n{words}",
-            hint=f"pip download --no-deps '{missing[1]}'",
-            package=missing[1],
-        )
-    if _CONFLICT.search(text):
-        return ClusterError(
-            f"{what}: its packages do not go with those of PyMR, or with each other\n{words}",
-            hint="other versions in the worker file or in --requirements",
-        )
-    if _HASHES.search(text):
-        return ClusterError(
-            f"{what}: a package is not what its hash says\n{words}",
-            hint="uv pip compile --generate-hashes …   makes the requirements anew",
-        )
-    if _NETWORK.search(text):
-        return ClusterError(
-            f"{what}: the build does not reach the network\n{words}",
-            hint=f"{builder} run --rm python:3.13-slim-trixie pip download click",
-        )
-    if _BASE.search(text):
-        return ClusterError(
-            f"{what}: what it is based on cannot be had\n{words}",
-            hint=f"{builder} pull {_base_of(context)}",
-        )
-    return ClusterError(f"{what}: the build failed\n{words}", hint="pymr build --verbose")
-
-
-def _base_of(context: Context) -> str:
-    found = re.search(rb"^ARG (?:PYTHON|GO)=(\S+)", context.files[context.dockerfile], re.MULTILINE)
-    return found[1].decode() if found else "IMAGE"
+    base = _BASE.search(context.files[context.dockerfile])
+    told = {
+        "builder": builder,
+        "base": base[1].decode() if base else "",
+        "package": found.groupdict().get("package", ""),
+    }
+    return ClusterError(
+        f"the image `{context.image}` cannot be built: {cause.format(**told)}\n{last_lines(text)}",
+        hint=hint.format(**told),
+    )

@@ -8,6 +8,7 @@ bear: pip says what does not go together. If hashes are given, all must be.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,15 +27,13 @@ def install(folder: Path) -> int:
         return 0
     wanted, own = Path("/tmp/declared.txt"), Path("/tmp/own.txt")  # noqa: S108 - of a build alone
     wanted.write_text("\n".join(requirements), "utf-8")
-    own.write_bytes(_pip("list", "--format=freeze"))
+    own.write_bytes(_pip("list", "--format=freeze", stdout=subprocess.PIPE).stdout)
     how = ["--constraint", str(own), "--target", str(packages), "--requirement", str(wanted)]
     if any("--hash=" in line for line in requirements):
         how += ["--require-hashes", "--only-binary", ":all:", "--no-deps"]
     else:
         how += ["--prefer-binary"]
-    done = subprocess.run(
-        ["pip", "--python", sys.executable, "install", *how], check=False, stdin=subprocess.DEVNULL
-    )
+    done = _pip("install", *how)
     compile_files(sorted(str(path) for path in packages.rglob("*.py")))
     return done.returncode
 
@@ -45,10 +44,12 @@ def _requirements(path: Path) -> list[str]:
     return path.read_text("utf-8").splitlines() if path.is_file() else []
 
 
-def _pip(*arguments: str) -> bytes:
-    return subprocess.run(
-        ["pip", "--python", sys.executable, *arguments], check=True, capture_output=True
-    ).stdout
+def _pip(*arguments: str, stdout: int | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run the base image's pip for the Python of PyMR, which has none."""
+    program = shutil.which("pip")
+    assert program is not None, "images of Python have it"
+    command = [program, "--python", sys.executable, *arguments]
+    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=stdout)
 
 
 def main() -> int:

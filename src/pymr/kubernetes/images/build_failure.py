@@ -51,7 +51,6 @@ CAUSES: Final = (
     ),
     (re.compile(""), "the build failed", "pymr build --verbose"),
 )
-_BASE: Final = re.compile(rb"^ARG (?:PYTHON|GO)=(\S+)", re.MULTILINE)
 
 
 def no_builder(wanted: str | None) -> ClusterError:
@@ -84,10 +83,9 @@ def build_failure(builder: str, context: Context, lines: list[str]) -> ClusterEr
         for pattern, cause, hint in CAUSES
         if (match := pattern.search(text)) is not None
     )
-    base = _BASE.search(context.files[context.dockerfile])
     told = {
         "builder": builder,
-        "base": base[1].decode() if base else "",
+        "base": context.base,
         "package": found.groupdict().get("package", ""),
     }
     return ClusterError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from importlib import metadata, resources
 from typing import Final
 
@@ -22,6 +23,7 @@ PINS: Final = "requirements.txt"  # beside this module
 IN_CHECKOUT: Final = f"src/pymr/kubernetes/images/{PINS}"  # where the Dockerfiles look for it
 DECLARED: Final = "declared.txt"
 DIGEST_CHARACTERS: Final = 16
+_BASE: Final = re.compile(rb"^ARG (?:PYTHON|BASE)=(\S+)", re.MULTILINE)
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     def dockerfile(self) -> str:
         """The path of its Dockerfile."""
         return f"Dockerfile.{self.role}"
+
+    @property
+    def base(self) -> str:
+        """The image that it is based on."""
+        found = _BASE.search(self.files[self.dockerfile])
+        assert found is not None, "each of our Dockerfiles names it"
+        return found[1].decode()
 
     @property
     def image(self) -> str:

@@ -5,7 +5,7 @@ content ─► name ─► do all nodes have it? ─► does the builder have it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -67,35 +67,46 @@ def ensure_images(kube: Kube, request: ImageRequest, say: Say, follow: Say | Non
         ClusterError: one cannot be built or loaded.
         ConfigError: settings contradict each other.
     """
-    with_nodes = _Supply(kube, request, say, follow)
-    return Images(
-        master=with_nodes.image(request.master_image, master_context),
-        worker=with_nodes.image(
-            request.worker_image,
-            lambda architecture: worker_context(architecture, request.packages),
-        ),
-    )
+    return Supply(kube.context, read_nodes(kube), request, say, follow).images()
 
 
 def ensure_storage_image(
     kube: Kube, request: ImageRequest, say: Say, follow: Say | None = None
 ) -> str:
     """Have the image of MinIO where the cluster's nodes get it; as `ensure_images`."""
-    return _Supply(kube, request, say, follow).image(request.minio_image, minio_context)
+    return Supply(kube.context, read_nodes(kube), request, say, follow).storage_image()
 
 
-class _Supply:
+class Supply:
     """Brings images to the nodes of one cluster; looks for a builder only if one is needed."""
 
-    def __init__(self, kube: Kube, request: ImageRequest, say: Say, follow: Say | None) -> None:
+    def __init__(
+        self, context: str, nodes: Nodes, request: ImageRequest, say: Say, follow: Say | None = None
+    ) -> None:
         self._request = request
         self._say = say
         self._follow = follow or (lambda _line: None)
-        self._context = kube.context
-        self._nodes: Nodes = read_nodes(kube)
+        self._context = context
+        self._nodes = nodes
         self._builder: Builder | None = None
 
-    def image(self, named: str | None, context_for: Callable[[str], Context]) -> str:
+    def images(self) -> Images:
+        """See `ensure_images`."""
+        request = self._request
+
+        def of_worker(architecture: str) -> Context:
+            return worker_context(architecture, request.packages)
+
+        return Images(
+            master=self._image(request.master_image, master_context),
+            worker=self._image(request.worker_image, of_worker),
+        )
+
+    def storage_image(self) -> str:
+        """See `ensure_storage_image`."""
+        return self._image(self._request.minio_image, minio_context)
+
+    def _image(self, named: str | None, context_for: Callable[[str], Context]) -> str:
         """Return what a pod names an image by that is there now."""
         if named is not None:
             return self._named(named)
@@ -111,7 +122,7 @@ class _Supply:
 
     def _named(self, image: str) -> str:
         """Return an image that the user names: if it lies here, pinned by its content."""
-        if is_in_registry(image) or (self._nodes.all_have(image) and ":latest" not in image):
+        if is_in_registry(image):
             return image
         try:
             builder = self._find_builder()
@@ -160,6 +171,47 @@ class _Supply:
         if self._builder is None:
             self._builder = find_builder(self._request.builder)
         return self._builder
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that is here now, under the name that pods would use."""
+
+    role: str
+    image: str
+    built: bool  # now; else it was there
+    size_bytes: int | None  # of all its layers
+    above_base_bytes: int | None  # of those that its base image does not have
+
+
+def build_here(
+    builder: Builder,
+    request: ImageRequest,
+    loader: Loader,
+    say: Say,
+    follow: Say,
+    *,
+    with_minio: bool,
+) -> Iterator[Built]:
+    """Build the images of a run without looking at a cluster; yield each once it is loaded.
+
+    Raises:
+        ClusterError: one cannot be built or loaded.
+    """
+    kind = builder.architecture
+    contexts = [master_context(kind), worker_context(kind, request.packages)]
+    for context in [*contexts, minio_context(kind)] if with_minio else contexts:
+        is_new = builder.id_of(context.image) is None
+        if is_new:
+            build(builder, context, say, follow)
+        size = builder.size_of(context.image)
+        base = builder.size_of(context.base)
+        yield Built(
+            role=context.role,
+            image=loader.load(builder, context.image),
+            built=is_new,
+            size_bytes=size,
+            above_base_bytes=size - base if size and base else None,
+        )
 
 
 def build(builder: Builder, context: Context, say: Say, follow: Say) -> None:

@@ -148,7 +148,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str | None = None
     region: str | None = None
     storage_wait_s: float = STORAGE_WAIT_S
-    on: Literal["local", "hosts"] = "local"
+    on: Literal["local", "hosts", "kubernetes"] = "local"
     slots: int | None = None
     listen: str | None = None
     join_file: str | None = None
@@ -278,7 +278,10 @@ SETTINGS: tuple[Setting, ...] = (
         unit="s",
     ),
     Setting(
-        "on", choice("local", "hosts"), "where tasks run: here, or on workers that join", "local"
+        "on",
+        choice("local", "hosts", "kubernetes"),
+        "where tasks run: here, on workers that join, or in pods",
+        "local",
     ),
     Setting(
         "slots",

@@ -28,7 +28,7 @@ THIRD_PARTY = {
     "src/pymr/cluster/transport.py": {"keepalive", "metadata"},  # gRPC
     "src/pymr/store/access.py": {"bucket", "session"},  # S3
     "src/pymr/store/credentials.py": {"session"},  # S3
-    "src/pymr/task/user_code.py": {"metadata"},  # PEP 723 script metadata
+    "src/pymr/task/declared.py": {"metadata"},  # PEP 723 script metadata
 }
 VAGUE_MODULES = {"util", "utils", "helper", "helpers", "common", "misc", "manager"}
 

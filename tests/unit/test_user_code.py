@@ -15,7 +15,8 @@ import pytest
 import pymr
 from pymr.core.spec import Code
 from pymr.errors import IntegrityError, WorkerFileError
-from pymr.task.user_code import MODULE_NAME, check_packages, load_job
+from pymr.task.declared import check_packages
+from pymr.task.user_code import MODULE_NAME, load_job
 
 JOB = """
 def mapper(ctx, chunk):

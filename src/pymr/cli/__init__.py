@@ -29,6 +29,7 @@ COMMANDS = {
     "gc": ("gc", "Remove what runs have left that nobody needs."),
     "master": ("master", "Be the master of a run on other machines."),
     "worker": ("worker", "Run tasks for a master on another machine."),
+    "build": ("build", "Build the images of a run on Kubernetes."),
     "plan": ("plan", "Show what start would do, and do nothing."),
     "check": ("check", "Try a job on a sample of its input."),
     "head": ("rows", "Show the first rows of a result."),

@@ -16,12 +16,14 @@ from pymr.config.value import (
     DURATION,
     ENCODING,
     ENDPOINT,
+    IMAGE,
     LISTEN,
     NAME,
     NAMESPACE,
     PATH,
     RATIO,
     REGION,
+    REGISTRY,
     SHARE,
     SWITCH,
     TEXT,
@@ -50,6 +52,8 @@ ON_RESUME = frozenset(
         *("slots", "listen", "join_file", "worker_wait", "metrics"),
         *("endpoint", "region", "storage_wait"),  # the same store, reached in another way
         *("context", "namespace"),
+        *("registry", "load", "builder", "requirements"),
+        *("master_image", "worker_image", "minio_image"),
         "allow_unsafe_store",
         *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
     }
@@ -156,6 +160,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str | None = None
     context: str | None = None
     namespace: str | None = None
+    registry: str | None = None
+    load: Literal["kind", "minikube", "k3d", "registry", "none"] | None = None
+    builder: Literal["docker", "podman", "buildah"] | None = None
+    requirements: str | None = None
+    master_image: str | None = None
+    worker_image: str | None = None
+    minio_image: str | None = None
     allow_unsafe_store: bool = False
     spill_bytes: int | None
     merge_fan_in: int
@@ -316,6 +327,28 @@ SETTINGS: tuple[Setting, ...] = (
         "namespace of the cluster",
         default_text="the context's, else default",
     ),
+    Setting("registry", REGISTRY, "registry that images go to, and that nodes pull from"),
+    Setting(
+        "load",
+        choice("kind", "minikube", "k3d", "registry", "none"),
+        "how images come to the nodes",
+        default_text="by the context",
+    ),
+    Setting(
+        "builder",
+        choice("docker", "podman", "buildah"),
+        "program that builds images",
+        default_text="the first that is there",
+    ),
+    Setting(
+        "requirements",
+        PATH,
+        "file of packages for the image of workers",
+        default_text="what the worker file declares",
+    ),
+    Setting("master_image", IMAGE, "image of the master, instead of one that is built"),
+    Setting("worker_image", IMAGE, "image of the workers, instead of one that is built"),
+    Setting("minio_image", IMAGE, "image of MinIO, instead of one that is built"),
     Setting(
         "allow_unsafe_store",
         SWITCH,

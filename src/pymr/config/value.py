@@ -35,6 +35,15 @@ _LISTEN = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", re.AS
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)  # RFC 1123
+_REGISTRY = re.compile(  # HOST[:PORT][/PATH], with no user and no password
+    r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*/?",
+    re.ASCII,
+)
+_IMAGE = re.compile(  # [HOST[:PORT]/]PATH[:TAG][@DIGEST]
+    r"(?:[A-Za-z0-9.-]+(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
+    re.ASCII,
+)
 # Text codecs of Python that are no encodings of files: names, escapes, an error on purpose.
 _NOT_FOR_FILES = frozenset(
     {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
@@ -324,6 +333,20 @@ NAMESPACE = Kind(
     example="analytics",
     types=(str,),
     parse=_matching(_NAMESPACE),
+)
+REGISTRY = Kind(
+    metavar="HOST/PATH",
+    expected="a registry, without a scheme, a user or a password",
+    example="registry.example.org/team",
+    types=(str,),
+    parse=_matching(_REGISTRY),
+)
+IMAGE = Kind(
+    metavar="IMAGE",
+    expected="the name of an image",
+    example="registry.example.org/team/pymr-worker:1",
+    types=(str,),
+    parse=_matching(_IMAGE),
 )
 ENCODING = Kind(
     metavar="CODEC",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -21,6 +20,7 @@ from pymr.core.spec import Code, Shape
 from pymr.errors import IntegrityError, PymrError, WorkerFileError
 from pymr.task.blame import message_of, user_frames
 from pymr.task.bundled_import import as_submitted, load_as_submitted
+from pymr.task.declared import check_packages
 from pymr.task.source_files import digest_of, find_source_files, not_python
 
 MODULE_NAME = "__pymr_worker__"
@@ -36,11 +36,6 @@ def reducer(ctx, key, values):
     ctx.emit(key, sum(values))
 
 job = pymr.Job(mapper=mapper, reducer=reducer)"""
-
-# The reference implementation's pattern, PEP 723.
-_SCRIPT_BLOCK = re.compile(
-    r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$"
-)
 
 
 def load_job(code: Code) -> tuple[Job, Shape]:
@@ -245,75 +240,3 @@ def _shadow_warnings(files: list[Path]) -> tuple[str, ...]:
         for file in files
         if file.stem in sys.stdlib_module_names and file.parent == files[0].parent
     )
-
-
-def check_packages(path: Path) -> None:
-    """Check the packages that a worker file declares inline (PEP 723).
-
-    Raises:
-        WorkerFileError: some are missing or too old, with the command that installs them;
-            or the block is not valid.
-    """
-    text = path.read_text("utf-8", "replace").replace("\r\n", "\n")
-    blocks = [m for m in _SCRIPT_BLOCK.finditer(text) if m["type"] == "script"]
-    if not blocks:
-        return
-    if len(blocks) > 1:
-        raise WorkerFileError(f"`{path}`: {len(blocks)} `# /// script` blocks, expected one")
-    metadata = _script_metadata(blocks[0]["content"], path)
-    names = metadata.get("dependencies", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise WorkerFileError(f"`{path}`: `dependencies` is {names!r}, expected a list of strings")
-    missing = [name for name in names if not _is_installed(name, path)]
-    if missing:
-        listed = " ".join(f"'{name}'" for name in missing)
-        raise WorkerFileError(
-            f"`{path}` declares packages that are not installed here: {', '.join(missing)}",
-            hint=f"{sys.executable} -m pip install {listed}",
-            missing=missing,
-        )
-    _check_python(metadata.get("requires-python"), path)
-
-
-def _script_metadata(content: str, path: Path) -> dict[str, Any]:
-    import tomllib
-
-    lines = (line[2:] if line.startswith("# ") else line[1:] for line in content.splitlines())
-    try:
-        return tomllib.loads("\n".join(lines))
-    except tomllib.TOMLDecodeError as error:
-        raise WorkerFileError(f"`{path}`: the `# /// script` block: {error}") from error
-
-
-def _is_installed(text: str, path: Path) -> bool:
-    from importlib import metadata
-
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement as error:
-        raise WorkerFileError(f"`{path}`: dependency `{text}`: {error}") from error
-    if requirement.marker is not None and not requirement.marker.evaluate():
-        return True
-    try:
-        version = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return False
-    return requirement.specifier.contains(version, prereleases=True)
-
-
-def _check_python(wanted: object, path: Path) -> None:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    if wanted is None:
-        return
-    seen = ".".join(map(str, sys.version_info[:3]))
-    try:
-        fits = isinstance(wanted, str) and SpecifierSet(wanted).contains(seen)
-    except InvalidSpecifier as error:
-        raise WorkerFileError(
-            f"`{path}`: `requires-python` is {wanted!r}, expected such as '>=3.11'"
-        ) from error
-    if not fits:
-        raise WorkerFileError(f"`{path}` requires Python {wanted}, this is {seen}")

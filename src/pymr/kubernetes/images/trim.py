@@ -1,0 +1,88 @@
+"""Runs in an image while it is built: drops what nobody needs there, and compiles what is needed.
+
+`python -m pymr.kubernetes.images.trim`. The base image has no bytecode, and in a pod nobody can
+write any: so each process would compile all that it imports, the standard library included. What
+masters, workers and task processes import is compiled here, into the folder that the image names
+in PYTHONPYCACHEPREFIX, without times: the same sources are the same bytes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import py_compile
+import shutil
+import sys
+from typing import Final
+
+BYTECODE: Final = os.path.join(sys.prefix, "bytecode")
+NEEDED: Final = (
+    "pymr.cli.master",
+    "pymr.cli.worker",
+    "pymr.cluster.start",
+    "pymr.cluster.join_run",
+    "pymr.cluster.metrics",
+    "pymr.task.process",
+    "pymr.task.map_attempt",
+    "pymr.task.reduce_attempt",
+    "cloudpickle",
+    "encodings.ascii",
+    "obstore.store",
+    "packaging.requirements",
+    "tarfile",
+    "tomllib",
+)
+FOR_COMPILERS: Final = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h")
+WORKER_PATH: Final = "/opt/worker/packages"  # where `declared` installs
+
+
+def trim(packages: str) -> None:
+    """Remove the tests of packages, and what only compilers and type checkers read."""
+    for folder, folders, names in os.walk(packages):
+        for name in [name for name in folders if name in {"tests", "test", "__pycache__"}]:
+            shutil.rmtree(os.path.join(folder, name))
+            folders.remove(name)
+        for name in names:
+            if name.endswith(FOR_COMPILERS):
+                os.remove(os.path.join(folder, name))
+
+
+def compile_needed(packages: str) -> None:
+    """Compile what a pod imports, and all of our own, which imports much where it is used."""
+    for name in NEEDED:
+        importlib.import_module(name)
+    paths = {module.__file__ for module in sys.modules.values() if _has_source(module)}
+    for folder, _, names in os.walk(os.path.join(packages, "pymr")):
+        paths.update(os.path.join(folder, name) for name in names if name.endswith(".py"))
+    compile_files(sorted(path for path in paths if path))
+
+
+def compile_files(paths: list[str]) -> None:
+    """Compile sources into BYTECODE; those that are no Python of this version are left."""
+    sys.pycache_prefix = BYTECODE
+    for path in paths:
+        try:
+            py_compile.compile(
+                path, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+            )
+        except (py_compile.PyCompileError, OSError):
+            continue
+
+
+def _has_source(module: object) -> bool:
+    return str(getattr(module, "__file__", None) or "").endswith(".py")
+
+
+def main() -> None:
+    """Trim the image that this runs in."""
+    import pymr
+
+    packages = os.path.dirname(os.path.dirname(pymr.__file__))
+    trim(packages)
+    compile_needed(packages)
+    with open(os.path.join(packages, "worker.pth"), "w", encoding="utf-8") as file:
+        file.write(WORKER_PATH + "\n")  # Last on the path; a master's image has no such folder.
+
+
+if __name__ == "__main__":
+    main()

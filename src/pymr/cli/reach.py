@@ -82,9 +82,7 @@ def _opened(
 
     require_extra()
     from pymr.kubernetes.kube import open_kube
-    from pymr.kubernetes.reach import access_by, forward_to_store, root_keys
+    from pymr.kubernetes.reach import known_storage, reached
 
-    with open_kube(context, namespace) as kube:
-        keys, forward = root_keys(kube), forward_to_store(kube)
-    current.call_on_close(forward.close)
-    return access_by(forward.open(), keys, wait_s=wait_s)
+    kube = current.with_resource(open_kube(context, namespace))
+    return current.with_resource(reached(kube, known_storage(kube), wait_s=wait_s))

@@ -67,10 +67,9 @@ def follow_run(
         nonlocal has_ended
         if has_ended:
             return False
-        time.sleep(LOOK_S)
-        seen.tick(time.monotonic())
-        for line in watch.news():
+        for line in watch.look(LOOK_S):
             say(line)
+        seen.tick(time.monotonic())
         if (error := watch.failure()) is not None:
             raise error
         if deadline is not None and time.monotonic() >= deadline:
@@ -78,7 +77,7 @@ def follow_run(
                 f"run {found.name} was not done after {timeout_s:.0f} s",
                 hint=f"pymr resume {found.name}",
             )
-        has_ended = watch.master_end() is not None  # Then there is one more look.
+        has_ended = watch.sight.master_end() is not None  # Then there is one more look.
         return True
 
     last = None
@@ -89,7 +88,7 @@ def follow_run(
             return read_manifest(found.place.objects)
         if isinstance(last, RunFinished) and last.error is not None and not _is_moved(last):
             raise from_dict(last.error)
-    if watch.master_end() is None:
+    if watch.sight.master_end() is None:
         raise IncompleteError(f"run {found.name} has gone on without being followed")
     said = last_words(kube, found.run) or "it said nothing"
     raise ClusterError(

@@ -96,6 +96,7 @@ def store_of_run(
         port = parts.port or _PORTS.get(parts.scheme, 443)
         yield StoreOfRun(here, here.endpoint, OutsideStore(port))
         return
+
     def image() -> str:
         return ensure_storage_image(kube, images, say)
 

@@ -7,7 +7,7 @@ ones; they are written by server-side apply, in the name of FIELD_MANAGER.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
@@ -91,6 +91,31 @@ class Kube:
         with self.asking(f"list {plural(kind)}"):
             selector: dict[str, Any] | None = dict(labels) if labels else None
             return list(self.client.list(kind, namespace=self.namespace, labels=selector))
+
+    def watch(
+        self,
+        kind: type[Namespaced],
+        labels: Labels | None = None,
+        *,
+        name: str | None = None,
+        timeout_s: int | None = None,
+    ) -> Iterator[tuple[str, Namespaced]]:
+        """Yield what happens to objects: (`ADDED`, `MODIFIED` or `DELETED`, object), until closed.
+
+        Those that are there come first. It asks anew every `timeout_s`, and has those that are
+        there told again.
+
+        Raises:
+            ClusterError: refused, or the API server is gone.
+        """
+        with self.asking(f"watch {plural(kind)}"):
+            yield from self.client.watch(
+                kind,
+                namespace=self.namespace,
+                labels=dict(labels) if labels else None,
+                fields={"metadata.name": name} if name else None,
+                server_timeout=timeout_s,
+            )
 
     def patch(self, kind: type[Namespaced], name: str, change: dict[str, Any]) -> Namespaced:
         """Change an object by a merge patch, and return it.

@@ -114,7 +114,7 @@ def require(kube: Kube, needs: Iterable[Need], what: str) -> None:
         raise ClusterError(
             f"cannot {what} in namespace `{kube.namespace}` of context `{kube.context}`: this user"
             f" has no permission to {listed}",
-            hint="pymr render --role   prints a Role that an administrator can apply",
+            hint="pymr render --part role   prints a Role that an administrator can apply",
             missing=[str(need) for need in lacking],
         )
 

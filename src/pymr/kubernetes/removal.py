@@ -11,11 +11,11 @@ from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, Secret, Serv
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from pymr.errors import ClusterError
+from pymr.kubernetes.known_run import delete_run, known_runs
 from pymr.kubernetes.kube import Kube, kind_name
 from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.permission import FOR_REMOVAL, require
-from pymr.kubernetes.run import delete_run, known_runs
 
 GONE_S: Final = 120.0  # pods have 75 s to end
 _LOOK_S: Final = 1.0
@@ -42,7 +42,7 @@ def take_down(kube: Kube, *, purge: bool) -> list[str]:
     removed = [f"run {known.job}" for known in known_runs(kube) if delete_run(kube, known.run)]
     for kind, name in (*_STORAGE, *(_DATA if purge else ())):
         found = kube.get(kind, name)
-        if found is not None and _is_ours(found) and kube.delete(kind, name):
+        if found is not None and labels.is_ours(found) and kube.delete(kind, name):
             removed.append(f"{kind_name(kind)} {name}")
     if removed:
         _wait_gone(kube, purge=purge)
@@ -75,7 +75,3 @@ def _left(kube: Kube, kinds: tuple[type[Any], ...]) -> list[str]:
         for kind in kinds
         for each in kube.list(kind, ours)
     ]
-
-
-def _is_ours(found: Any) -> bool:
-    return (found.metadata.labels or {}).get(labels.MANAGED_BY) == labels.OURS

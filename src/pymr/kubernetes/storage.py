@@ -12,7 +12,7 @@ import base64
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from lightkube.resources.apps_v1 import StatefulSet
 from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, Secret, Service
@@ -125,7 +125,7 @@ def find_storage(kube: Kube) -> Storage | None:
         ClusterError: refused, or its root credential is one that can be guessed.
     """
     stateful_set = kube.get(StatefulSet, labels.STORAGE_NAME)
-    if stateful_set is None or not _is_ours(stateful_set):
+    if stateful_set is None or not labels.is_ours(stateful_set):
         return None
     secret = kube.get(Secret, labels.STORAGE_SECRET)
     if secret is None:
@@ -153,9 +153,14 @@ def _apply(kube: Kube, objects: StorageObjects) -> None:
         kube.apply(each)
 
 
+def new_credential() -> tuple[str, str]:
+    """Return user and password of an owner, by chance."""
+    return f"pymr-{secrets.token_hex(6)}", secrets.token_hex(32)
+
+
 def _root_credential(kube: Kube) -> tuple[str, str]:
     """Return user and password of the storage's owner; new ones if it has none."""
-    user, password = f"pymr-{secrets.token_hex(6)}", secrets.token_hex(32)
+    user, password = new_credential()
     new = StorageObjects(image="", user=user, password=password).secret()
     secret = kube.get(Secret, labels.STORAGE_SECRET)
     if secret is None:
@@ -190,16 +195,12 @@ def _refuse_foreign(kube: Kube) -> None:
     """Refuse to take over what somebody else has made under these names."""
     for kind in _KINDS:
         found = kube.get(kind, _NAMES[kind])
-        if found is not None and not _is_ours(found):
+        if found is not None and not labels.is_ours(found):
             raise ClusterError(
                 f"{kind_name(kind)} `{_NAMES[kind]}` of namespace `{kube.namespace}` is not"
                 " PyMR's, and is left alone",
                 hint="--namespace   with another one, or   --store   with that storage",
             )
-
-
-def _is_ours(found: Any) -> bool:
-    return (found.metadata.labels or {}).get(labels.MANAGED_BY) == labels.OURS
 
 
 def _refuse_no_class(kube: Kube, wanted: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Has the objects of a run there, all of them or none; and finds and removes those of any run."""
+"""The runs of a namespace, by the Jobs of their masters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from lightkube.resources.batch_v1 import Job
 from pymr.errors import ClusterError
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.objects import labels
-from pymr.kubernetes.objects.run import RunObjects, owner_of
 
 
 class KnownRun(NamedTuple):
@@ -18,30 +17,6 @@ class KnownRun(NamedTuple):
     run: str
     job: str
     is_over: bool
-
-
-def apply_run(kube: Kube, objects: RunObjects) -> Job:
-    """Have all objects of a run there, and let it begin; return the Job of its master.
-
-    The Job comes first, suspended: it owns the others, so that nothing is left behind whatever
-    happens in between.
-
-    Raises:
-        ClusterError: one was refused; then nothing of the run is there.
-        ConfigError: the job has a name that no label can have.
-    """
-    parts = objects.parts()
-    job = kube.apply(objects.master_job(suspended=True))
-    try:
-        owner = owner_of(job)
-        for each in parts:
-            each.metadata.ownerReferences = [owner]
-        kube.apply_all(parts)
-        name = labels.master_name(objects.run)
-        return kube.patch(Job, name, {"spec": {"suspend": False}})
-    except BaseException:
-        delete_run(kube, objects.run)
-        raise
 
 
 def delete_run(kube: Kube, run: str) -> bool:

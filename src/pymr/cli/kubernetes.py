@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -31,7 +32,8 @@ def start_on_kubernetes(request: Request, resolved: Resolved, view: View, *, det
     """Run a job in pods; return the exit code."""
     require_extra()
     with ExitStack() as after:
-        return view.show(lambda: _start(request, resolved, view, after, detach=detach))
+        work = partial(_start, request, resolved, view, after, detach=detach)
+        return view.show(work, adopts=False)
 
 
 def _start(

@@ -1,4 +1,4 @@
-"""How a machine outside of a cluster reaches the storage inside: by a port, and its owner's keys."""
+"""How a machine outside of a cluster reaches the storage inside: a port, and its owner's keys."""
 
 from __future__ import annotations
 

@@ -32,10 +32,10 @@ fi
 echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null ||
     lacks "a C compiler that links, as cc   get it: sudo apt install gcc libc6-dev (or sudo dnf install gcc)"
 
-# 1.85: the first with edition 2024, which rust/Cargo.toml names.
+# 1.88: the first with let chains, and with all that rust/ takes from the standard library.
 rust=$(cargo --version 2>/dev/null | sed -nE 's/^cargo 1\.([0-9]+).*/\1/p')
-if [ -z "$rust" ] || [ "$rust" -lt 85 ]; then
-    lacks "Rust 1.85 or newer${rust:+ (cargo is 1.$rust)}   get it: curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y"
+if [ -z "$rust" ] || [ "$rust" -lt 88 ]; then
+    lacks "Rust 1.88 or newer${rust:+ (cargo is 1.$rust)}   get it: curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y"
 fi
 
 if [ "${1:-}" = check ]; then

@@ -126,6 +126,7 @@ def _started(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], int | Non
             if found := _PORT.search(line):
                 _drain(process)
                 return process, int(found[1]), said
+        process.stdout.close()
         process.wait()
         return process, None, said
     finally:

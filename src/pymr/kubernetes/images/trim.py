@@ -21,40 +21,40 @@ NEEDED: Final = (
     "pymr.cli.worker",
     "pymr.cluster.start",
     "pymr.cluster.join_run",
-    "pymr.cluster.metrics",
     "pymr.task.process",
     "pymr.task.map_attempt",
     "pymr.task.reduce_attempt",
     "cloudpickle",
-    "encodings.ascii",
     "obstore.store",
-    "packaging.requirements",
     "tarfile",
-    "tomllib",
 )
-FOR_COMPILERS: Final = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h")
+# What is imported where it is used, so that it is not seen by importing the above.
+OWN_FOLDERS: Final = ("cluster", "config", "core", "records", "runner", "shuffle", "store", "task")
+NOT_NEEDED: Final = {"tests", "test", "__pycache__", "sboms", "cffi"}  # cryptography has its own
+FOR_OTHERS: Final = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", "roots.pem")
 WORKER_PATH: Final = "/opt/worker/packages"  # where `declared` installs
 
 
 def trim(packages: str) -> None:
-    """Remove the tests of packages, and what only compilers and type checkers read."""
+    """Remove tests, and what only compilers, type checkers and public web sites need."""
     for folder, folders, names in os.walk(packages):
-        for name in [name for name in folders if name in {"tests", "test", "__pycache__"}]:
+        for name in NOT_NEEDED.intersection(folders):
             shutil.rmtree(os.path.join(folder, name))
             folders.remove(name)
         for name in names:
-            if name.endswith(FOR_COMPILERS):
+            if name.endswith(FOR_OTHERS):
                 os.remove(os.path.join(folder, name))
 
 
 def compile_needed(packages: str) -> None:
-    """Compile what a pod imports, and all of our own, which imports much where it is used."""
+    """Compile what is imported in a pod."""
     for name in NEEDED:
         importlib.import_module(name)
-    paths = {module.__file__ for module in sys.modules.values() if _has_source(module)}
-    for folder, _, names in os.walk(os.path.join(packages, "pymr")):
-        paths.update(os.path.join(folder, name) for name in names if name.endswith(".py"))
-    compile_files(sorted(path for path in paths if path))
+    paths = {getattr(module, "__file__", None) or "" for module in sys.modules.values()}
+    for name in OWN_FOLDERS:
+        for folder, _, names in os.walk(os.path.join(packages, "pymr", name)):
+            paths.update(os.path.join(folder, each) for each in names)
+    compile_files(sorted(path for path in paths if path.endswith(".py")))
 
 
 def compile_files(paths: list[str]) -> None:
@@ -67,10 +67,6 @@ def compile_files(paths: list[str]) -> None:
             )
         except (py_compile.PyCompileError, OSError):
             continue
-
-
-def _has_source(module: object) -> bool:
-    return str(getattr(module, "__file__", None) or "").endswith(".py")
 
 
 def main() -> None:

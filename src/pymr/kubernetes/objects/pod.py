@@ -30,10 +30,11 @@ from lightkube.models.core_v1 import (
     SeccompProfile,
     SecretVolumeSource,
     SecurityContext,
+    TopologySpreadConstraint,
     Volume,
     VolumeMount,
 )
-from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
 
 from pymr.kubernetes.objects.labels import Labels
 
@@ -86,6 +87,7 @@ class Program:
     readiness: Probe | None = None
     volumes: Sequence[tuple[Volume, VolumeMount]] = ()
     grace_s: int = GRACE_S
+    spread: Labels | None = None  # pods that go to different nodes as far as there are
 
 
 def hardened_template(program: Program, labels: Labels, *, restart: str) -> PodTemplateSpec:
@@ -137,10 +139,20 @@ def hardened_template(program: Program, labels: Labels, *, restart: str) -> PodT
             seccompProfile=SeccompProfile(type="RuntimeDefault"),
         ),
         shareProcessNamespace=True,
+        topologySpreadConstraints=None if program.spread is None else [_spread(program.spread)],
         terminationGracePeriodSeconds=program.grace_s,
         volumes=[volume for volume, _ in mounts],
     )
     return PodTemplateSpec(metadata=ObjectMeta(labels=dict(labels)), spec=spec)
+
+
+def _spread(pods: Labels) -> TopologySpreadConstraint:
+    return TopologySpreadConstraint(
+        maxSkew=1,
+        topologyKey="kubernetes.io/hostname",
+        whenUnsatisfiable="ScheduleAnyway",
+        labelSelector=LabelSelector(matchLabels=pods),
+    )
 
 
 def quantity(size: int) -> str:

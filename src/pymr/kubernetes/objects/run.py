@@ -153,6 +153,7 @@ class RunObjects:
             environment=self._environment(self.worker_files),
             ports={},
             secret=labels.worker_name(self.run),
+            spread=labels.run_selector(self.run, "worker"),
         )
         of_run = labels.run_labels(self.run, self.job, "worker")
         spec = JobSpec(

@@ -186,7 +186,7 @@ class HostsRun:
     @property
     def id(self) -> str:
         """The id of the run that began last."""
-        return find_run(self.output, lambda: self._access).run
+        return find_run(self.output, lambda _: self._access).run
 
     def processes(self) -> list[str]:
         """Return the processes that were started for this run, by anybody."""
@@ -248,7 +248,7 @@ class HostsRun:
 
     def journalled(self) -> int:
         """Return how many tasks are committed, by the journal."""
-        found = find_run(self.output, lambda: self._access)
+        found = find_run(self.output, lambda _: self._access)
         return len(read_stored(found.place, found.run).replay.committed)
 
     def is_unpublished(self) -> None:

@@ -23,6 +23,7 @@ takes the place of the lock:
     OUT/_pymr/<run>/code/<sha256>          worker.py and the modules beside it
     OUT/_pymr/<run>/sources/<sha256>       what each reduce task reads: a list of map outputs
     OUT/_pymr/<run>/told/<sha256>          work, a receipt or a spec that is too long for a message
+    OUT/_pymr/<run>/logs/pod-<name>.log    what a pod of Kubernetes has printed
     OUT/_pymr/<run>/alive                  who works on the run; replaced every few seconds
     OUT/_pymr/probe-<nonce>/               what a probe of the store tries, and removes
 
@@ -131,6 +132,11 @@ def attempt_log_key(run: str, phase: str, task: int, number: int) -> str:
 def process_log_key(run: str, worker: str, epoch: int) -> str:
     """Return what a task process has printed outside of attempts, in one life of the run."""
     return f"{STATE}/{run}/logs/{worker}-{epoch}.log"
+
+
+def pod_log_key(run: str, pod: str) -> str:
+    """Return what a pod of a run has printed."""
+    return f"{STATE}/{run}/logs/pod-{pod}.log"
 
 
 def tmp_prefix(run: str) -> str:

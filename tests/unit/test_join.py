@@ -111,6 +111,24 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> No
     assert error.exit_code == 2
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another group")
+def test_a_file_that_root_gave_to_the_own_group_alone_is_private(tmp_path: Path) -> None:
+    """So is a Secret mounted into a pod; to another group, or for writing, it is none."""
+    path = Path(written(tmp_path))
+    path.chmod(0o440)
+    assert read_join_file(str(path), "worker") == JOIN
+
+    path.chmod(0o640)
+    assert "is not private" in refused(str(path)).message
+    path.chmod(0o444)
+    assert "is not private" in refused(str(path)).message
+    path.chmod(0o440)
+    os.chown(path, 0, 65_531)
+    assert "is not private" in refused(str(path)).message
+    os.chown(path, 65_531, os.getegid())
+    assert "is not private" in refused(str(path)).message
+
+
 def test_a_file_through_a_link_is_read_if_it_is_private(tmp_path: Path) -> None:
     """So are secrets mounted into a container; what counts is the file."""
     path = written(tmp_path)

@@ -11,12 +11,12 @@ import click
 
 from pymr import errors
 from pymr.cli.failure import fail
+from pymr.cli.reach import reach_options, usual_access
 from pymr.core.events import RunFinished
 from pymr.errors import IncompleteError, PymrError, RunNotFoundError
 from pymr.observe.feed import JsonLines, read_entries
 from pymr.observe.progress import ProgressView
 from pymr.runner.find import FoundRun, committed_manifest, find_run
-from pymr.runner.reach import usual_access
 
 EXIT_DETACHED = 130
 LOOK_S = 0.2  # between looks for what is new
@@ -27,6 +27,7 @@ ROWS_SHOWN = 3
 @click.argument("run", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="All events, one JSON object a line.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
+@reach_options
 def command(run: str, as_json: bool, quiet: bool) -> int:
     """Follow RUN to its end, and exit with its exit code. Ctrl-C leaves it running."""
     found = find_run(run, usual_access)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from pymr.cli.reach import reach_options, usual_access
 from pymr.runner.find import find_run
-from pymr.runner.reach import usual_access
 from pymr.runner.result import Result
 from pymr.task.manifest import Manifest
 
@@ -18,6 +18,7 @@ INPUTS_SHOWN = 20
 @click.command("audit")
 @click.argument("run", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@reach_options
 def command(run: str, as_json: bool) -> None:
     """Print what went in, across the shuffle and out of RUN; each line must balance."""
     manifest = Result(find_run(run, usual_access).place).manifest

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
+from pymr.cli.reach import reach_options, usual_access
 from pymr.runner.cancel import cancel_run
 from pymr.runner.find import find_run, state_of
-from pymr.runner.reach import usual_access
 
 
 @click.command("cancel")
 @click.argument("run", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@reach_options
 def command(run: str, as_json: bool) -> None:
     """Stop RUN, wherever it runs, and remove what it has finished so far.
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from pymr.cli.reach import reach_options, usual_access
 from pymr.errors import OutputError
 from pymr.observe.quantity import show_many
 from pymr.runner.find import find_run
-from pymr.runner.reach import usual_access
 from pymr.runner.result import Result
 from pymr.task.manifest import ManifestPart
 
@@ -20,6 +20,7 @@ from pymr.task.manifest import ManifestPart
 @click.argument("target", metavar="FOLDER")
 @click.option("--overwrite", is_flag=True, help="Replace parts that are there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@reach_options
 def command(run: str, target: str, overwrite: bool, as_json: bool) -> None:
     """Copy the parts of RUN into FOLDER; each is checked against the manifest."""
     result = Result(find_run(run, usual_access).place)

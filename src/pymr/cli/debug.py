@@ -14,11 +14,11 @@ from contextlib import nullcontext
 import click
 
 from pymr import errors
+from pymr.cli.reach import usual_access
 from pymr.errors import ConfigError, PymrError, UserCodeError
 from pymr.observe.quantity import show_many
 from pymr.runner.debug import Debugged, Target, open_debug
 from pymr.runner.find import find_run, state_of
-from pymr.runner.reach import usual_access
 from pymr.task.blame import user_error
 from pymr.task.debugger import debug_after, debug_from, raised_by_user, users_traceback
 from pymr.task.trace import traced

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
+from pymr.cli.reach import usual_access
 from pymr.errors import PymrError
 from pymr.observe.quantity import show_many, show_size
 from pymr.runner.find import find_run, known_place
 from pymr.runner.gc import Leftover, find_leftovers
-from pymr.runner.reach import usual_access
 from pymr.store.place import Place
 from pymr.store.registry import newest_runs
 from pymr.text_form import show_path, show_text

@@ -36,7 +36,7 @@ def going_on(run: str, flags: dict[str, Any]) -> GoingOn:
     """
     try:
         now = resolved_settings(flags).settings
-        found = find_run(run, lambda: access_with(now))
+        found = find_run(run, lambda _: access_with(now))
     except PymrError as error:
         if flags["json"]:
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))

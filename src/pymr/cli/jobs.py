@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -12,13 +11,14 @@ from typing import Any
 import click
 import msgspec
 
-from pymr.errors import ConfigError, StoreError
+from pymr.cli.reach import usual_access
+from pymr.errors import ClusterError, ConfigError, StoreError
 from pymr.observe.quantity import show_kept
 from pymr.runner.find import known_run, state_of, unfinished
-from pymr.runner.reach import usual_access
+from pymr.runner.reach import Reaching
 from pymr.runner.stored import StoredRun
 from pymr.store.access import Access
-from pymr.store.registry import RegisteredRun, newest_runs
+from pymr.store.registry import Cluster, RegisteredRun, newest_runs
 
 STORE_WAIT_S = 3.0  # for a store that does not answer: a list is no place to wait
 
@@ -46,14 +46,18 @@ def command(number: int, as_json: bool) -> None:
             click.echo(line)
 
 
-def _access() -> Access:
-    return msgspec.structs.replace(usual_access(), storage_wait_s=STORE_WAIT_S)
+def _access(cluster: Cluster | None) -> Access:
+    return msgspec.structs.replace(usual_access(cluster), storage_wait_s=STORE_WAIT_S)
 
 
-def _row(known: RegisteredRun, access: Callable[[], Access]) -> dict[str, Any]:
+def _row(known: RegisteredRun, access: Reaching) -> dict[str, Any]:
     try:
         state, stored = _standing(known, access)
-    except (ConfigError, StoreError):  # Its store may be switched off, or the keys another's.
+    except (
+        ClusterError,
+        ConfigError,
+        StoreError,
+    ):  # Its store may be switched off, or the keys another's.
         state, stored = "unreachable", None
     kept = None
     if stored is not None:
@@ -75,7 +79,7 @@ def _row(known: RegisteredRun, access: Callable[[], Access]) -> dict[str, Any]:
     }
 
 
-def _standing(known: RegisteredRun, access: Callable[[], Access]) -> tuple[str, StoredRun | None]:
+def _standing(known: RegisteredRun, access: Reaching) -> tuple[str, StoredRun | None]:
     run = known_run(known, access)
     return state_of(run), unfinished(run)
 

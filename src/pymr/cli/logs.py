@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import click
 
+from pymr.cli.reach import reach_options, usual_access
 from pymr.runner.find import FoundRun, find_run, history_of, state_of
 from pymr.runner.logs import LogFile, logs_of
-from pymr.runner.reach import usual_access
 from pymr.text_form import show_lines
 
 FOLLOW_LOOK_S = 0.2  # between looks for what is new
@@ -23,6 +23,7 @@ FOLLOW_LOOK_S = 0.2  # between looks for what is new
 @click.option("--attempt", "number", metavar="N", type=click.IntRange(min=1), help="One attempt.")
 @click.option("--follow", is_flag=True, help="Go on with what is printed, until the run ends.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each attempt.")
+@reach_options
 def command(run: str, task: str | None, number: int | None, follow: bool, as_json: bool) -> None:
     """Show what the worker's code, and all that it has started, has printed in RUN.
 

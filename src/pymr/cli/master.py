@@ -32,7 +32,7 @@ def command(spec: str, **flags: Any) -> int:
     told = read_spec(spec)
     given = resolved_settings({**flags, "endpoint": told.endpoint, "region": told.region}).settings
     access = access_with(given)
-    found = find_run(told.output, lambda: access)
+    found = find_run(told.output, lambda _: access)
     of_run = told.settings or read_plan(found.place, told.run).settings
     settings = settings_for_master(of_run, given)
     view = View(settings)

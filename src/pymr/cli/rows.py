@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from pymr.cli.reach import reach_options, usual_access
 from pymr.runner.find import find_run
-from pymr.runner.reach import usual_access
 from pymr.runner.result import Result
 
 JSON_HELP = "One JSON object for each row."
@@ -22,6 +22,7 @@ JSON_HELP = "One JSON object for each row."
     "-n", "--rows", "number", default=10, metavar="N", type=click.IntRange(min=0), show_default=True
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@reach_options
 def head_command(run: str, number: int, as_json: bool) -> None:
     """Show the first rows of RUN: a name, an id or an output folder."""
     result = Result(find_run(run, usual_access).place)
@@ -32,6 +33,7 @@ def head_command(run: str, number: int, as_json: bool) -> None:
 @click.argument("run", metavar="RUN")
 @click.option("--sorted", "is_sorted", is_flag=True, help="All rows in key order, over all parts.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@reach_options
 def cat_command(run: str, is_sorted: bool, as_json: bool) -> None:
     """Write all rows of RUN, part after part: a name, an id or an output folder."""
     result = Result(find_run(run, usual_access).place)

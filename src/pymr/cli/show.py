@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from pymr import errors
+from pymr.cli.reach import reach_options, usual_access
 from pymr.core.events import AttemptFailed, AttemptLost, Entry, RunFinished
 from pymr.core.spec import Attempt
 from pymr.errors import PymrError
@@ -26,7 +27,6 @@ from pymr.runner.find import (
     state_of,
     unfinished,
 )
-from pymr.runner.reach import usual_access
 from pymr.task.bad_record import BadRecord
 from pymr.text_form import show_path
 
@@ -36,6 +36,7 @@ EXAMPLES_SHOWN = 3  # of each kind of bad record
 @click.command("show")
 @click.argument("run", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="All events, one JSON object a line.")
+@reach_options
 def show_command(run: str, as_json: bool) -> None:
     """Show how RUN stands and what happened in it: a name, an id or an output folder."""
     found = find_run(run, usual_access)
@@ -55,6 +56,7 @@ def show_command(run: str, as_json: bool) -> None:
     help="Examples of each kind of bad record.  [default: 3; all with --json]",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each failure.")
+@reach_options
 def errors_command(run: str, limit: int | None, as_json: bool) -> None:
     """Show what failed in RUN: attempts, the run itself, and records that were left out."""
     found = find_run(run, usual_access)

@@ -16,7 +16,9 @@ from pymr.runner.run import run_request
 
 
 @click.command("start", options_metavar="--input PATH [OPTIONS]")
-@click.option("--detach", is_flag=True, help="With --on hosts: leave the run to the background.")
+@click.option(
+    "--detach", is_flag=True, help="With --on hosts or kubernetes: go on without this command."
+)
 @run_options
 def start_command(
     worker: str, inputs: tuple[str, ...], params: tuple[str, ...], detach: bool, **flags: Any
@@ -34,5 +36,10 @@ def start_command(
 
         view = View(resolved.settings, tells_events=not detach)
         return start_on_hosts(request, view, detach=detach)
+    if resolved.settings.on == "kubernetes":
+        from pymr.cli.kubernetes import start_on_kubernetes
+
+        view = View(resolved.settings, tells_events=not detach)
+        return start_on_kubernetes(request, resolved, view, detach=detach)
     view = View(resolved.settings)
     return view.show(lambda: run_request(request, view))

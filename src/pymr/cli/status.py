@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from pymr.cli.reach import reach_options, usual_access
 from pymr.errors import PymrError
 from pymr.observe.feed import read_entries
 from pymr.observe.snapshot import Snapshot, fold
 from pymr.observe.standing import Standing
 from pymr.observe.table import table_lines
 from pymr.runner.find import FoundRun, find_run
-from pymr.runner.reach import usual_access
 from pymr.runner.standing import stored_standing
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ LINES_S = 10.0  # … where nobody looks at a terminal
 @click.option("--watch", is_flag=True, help="Go on until the run ends.")
 @click.option("--join-file", metavar="PATH", help="The operator's file: ask the master alone.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each look.")
+@reach_options
 def command(run: str | None, watch: bool, join_file: str | None, as_json: bool) -> None:
     """Show how far RUN is: phases, tasks, workers and what each does.
 

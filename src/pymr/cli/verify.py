@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from pymr.cli.reach import reach_options, usual_access
 from pymr.errors import IntegrityError
 from pymr.names import STATE, SUCCESS
 from pymr.observe.quantity import show_many, show_size
 from pymr.runner.find import find_run
-from pymr.runner.reach import usual_access
 from pymr.task.commit import Difference, verify_output
 from pymr.task.manifest import read_manifest
 
@@ -18,6 +18,7 @@ DIFFERENCES_SHOWN = 10
 @click.command("verify")
 @click.argument("run", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@reach_options
 def command(run: str, as_json: bool) -> None:
     """Recompute every digest of RUN and compare it with the manifest.
 

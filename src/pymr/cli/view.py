@@ -72,14 +72,16 @@ class View(Observer):
         """Show how the run goes, if it is time."""
         self._progress.tick(now)
 
-    def show(self, work: Callable[[], Manifest | None]) -> int:
+    def show(self, work: Callable[[], Manifest | None], *, adopts: bool = True) -> int:
         """Do `work`, a run, while signals stop it; show how it ended and return the exit code.
 
-        None: there was nothing to do, and that was said.
+        None: there was nothing to do, and that was said. Where `work` starts programs of its own
+        nothing is adopted: those would be taken for what user code has left.
         """
         _Stop().listen()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Ignored, it hides how a process ended.
-        adopt_orphans()
+        if adopts:
+            adopt_orphans()
         try:
             manifest = work()
         except KeyboardInterrupt as error:

@@ -36,6 +36,7 @@ from pymr.runner.kept import kept, spread_over
 from pymr.runner.life import Duty, interruption
 from pymr.runner.plan import Plan
 from pymr.store.access import Access
+from pymr.store.credentials import with_keys_of
 from pymr.store.place import Place
 from pymr.task.commit import verify_attempt
 from pymr.task.stored_object import get_stored, put_stored
@@ -59,6 +60,7 @@ class Reception(msgspec.Struct, frozen=True, kw_only=True):
     workers: int  # that are waited for
     worker_wait_s: float
     listening: Callable[[HostPort], None]  # told where it is, when workers may come
+    worker_keys: str | None = None  # the file of those that workers get; None: the master's own
 
 
 class HostsCrew:
@@ -73,11 +75,16 @@ class HostsCrew:
         *,
         lease_s: float = PhaseLimits().lease_s,
     ) -> None:
-        """`code` is what workers load: an object of the run's store; `snapshot` is of the feed."""
+        """`code` is what workers load: an object of the run's store; `snapshot` is of the feed.
+
+        Raises:
+            ConfigError: there are no keys for workers where the reception has them.
+        """
         self.limits = PhaseLimits(losses_max=HOST_LOSSES_MAX, lease_s=lease_s)
         self.reception = reception
         self.code = code
-        self.access = access
+        keys = reception.worker_keys
+        self.access = access if keys is None else with_keys_of(keys, access)
         self.snapshot = snapshot
 
     @property

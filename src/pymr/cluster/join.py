@@ -6,7 +6,8 @@ JSON, mode 0600, made anew (never over another file, never through a link). Ther
     operator   what `pymr status` and `pymr cancel` use; stays with who started the run
     master     what another life of the master needs to be trusted by the workers of this one
 
-A file that others may read is refused: its secrets are none any more.
+A file that others may read is refused: its secrets are none any more. One that root has given to
+the group of this process alone, to read, is private as well: so does Kubernetes mount a Secret.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pymr.text_form import show_path
 VERSION: Final = 1
 JOIN_BYTES_MAX: Final = 1 << 20  # some 3 KB in fact
 _MODE: Final = 0o600
+_GIVEN_MODE: Final = 0o440
 _TOKEN_BYTES: Final = 32  # 256 bits
 
 JoinRole = Literal["worker", "operator", "master"]
@@ -198,7 +200,7 @@ def _read_private(path: str) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(f"join file `{show_path(path)}` is not a regular file")
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) and not _is_given(status):
             _refuse_mode(path, status.st_mode)
         if status.st_size > JOIN_BYTES_MAX:
             raise ConfigError(f"`{show_path(path)}` is no join file: {status.st_size} bytes")
@@ -206,6 +208,12 @@ def _read_private(path: str) -> bytes:
             return file.read()
     finally:
         os.close(descriptor)
+
+
+def _is_given(status: os.stat_result) -> bool:
+    """Say whether a file is root's, and lets the group of this process read it, and nobody else."""
+    is_read_only = stat.S_IMODE(status.st_mode) == _GIVEN_MODE
+    return status.st_uid == 0 and status.st_gid == os.getegid() and is_read_only
 
 
 def _failed(verb: str, path: str, error: OSError) -> ConfigError:

@@ -21,7 +21,7 @@ from pymr.store.registry import state_folder
 
 
 class _Told(msgspec.Struct):
-    join_file: str
+    join_file: str | None
 
 
 class _OfRun(msgspec.Struct):

@@ -58,9 +58,10 @@ class MasterSpec(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     secrets: str  # the file of the master (`cluster.join`)
     listen: str
-    join_file: str
+    join_file: str | None  # None: workers have theirs already
     workers: int
     worker_wait_s: float
+    worker_keys: str | None = None  # the file of those that workers get; None: the master's own
     settings: Settings | None = None  # None: those of the run
 
 
@@ -108,6 +109,8 @@ def reception_of(spec: MasterSpec, say: Say) -> Reception:
     held = read_master_file(spec.secrets)
 
     def listening(address: HostPort) -> None:
+        if spec.join_file is None:
+            return
         authority = held.open()
         addresses = tuple(str(HostPort(h, address.port)) for h in hosts_of(address.host))
         worker = join_file(authority, held.tokens, "worker", addresses)
@@ -122,6 +125,7 @@ def reception_of(spec: MasterSpec, say: Say) -> Reception:
         workers=spec.workers,
         worker_wait_s=spec.worker_wait_s,
         listening=listening,
+        worker_keys=spec.worker_keys,
     )
 
 

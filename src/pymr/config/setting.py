@@ -42,6 +42,7 @@ FAN_IN_MAX = 1024  # sorted runs that are open at once
 SKIPPED_MAX = 100_000  # a task holds the places of its bad records in memory: some 20 MB
 WORKER_WAIT_S = 600.0  # what a cluster may take to make room for a first worker
 DEFAULT_STORE = "s3://map-reduce-bucket"  # of runs on other machines
+SCHEDULE_TIMEOUT_S = 300.0  # what a cluster may take to grow
 STORAGE_WAIT_S = 600.0  # what a store's restart, or a change of its network, may take
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
 # What a run may be resumed with: how it is done, not what comes out.
@@ -51,7 +52,7 @@ ON_RESUME = frozenset(
         *("keep", "tmp_dir", "json", "quiet", "verbose"),
         *("slots", "listen", "join_file", "worker_wait", "metrics"),
         *("endpoint", "region", "storage_wait"),  # the same store, reached in another way
-        *("context", "namespace"),
+        *("context", "namespace", "schedule_timeout"),
         *("registry", "load", "builder", "requirements"),
         *("master_image", "worker_image", "minio_image"),
         "allow_unsafe_store",
@@ -152,12 +153,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str | None = None
     region: str | None = None
     storage_wait_s: float = STORAGE_WAIT_S
-    on: Literal["local", "hosts"] = "local"
+    on: Literal["local", "hosts", "kubernetes"] = "local"
     slots: int | None = None
     listen: str | None = None
     join_file: str | None = None
     worker_wait_s: float = WORKER_WAIT_S
     metrics: str | None = None
+    schedule_timeout_s: float = SCHEDULE_TIMEOUT_S
     context: str | None = None
     namespace: str | None = None
     registry: str | None = None
@@ -289,7 +291,10 @@ SETTINGS: tuple[Setting, ...] = (
         unit="s",
     ),
     Setting(
-        "on", choice("local", "hosts"), "where tasks run: here, or on workers that join", "local"
+        "on",
+        choice("local", "hosts", "kubernetes"),
+        "where tasks run: here, on workers that join, or in pods",
+        "local",
     ),
     Setting(
         "slots",
@@ -312,6 +317,13 @@ SETTINGS: tuple[Setting, ...] = (
         unit="s",
     ),
     Setting("metrics", LISTEN, "where a master tells Prometheus, and whether it is well"),
+    Setting(
+        "schedule_timeout",
+        DURATION,
+        "longest time a cluster may find no room for a first worker",
+        SCHEDULE_TIMEOUT_S,
+        unit="s",
+    ),
     Setting(
         "context",
         TEXT,

@@ -5,10 +5,11 @@ What a policy says (quota, Pod Security, a webhook) is for people, and is repeat
 
 from __future__ import annotations
 
+import binascii
 import re
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import Any, Final, NamedTuple
 
 import httpx2
@@ -54,7 +55,7 @@ def refusing(told: Told, doing: str) -> Iterator[None]:
         raise unreachable(error, told) from error
     except LightkubeConfigError as error:
         raise _no_login(str(error), told) from error
-    except (OSError, ssl.SSLError, ValueError) as error:
+    except (OSError, binascii.Error, JSONDecodeError, KeyError) as error:
         # Certificates, keys and login programs of the kubeconfig are opened and read late.
         raise _no_login(f"{type(error).__name__}: {error}", told) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Literal
 
@@ -13,6 +13,7 @@ from pymr.core.events import Entry, RunFinished, RunPlanned
 from pymr.errors import CorruptDataError, InterruptedRunError, PymrError, RunNotFoundError
 from pymr.observe.feed import read_entries
 from pymr.runner.plan import OUTPUT_FOLDER
+from pymr.runner.reach import Reaching, usual_access
 from pymr.runner.stored import StoredRun, read_stored
 from pymr.store.access import Access, is_address
 from pymr.store.base import is_there
@@ -40,7 +41,7 @@ class FoundRun(msgspec.Struct, frozen=True):
         return str(self.place)
 
 
-def find_run(text: str, access: Callable[[], Access] = Access) -> FoundRun:
+def find_run(text: str, access: Reaching = usual_access) -> FoundRun:
     """Return the run that `text` names: an output, an id, or a name (the newest).
 
     `access` is called where the output is in a store: it takes time to find out.
@@ -50,7 +51,7 @@ def find_run(text: str, access: Callable[[], Access] = Access) -> FoundRun:
         ConfigError, StoreError: its store cannot be reached.
     """
     if is_address(text):
-        found = _run_in(open_place(text, access()))
+        found = _run_in(open_place(text, access(None)))
         if found is None:
             raise RunNotFoundError(f"no run in `{text}`", hint="pymr jobs")
         return found
@@ -67,7 +68,7 @@ def find_run(text: str, access: Callable[[], Access] = Access) -> FoundRun:
     )
 
 
-def known_run(known: RegisteredRun, access: Callable[[], Access] = Access) -> FoundRun:
+def known_run(known: RegisteredRun, access: Reaching) -> FoundRun:
     """Return a run that was started from this account; `access` as of `find_run`.
 
     Raises:
@@ -76,11 +77,11 @@ def known_run(known: RegisteredRun, access: Callable[[], Access] = Access) -> Fo
     return FoundRun(known.run, known.name, known_place(known, access), known.started)
 
 
-def known_place(known: RegisteredRun, access: Callable[[], Access]) -> Place:
+def known_place(known: RegisteredRun, access: Reaching) -> Place:
     """Return the output of a run that was started from this account."""
     if not is_address(known.output):
         return open_place(known.output, Access())
-    given = access()
+    given = access(known.cluster)
     there = {"endpoint": known.endpoint, "region": known.region}
     there = {name: value for name, value in there.items() if value is not None}
     return open_place(known.output, msgspec.structs.replace(given, **there))

@@ -109,7 +109,7 @@ def _take_on(
     settings: Mapping[str, Any],
 ) -> Result:
     now = _resolved(settings).settings
-    found = find_run(os.fsdecode(run), lambda: access_with(now))
+    found = find_run(os.fsdecode(run), lambda _: access_with(now))
     observer = _Watching()
     with observer.noting():
         take_on(

@@ -12,24 +12,27 @@ from pymr.errors import ConfigError
 from pymr.runner.find import FoundRun
 
 _OF_ATTEMPT = re.compile(r"(map|reduce)-(\d{5,})-(\d+)\.log", re.ASCII)
+_OF_POD = re.compile(r"pod-(.+)\.log", re.ASCII)
 _OF_PROCESS = re.compile(r"(.+-(\d+))-(\d+)\.log", re.ASCII)
 _TASK = re.compile(r"(map|reduce)[- ]?0*([0-9]{1,9})", re.ASCII)
 
 
 class LogFile(NamedTuple):
-    """What one attempt has printed, or a task process between attempts: an object of the output."""
+    """What one attempt has printed, or a task process between attempts, or a pod: an object."""
 
     key: str
     size: int
     attempt: Attempt | None
-    worker: str | None  # of a process, with the number of the life it worked in
-    life: int
+    worker: str | None  # of a process, with the number of the life it worked in; or a pod
+    life: int  # 0: of a pod
 
     @property
     def title(self) -> str:
         """What it is of, in words."""
         if self.attempt is not None:
             return f"{self.attempt} attempt {self.attempt.number}"
+        if self.life == 0:
+            return f"pod {self.worker}"
         where = f" of process {self.life}" if self.life > 1 else ""
         return f"{self.worker}{where}, outside of attempts"
 
@@ -65,6 +68,8 @@ def _all(found: FoundRun) -> Iterator[LogFile]:
             phase, task, number = match.groups()
             attempt = Attempt("map" if phase == "map" else "reduce", int(task), int(number))
             yield LogFile(key, size, attempt, None, 1)
+        elif match := _OF_POD.fullmatch(name):
+            yield LogFile(key, size, None, match[1], 0)
         elif match := _OF_PROCESS.fullmatch(name):
             yield LogFile(key, size, None, match[1], int(match[3]))
 

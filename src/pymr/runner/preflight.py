@@ -52,6 +52,9 @@ def refuse_unsafe_store(place: Place, access: Access, settings: Settings) -> Non
     from pymr.store.safety import refuse_unsafe
 
     objects, address = cast("VersionedStore", place.objects), parse_address(str(place))
+    if settings.on == "kubernetes":  # Its address from here is another port each time.
+        name = f"{settings.endpoint} in {settings.context}"
+        access = msgspec.structs.replace(access, endpoint=name)
     refuse_unsafe(objects, address, access, is_single_allowed=settings.allow_unsafe_store)
 
 

@@ -7,13 +7,17 @@ store asks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from pymr.config import Settings, resolve
+from pymr.errors import ConfigError
 from pymr.store.access import Access, is_address
+from pymr.store.registry import Cluster
 
+# From where a run is, None if that is no cluster, to how its store is reached.
+Reaching = Callable[[Cluster | None], Access]
 FIRST_WAIT_S = 10.0  # for a store that has not answered yet: its address may be wrong
 
 
@@ -45,11 +49,18 @@ def at_first(access: Access) -> Access:
     return msgspec.structs.replace(access, storage_wait_s=wait_s)
 
 
-def usual_access() -> Access:
+def usual_access(cluster: Cluster | None = None) -> Access:
     """Return how stores are reached by who has given no settings, and only looks.
 
     Raises:
-        ConfigError: as `access_with`, or the settings of environment and files are wrong.
+        ConfigError: as `access_with`, or the settings of environment and files are wrong; or the
+            store is in a cluster, and only commands lead there.
     """
+    if cluster is not None and cluster.has_store:
+        raise ConfigError(
+            f"the store of the run is in namespace `{cluster.namespace}` of the cluster"
+            f" `{cluster.context}`: a program reaches it by an endpoint and keys",
+            hint=f"pymr store --context {cluster.context} --namespace {cluster.namespace}",
+        )
     home = os.path.expanduser("~")
     return at_first(access_with(resolve({}, os.environ, os.getcwd(), home).settings))

@@ -93,6 +93,26 @@ def renewed(access: Access) -> Access:
     return access
 
 
+def with_keys_of(file: str, access: Access) -> Access:
+    """Return `access` with the keys that a file has, which are read anew when it changes.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    named = msgspec.structs.replace(
+        access,
+        access_key_id=None,
+        secret_access_key=None,
+        session_token=None,
+        credentials_file=os.path.abspath(file),
+        credentials_profile="default",
+    )
+    read = renewed(named)
+    if read.access_key_id is None:
+        raise ConfigError(f"`{file}` has no keys of a store", file=file)
+    return read
+
+
 def write_credentials(path: str, access: Access) -> Access:
     """Keep the keys of `access` in the file `path`, readable by its owner alone.
 
@@ -104,17 +124,21 @@ def write_credentials(path: str, access: Access) -> Access:
     """
     if access.access_key_id is None:
         return access
-    values = (access.access_key_id, access.secret_access_key, access.session_token)
-    lines = [f"{name} = {value}" for name, value in zip(_KEYS, values, strict=True) if value]
-    text = "\n".join(("[default]", *lines, ""))
     temporary = f"{path}.{os.getpid()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(credentials_text(access))
     os.replace(temporary, path)
     return msgspec.structs.replace(
         access, credentials_file=os.path.abspath(path), credentials_profile="default"
     )
+
+
+def credentials_text(access: Access) -> str:
+    """Return the keys of `access` as a file has them that `renewed` reads."""
+    values = (access.access_key_id, access.secret_access_key, access.session_token)
+    lines = [f"{name} = {value}" for name, value in zip(_KEYS, values, strict=True) if value]
+    return "\n".join(("[default]", *lines, ""))
 
 
 def _files(environ: Mapping[str, str], home: str) -> tuple[str, str]:

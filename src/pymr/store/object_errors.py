@@ -191,6 +191,7 @@ _BY_TEXT: Final[tuple[tuple[str, _Row], ...]] = (
         ),
     ),
     (r"redirect", _REGION_ROW),
+    (r"\bAccess Denied\b", _DENIED),  # of one key among several that were to be deleted
 )
 _ENCRYPTED: Final[_Row] = (
     Again.NEVER,

@@ -17,6 +17,14 @@ RUNS_MAX = 1_000  # the newest; who looks for a name that is not there reads the
 _SUFFIX = ".json"
 
 
+class Cluster(msgspec.Struct, frozen=True):
+    """A namespace of Kubernetes where a run is; `has_store`: its store is there, too."""
+
+    context: str
+    namespace: str
+    has_store: bool
+
+
 class RegisteredRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run that was started here; `output` is absolute, `started` Unix seconds.
 
@@ -29,6 +37,7 @@ class RegisteredRun(msgspec.Struct, frozen=True, omit_defaults=True):
     started: float
     endpoint: str | None = None
     region: str | None = None
+    cluster: Cluster | None = None
 
 
 def state_folder() -> str:

@@ -10,11 +10,8 @@ What a failure means is told by the same table as for the library: an error has 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import html
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -22,12 +19,12 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from pymr.store.access import Access, Address
 from pymr.store.credentials import renewed
+from pymr.store.signature import REGION, Signer
 
 if TYPE_CHECKING:
     from ssl import SSLContext
     from urllib.request import OpenerDirector
 
-_REGION: Final = "us-east-1"  # where none is named, as in the library
 _SILENCE_S: Final = 60.0  # no byte of an answer comes for so long
 _ANSWER_BYTES_MAX: Final = 16 << 20  # of a page of 1,000 keys with 1,024 bytes, escaped: 4 MB
 _FOUND: Final = re.compile(
@@ -40,7 +37,6 @@ _UPLOAD: Final = re.compile(
 )
 _IS_TRUNCATED: Final = "<IsTruncated>true<"
 _IS_ENCODED: Final = "<EncodingType>url<"
-_NO_BODY: Final = hashlib.sha256(b"").hexdigest()
 
 
 class Row(NamedTuple):
@@ -80,8 +76,7 @@ class SignedRequests:
 
     def __init__(self, address: Address, access: Access) -> None:
         self._access = access
-        self._region = access.region or _REGION
-        endpoint = access.endpoint or f"https://s3.{self._region}.amazonaws.com"
+        endpoint = access.endpoint or f"https://s3.{access.region or REGION}.amazonaws.com"
         parts = urlsplit(endpoint.rstrip("/"))
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._path = f"{parts.path}/{address.bucket}"
@@ -193,30 +188,8 @@ class SignedRequests:
 
     def _signed(self, method: str, path: str, query: str) -> dict[str, str]:
         """Return the headers of a request without a body that say who sends it."""
-        access = self._access = renewed(self._access)
-        when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers = {
-            "host": urlsplit(self._base).netloc,
-            "x-amz-content-sha256": _NO_BODY,
-            "x-amz-date": when,
-        }
-        if access.session_token:
-            headers["x-amz-security-token"] = access.session_token
-        names = ";".join(headers)
-        lines = [method, path, query, *(f"{n}:{v}" for n, v in headers.items()), "", names]
-        canonical = "\n".join([*lines, _NO_BODY]).encode()
-        scope = f"{when[:8]}/{self._region}/s3/aws4_request"
-        digest = hashlib.sha256(canonical).hexdigest()
-        key = f"AWS4{access.secret_access_key}".encode()
-        for part in scope.split("/"):
-            key = hmac.digest(key, part.encode(), "sha256")
-        text = f"AWS4-HMAC-SHA256\n{when}\n{scope}\n{digest}"
-        signature = hmac.digest(key, text.encode(), "sha256").hex()
-        who = f"Credential={access.access_key_id}/{scope}"
-        headers["authorization"] = (
-            f"AWS4-HMAC-SHA256 {who}, SignedHeaders={names}, Signature={signature}"
-        )
-        return headers
+        self._access = renewed(self._access)
+        return Signer(self._access, urlsplit(self._base).netloc).headers(method, path, query)
 
 
 def _error_of(status: int, told: str) -> Exception:

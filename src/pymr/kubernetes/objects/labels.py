@@ -13,7 +13,7 @@ Objects of a run are found by their labels alone: `app.kubernetes.io/managed-by=
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pymr.errors import ConfigError
 
@@ -58,6 +58,11 @@ def run_selector(run: str, component: Component | None = None) -> Labels:
     """Return the labels by which the parts of a run are found."""
     labels = {MANAGED_BY: OURS, RUN: run}
     return labels if component is None else {**labels, COMPONENT: component}
+
+
+def is_ours(found: Any) -> bool:
+    """Say whether we have made an object, which has the name of one of ours."""
+    return bool((found.metadata.labels or {}).get(MANAGED_BY) == OURS)
 
 
 def label_value(name: str) -> str:

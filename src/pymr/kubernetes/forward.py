@@ -1,0 +1,161 @@
+"""A port of this machine that leads to a Service of the cluster, as long as a block lasts.
+
+kubectl does it: the API server's own protocol for it is not worth a second client. kubectl leads to
+one pod, and ends when that goes; then another is started at the same port, so that whoever uses the
+port sees a store that is out of reach for a moment, and waits for that as for any store.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Self
+
+from pymr.errors import ClusterError
+from pymr.text_form import show_text
+
+START_S: Final = 30.0  # for kubectl to say the port
+AGAIN_S: Final = 0.5  # between two tries, when the pod is gone
+END_S: Final = 5.0
+_SAID_CHARACTERS_MAX: Final = 300
+_PORT: Final = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+) ")
+
+
+class Target(NamedTuple):
+    """What a port leads to: `service/minio`, port 9000, in a namespace of a context."""
+
+    context: str
+    namespace: str
+    name: str
+    port: int
+
+    def command(self, local_port: int | None = None) -> list[str]:
+        """Return kubectl's line for it; None: any port here that is free."""
+        where = ["--context", self.context, "--namespace", self.namespace]
+        ports = f"{local_port or ''}:{self.port}"
+        return ["kubectl", *where, "port-forward", "--address", "127.0.0.1", self.name, ports]
+
+
+class Forward:
+    """The port, from `open` to `close`."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_closed = threading.Event()
+        self._lock = threading.Lock()
+        self._watch = threading.Thread(target=self._keep_open, name="pymr-forward", daemon=True)
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of what is behind the port."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def open(self) -> Self:
+        """Return when the port leads somewhere.
+
+        Raises:
+            ClusterError: there is no kubectl, or it says why not.
+        """
+        process, port, said = _started(self.target.command())
+        if port is None:
+            raise ClusterError(
+                f"no port of this machine leads to {self.target.name} in namespace"
+                f" `{self.target.namespace}`: {_last_words(said)}",
+                hint=" ".join(self.target.command(0)).replace(" 0:", " :"),
+            )
+        self._process, self.port = process, port
+        self._watch.start()
+        return self
+
+    def close(self) -> None:
+        """Give the port back. May be called twice."""
+        self._is_closed.set()
+        with self._lock:
+            _end(self._process)
+        if self._watch.is_alive():
+            self._watch.join(END_S)
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _keep_open(self) -> None:
+        """Start kubectl again whenever it ends."""
+        while not self._is_closed.is_set():
+            assert self._process is not None, "it was opened"
+            self._process.wait()
+            if self._is_closed.wait(AGAIN_S):
+                return
+            process, port, _ = _started(self.target.command(self.port))
+            with self._lock:
+                self._process = process
+                if self._is_closed.is_set() or port is None:
+                    _end(process)
+
+
+def _started(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], int | None, bytes]:
+    """Start kubectl, and return it with the port that it says; else with what it says."""
+    try:
+        process = subprocess.Popen(
+            [*command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us: what we do last still needs the store.
+        )
+    except OSError as error:
+        raise ClusterError(
+            f"kubectl cannot be started: {error.strerror}; it leads a port of this machine into"
+            " the cluster",
+            hint="https://kubernetes.io/docs/tasks/tools/",
+        ) from error
+    late = threading.Timer(START_S, process.kill)
+    late.start()
+    said = b""
+    assert process.stdout is not None, "it is a pipe"
+    try:
+        for line in process.stdout:
+            said += line
+            if found := _PORT.search(line):
+                _drain(process)
+                return process, int(found[1]), said
+        process.stdout.close()
+        process.wait()
+        return process, None, said
+    finally:
+        late.cancel()
+
+
+def _drain(process: subprocess.Popen[bytes]) -> None:
+    """Read what kubectl says of each connection, or it would wait for somebody who does."""
+
+    def read() -> None:
+        assert process.stdout is not None, "it is a pipe"
+        with process.stdout:
+            for _ in process.stdout:
+                pass
+
+    threading.Thread(target=read, name="pymr-forward-says", daemon=True).start()
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    if process is None or process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _last_words(said: bytes) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    return show_text(lines[-1])[:_SAID_CHARACTERS_MAX] if lines else "kubectl says nothing"

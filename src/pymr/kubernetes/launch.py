@@ -1,0 +1,191 @@
+"""Starts the pods of a run that is planned, and ends them.
+
+A run in pods is a run on hosts: its master is told what any master is told, and its workers have a
+join file. New secrets are made at each launch; those of an earlier one open nothing any more.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, NamedTuple
+
+import msgspec
+from lightkube.resources.batch_v1 import Job
+from lightkube.resources.core_v1 import Pod
+
+from pymr.cluster.certificate import new_authority
+from pymr.cluster.join import join_file, master_file, new_tokens
+from pymr.cluster.start import MasterSpec
+from pymr.config import Settings
+from pymr.errors import ClusterError
+from pymr.kubernetes.credentials import Scope, scoped
+from pymr.kubernetes.kube import Kube
+from pymr.kubernetes.objects import labels
+from pymr.kubernetes.objects.pod import SECRETS, Needs
+from pymr.kubernetes.objects.policy import MASTER_PORT, METRICS_PORT, OutsideStore
+from pymr.kubernetes.objects.run import (
+    CREDENTIALS_FILE,
+    JOIN_FILE,
+    MASTER_FILE,
+    SPEC_FILE,
+    WORKER_NEEDS,
+    Images,
+    RunObjects,
+    owner_of,
+)
+from pymr.runner.find import FoundRun
+from pymr.store.access import Access
+from pymr.store.credentials import credentials_text
+
+WORKER_KEYS_FILE: Final = "worker-credentials"  # what workers are given; both roles have it
+GONE_S: Final = 90.0  # for pods to end: they have GRACE_S to do it in order
+LOOK_S: Final = 0.25
+
+
+class StoreOfRun(NamedTuple):
+    """The store of a run, from both sides of the cluster's border."""
+
+    here: Access  # as this machine reaches it, with its owner's keys
+    endpoint: str | None  # as pods reach it
+    outside: OutsideStore | None = None  # None: it is the namespace's own
+
+
+def launch(
+    kube: Kube,
+    found: FoundRun,
+    settings: Settings,
+    images: Images,
+    store: StoreOfRun,
+    inputs: tuple[str, ...],
+) -> None:
+    """Have the cluster start the master and the workers of a run.
+
+    Raises:
+        ClusterError: it refuses one of the objects; then none is left.
+        ConfigError: the name of the job is no label, or the output too long.
+    """
+    objects = _objects(kube, found, settings, images, store, inputs)
+    master = objects.master_job(suspended=True)
+    try:
+        # The owner comes first, and waits: so all that is made goes with it.
+        owner = owner_of(kube.apply(master))
+        kube.apply_all(objects.parts(owner))
+        kube.patch(Job, labels.master_name(found.run), {"spec": {"suspend": False}})
+    except BaseException:
+        kube.delete(Job, labels.master_name(found.run))
+        raise
+
+
+def _objects(
+    kube: Kube,
+    found: FoundRun,
+    settings: Settings,
+    images: Images,
+    store: StoreOfRun,
+    inputs: tuple[str, ...],
+) -> RunObjects:
+    authority, tokens = new_authority(found.run), new_tokens()
+    address = f"{labels.master_host(found.run, kube.namespace)}:{MASTER_PORT}"
+    join = join_file(authority, tokens, "worker", (address,))
+    keys = _keys(store, Scope(found.run, found.output, inputs))
+    spec = MasterSpec(
+        output=found.output,
+        run=found.run,
+        endpoint=store.endpoint,
+        region=store.here.region,
+        secrets=f"{SECRETS}/{MASTER_FILE}",
+        listen=f"[::]:{MASTER_PORT}",
+        join_file=None,
+        workers=settings.workers,
+        worker_wait_s=settings.worker_wait_s,
+        worker_keys=f"{SECRETS}/{WORKER_KEYS_FILE}" if WORKER_KEYS_FILE in keys.master else None,
+        settings=msgspec.structs.replace(
+            settings, metrics=f"[::]:{METRICS_PORT}", endpoint=store.endpoint, tmp_dir=None
+        ),
+    )
+    return RunObjects(
+        run=found.run,
+        job=found.name,
+        namespace=kube.namespace,
+        images=images,
+        workers=settings.workers,
+        master_files={
+            SPEC_FILE: msgspec.json.encode(spec),
+            MASTER_FILE: msgspec.json.encode(master_file(authority, tokens)),
+            **keys.master,
+        },
+        worker_files={JOIN_FILE: msgspec.json.encode(join), **keys.worker},
+        endpoint=store.endpoint,
+        region=store.here.region,
+        outside_store=store.outside,
+        slots=settings.slots or 1,
+        worker_needs=_needs(settings),
+        timeout_s=settings.timeout_s,
+    )
+
+
+class _Keys(NamedTuple):
+    """Files with keys of the store, by name, of either role."""
+
+    master: dict[str, bytes]
+    worker: dict[str, bytes]
+
+
+def _keys(store: StoreOfRun, scope: Scope) -> _Keys:
+    """Return the keys of the pods: scoped where the store is ours, else those of the user."""
+    if store.outside is not None:
+        own = credentials_text(store.here).encode() if store.here.access_key_id else None
+        files = {} if own is None else {CREDENTIALS_FILE: own, WORKER_KEYS_FILE: own}
+        return _Keys(files, {name: files[name] for name in files if name == WORKER_KEYS_FILE})
+    worker = credentials_text(scoped(store.here, "worker", scope)).encode()
+    master = credentials_text(scoped(store.here, "master", scope)).encode()
+    return _Keys({CREDENTIALS_FILE: master, WORKER_KEYS_FILE: worker}, {WORKER_KEYS_FILE: worker})
+
+
+def _needs(settings: Settings) -> Needs:
+    """Return what a worker's pod is given: the memory that its tasks may use."""
+    return Needs(
+        cpu_milli=WORKER_NEEDS.cpu_milli,
+        memory_bytes=settings.memory_bytes,
+        disk_bytes=WORKER_NEEDS.disk_bytes,
+        disk_bytes_max=WORKER_NEEDS.disk_bytes_max,
+    )
+
+
+def end(kube: Kube, run: str, *, wait_s: float = GONE_S) -> None:
+    """Remove what the cluster has of a run, and wait until its pods are gone. May be repeated.
+
+    Raises:
+        ClusterError: refused.
+    """
+    kube.delete(Job, labels.master_name(run))
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline and kube.list(Pod, labels.run_selector(run)):
+        time.sleep(LOOK_S)
+
+
+def is_launched(kube: Kube, run: str) -> bool:
+    """Say whether the cluster has the Job of the master of a run, at work or at its end.
+
+    Raises:
+        ClusterError: refused.
+    """
+    return kube.get(Job, labels.master_name(run)) is not None
+
+
+def refuse_living(kube: Kube, found: FoundRun) -> None:
+    """Refuse a run whose master's Job is at work; remove what is left of one that has ended.
+
+    Raises:
+        ClusterError: it is, or refused.
+    """
+    job = kube.get(Job, labels.master_name(found.run))
+    if job is None:
+        return
+    conditions = (job.status.conditions or []) if job.status is not None else []
+    if not any(c.type in ("Complete", "Failed") and c.status == "True" for c in conditions):
+        raise ClusterError(
+            f"run {found.name} is at work in namespace `{kube.namespace}`",
+            hint=f"pymr attach {found.name}   or first   pymr cancel {found.name}",
+        )
+    end(kube, found.run)

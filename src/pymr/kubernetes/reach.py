@@ -1,0 +1,42 @@
+"""How a machine outside of a cluster reaches the storage inside: a port, and its owner's keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from pymr.errors import ClusterError
+from pymr.kubernetes.forward import Forward
+from pymr.kubernetes.kube import Kube
+from pymr.kubernetes.storage import Storage, find_storage, target_of
+from pymr.store.access import Access
+
+
+def known_storage(kube: Kube) -> Storage:
+    """Return the storage of a namespace.
+
+    Raises:
+        ClusterError: there is none, or this user may not look.
+    """
+    storage = find_storage(kube)
+    if storage is None:
+        raise ClusterError(
+            f"no storage in namespace `{kube.namespace}` of context `{kube.context}`",
+            hint=f"pymr up --context {kube.context} --namespace {kube.namespace}",
+        )
+    return storage
+
+
+@contextmanager
+def reached(kube: Kube, storage: Storage, *, wait_s: float) -> Iterator[Access]:
+    """Have the storage reached from here, as long as the block lasts.
+
+    `wait_s` is how long it may be out of reach at a time.
+
+    Raises:
+        ClusterError: there is no way there.
+    """
+    with Forward(target_of(kube)) as forward:
+        yield msgspec.structs.replace(storage.access(forward.endpoint), storage_wait_s=wait_s)

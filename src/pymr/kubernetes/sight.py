@@ -1,0 +1,170 @@
+"""What is seen of a run's pods, and what it comes to: pure, events of a watch in, words out.
+
+A run goes on with the workers it has. It comes to nothing when its master cannot start, or when no
+worker ever could; how long that is waited for depends on what is in the way (`kubernetes.trouble`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from lightkube.resources.batch_v1 import Job
+from lightkube.resources.core_v1 import Event, Pod
+
+from pymr.errors import ClusterError
+from pymr.kubernetes.objects import labels
+from pymr.kubernetes.refusal import Told
+from pymr.kubernetes.trouble import Trouble, event_trouble, has_ended, is_running, pod_trouble
+
+SAY_AGAIN_S: Final = 30.0  # the same trouble, while it lasts
+Part = Literal["master", "worker"]
+
+
+class Noticed(NamedTuple):
+    """A trouble of a pod or Job, and since when it is known."""
+
+    part: Part
+    name: str
+    trouble: Trouble
+    since: float
+
+
+class Sight:
+    """The pods and Jobs of one run as they were told last. `now` is of one steady clock."""
+
+    def __init__(self, run: str, told: Told, *, schedule_timeout_s: float) -> None:
+        self._told = told
+        self._names: dict[str, Part] = {
+            labels.master_name(run): "master",
+            labels.workers_name(run): "worker",
+        }
+        self._schedule_timeout_s = schedule_timeout_s
+        self._pods: dict[str, Pod] = {}
+        self._jobs: dict[Part, Job] = {}
+        self._noticed: dict[str, Noticed] = {}  # by the name of a pod or Job
+        self._said: dict[tuple[Part, str], float] = {}
+        self._has_run: set[Part] = set()
+
+    def take_pod(self, change: str, pod: Pod, now: float) -> None:
+        """Take note of what a watch says of a pod."""
+        name = _name(pod)
+        part = _part(pod)
+        if part is None:
+            return
+        if change == "DELETED":
+            self._pods.pop(name, None)
+            self._noticed.pop(name, None)
+            return
+        self._pods[name] = pod
+        if is_running(pod):
+            self._has_run.add(part)
+        self._notice(part, name, pod_trouble(pod, self._told), now)
+
+    def take_job(self, change: str, job: Job, now: float) -> None:
+        """Take note of what a watch says of a Job: that its pods could be made, for instance."""
+        part = self._names.get(_name(job))
+        if part is None:
+            return
+        if change == "DELETED":
+            self._jobs.pop(part, None)
+            return
+        self._jobs[part] = job
+        wanted = (job.spec.parallelism or 0) if job.spec is not None else 0
+        made = (job.status.active or 0) if job.status is not None else 0
+        if made >= wanted > 0:
+            self._notice(part, _name(job), None, now)
+
+    def take_event(self, event: Event, now: float) -> None:
+        """Take note of an event of one of the Jobs or pods."""
+        name = event.involvedObject.name or ""
+        part = self._names.get(name)
+        pod = self._pods.get(name)
+        if part is None and pod is not None:
+            part = _part(pod)
+            if is_running(pod) or has_ended(pod):
+                return
+        trouble = event_trouble(event, self._told)
+        if part is not None and trouble is not None:
+            self._notice(part, name, trouble, now)
+
+    def _notice(self, part: Part, name: str, trouble: Trouble | None, now: float) -> None:
+        if trouble is None:
+            self._noticed.pop(name, None)
+            return
+        before = self._noticed.get(name)
+        is_same = before is not None and before.trouble.kind == trouble.kind
+        since = before.since if before is not None and is_same else now
+        self._noticed[name] = Noticed(part, name, trouble, since)
+
+    @property
+    def workers_running(self) -> int:
+        """How many workers run now."""
+        return sum(_part(pod) == "worker" and is_running(pod) for pod in self._pods.values())
+
+    @property
+    def has_master_run(self) -> bool:
+        """Whether a master has run."""
+        return "master" in self._has_run
+
+    @property
+    def pods(self) -> list[str]:
+        """The names of the pods that are there."""
+        return sorted(self._pods)
+
+    def master_end(self) -> str | None:
+        """Return how the master's Job has ended: `Complete` or `Failed`; None: it has not."""
+        job = self._jobs.get("master")
+        conditions = (job.status.conditions or []) if job is not None and job.status else []
+        for condition in conditions:
+            if condition.type in ("Complete", "Failed") and condition.status == "True":
+                return condition.type
+        return None
+
+    def news(self, now: float) -> list[str]:
+        """Return what there is to say now: each trouble once, and again while it lasts.
+
+        Of many workers with the same trouble one is named.
+        """
+        said = []
+        for key, each in self._by_kind().items():
+            if now - self._said.get(key, -SAY_AGAIN_S) >= SAY_AGAIN_S:
+                self._said[key] = now
+                said.append(f"{_called(each)}: {each.trouble.text}")
+        return said
+
+    def failure(self, now: float) -> ClusterError | None:
+        """Return why the run comes to nothing; None: it may yet."""
+        for each in self._by_kind().values():
+            if each.part in self._has_run:
+                continue
+            patience_s = min(each.trouble.patience_s, self._schedule_timeout_s)
+            if each.trouble.kind in ("memory", "crash", "evicted"):
+                continue  # The Job makes another, and says when it does so no more.
+            if now - each.since >= patience_s:
+                return ClusterError(
+                    f"{_called(each)} does not start: {each.trouble.text}",
+                    hint=each.trouble.hint,
+                    kind=each.trouble.kind,
+                )
+        return None
+
+    def _by_kind(self) -> dict[tuple[Part, str], Noticed]:
+        found: dict[tuple[Part, str], Noticed] = {}
+        for each in sorted(self._noticed.values(), key=lambda noticed: noticed.since):
+            found.setdefault((each.part, each.trouble.kind), each)
+        return found
+
+
+def _called(noticed: Noticed) -> str:
+    return f"the {noticed.part} (`{noticed.name}`)"
+
+
+def _part(pod: Pod) -> Part | None:
+    of_pod = (pod.metadata.labels or {}) if pod.metadata is not None else {}
+    component = of_pod.get(labels.COMPONENT)
+    return component if component in ("master", "worker") else None
+
+
+def _name(thing: Pod | Job) -> str:
+    assert thing.metadata is not None, "the cluster's objects have metadata"
+    return str(thing.metadata.name)

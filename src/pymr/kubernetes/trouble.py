@@ -1,0 +1,193 @@
+"""Why a pod does not run: from what the cluster says of it to words, and the next command.
+
+Pure: objects as the API server has them go in, a `Trouble` or nothing comes out. What a registry, a
+scheduler or a policy says is for people, and is repeated as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final, Literal, NamedTuple
+
+from lightkube.models.core_v1 import (
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+)
+from lightkube.resources.core_v1 import Event, Pod
+
+from pymr.kubernetes.refusal import Told
+from pymr.text_form import show_text
+
+Kind = Literal[
+    "image", "quota", "policy", "room", "volume", "secret", "start", "memory", "evicted", "crash"
+]
+WORDS_MAX: Final = 600  # characters of what others say
+AT_ONCE_S: Final = 0.0
+SOON_S: Final = 20.0  # a registry that is restarted, a Secret that is about to be made
+QUOTA_S: Final = 30.0  # other pods may be about to end
+# "room" lasts as long as `--schedule-timeout` says: a cluster may be about to grow.
+NEVER_S: Final = math.inf
+
+
+class Trouble(NamedTuple):
+    """What is in the way. After `patience_s` it will not go by itself."""
+
+    kind: Kind
+    text: str
+    hint: str
+    patience_s: float
+
+
+# What the kubelet calls a container that waits, and how long that may mend itself.
+_IMAGE: Final = {
+    "ErrImagePull": SOON_S,
+    "ImagePullBackOff": SOON_S,
+    "RegistryUnavailable": SOON_S,
+    "ErrImageNeverPull": AT_ONCE_S,
+    "InvalidImageName": AT_ONCE_S,
+    "ImageInspectError": SOON_S,
+}
+_SECRET: Final = {"CreateContainerConfigError": SOON_S}
+_START: Final = {
+    "CreateContainerError": SOON_S,
+    "RunContainerError": SOON_S,
+    "ContainerCannotRun": AT_ONCE_S,
+    "StartError": AT_ONCE_S,
+}
+_QUOTA_NAME: Final = re.compile(r"exceeded quota: ([^,\s]+)")
+_PREFIX: Final = re.compile(r'^Error creating: (?:pods "[^"]*" is forbidden: )?')
+
+
+def pod_trouble(pod: Pod, told: Told) -> Trouble | None:
+    """Return what is in the way of a pod, or what has ended it."""
+    name = _name(pod)
+    describe = told.kubectl(f"describe pod {name}")
+    status = pod.status
+    if status is None:
+        return None
+    if status.reason == "Evicted":
+        text = f"the node has evicted it: {_words(status.message)}"
+        return Trouble("evicted", text, describe, NEVER_S)
+    for container in status.containerStatuses or []:
+        if (found := _container_trouble(container, name, told)) is not None:
+            return found
+    for condition in status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return _unscheduled(_words(condition.message), told, describe)
+    return None
+
+
+def _container_trouble(container: ContainerStatus, name: str, told: Told) -> Trouble | None:
+    state, last = container.state, container.lastState
+    ended = state.terminated if state is not None else None
+    if state is not None and state.waiting is not None:
+        describe = told.kubectl(f"describe pod {name}")
+        found = _waiting_trouble(container.image, state.waiting, describe)
+        if found is not None:
+            return found
+        ended = last.terminated if last is not None else None
+    if ended is None or ended.exitCode == 0:
+        return None
+    return _end_trouble(container.image, ended, name, told)
+
+
+def _waiting_trouble(image: str, waiting: ContainerStateWaiting, describe: str) -> Trouble | None:
+    reason, words = waiting.reason or "", _words(waiting.message)
+    if reason in _IMAGE:
+        text = f"image `{image}` cannot be had (`{reason}`): {words}"
+        return Trouble("image", text, describe, _IMAGE[reason])
+    if reason in _SECRET:
+        text = f"its configuration is not there: {words}"
+        return Trouble("secret", text, describe, _SECRET[reason])
+    if reason in _START:
+        return _not_started(image, words, describe, _START[reason])
+    return None
+
+
+def _end_trouble(image: str, ended: ContainerStateTerminated, name: str, told: Told) -> Trouble:
+    if ended.reason in _START:
+        describe = told.kubectl(f"describe pod {name}")
+        return _not_started(image, _words(ended.message), describe, _START[ended.reason])
+    if ended.reason == "OOMKilled":
+        text = "it used more memory than it has, and was killed (`OOMKilled`)"
+        return Trouble("memory", text, "--memory 4G   gives each worker more", NEVER_S)
+    last_words = f": {_words(ended.message)}" if ended.message else ""
+    text = f"it ended with exit code {ended.exitCode}{last_words}"
+    return Trouble("crash", text, told.kubectl(f"logs {name}"), NEVER_S)
+
+
+def _not_started(image: str, words: str, describe: str, patience_s: float) -> Trouble:
+    if "exec format error" in words:
+        text = f"image `{image}` is made for another kind of machine than the node: {words}"
+        return Trouble(
+            "start", text, "--platform   of the builder, as the nodes have it", AT_ONCE_S
+        )
+    return Trouble("start", f"its container cannot start: {words}", describe, patience_s)
+
+
+def _unscheduled(words: str, told: Told, describe: str) -> Trouble:
+    if "persistentvolumeclaim" in words or "unbound" in words:
+        return Trouble(
+            "volume", f"its volume is not there: {words}", told.kubectl("get pvc"), NEVER_S
+        )
+    return Trouble("room", f"no node has room for it: {words}", describe, NEVER_S)
+
+
+def event_trouble(event: Event, told: Told) -> Trouble | None:
+    """Return what an event says to be in the way: of a Job's pods, a volume, a claim."""
+    words = _PREFIX.sub("", _words(event.message))
+    match event.reason:
+        case "FailedCreate":
+            return _not_created(words, told)
+        case "FailedMount" | "FailedAttachVolume":
+            hint = told.kubectl("get events --sort-by=.lastTimestamp")
+            return Trouble("volume", f"a volume cannot be mounted: {words}", hint, NEVER_S)
+        case "FailedBinding" | "ProvisioningFailed":
+            name = event.involvedObject.name
+            hint = told.kubectl(f"describe pvc {name}")
+            return Trouble("volume", f"claim `{name}` gets no volume: {words}", hint, SOON_S)
+        case _:
+            return None
+
+
+def _not_created(words: str, told: Told) -> Trouble:
+    if (quota := _QUOTA_NAME.search(words)) is not None:
+        hint = told.kubectl(f"describe quota {quota[1]}")
+        text = f"the namespace's quota `{quota[1]}` does not allow it: {words}"
+        return Trouble("quota", text, hint, QUOTA_S)
+    if "violates PodSecurity" in words or "admission webhook" in words:
+        hint = f"kubectl --context {told.context} describe namespace {told.namespace}"
+        return Trouble(
+            "policy", f"a policy of the cluster does not allow it: {words}", hint, SOON_S
+        )
+    if "per Container is" in words or "per Pod is" in words:
+        hint = told.kubectl("describe limitrange")
+        return Trouble("quota", f"a limit range does not allow it: {words}", hint, QUOTA_S)
+    return Trouble("policy", f"it cannot be made: {words}", told.kubectl("get events"), QUOTA_S)
+
+
+def is_running(pod: Pod) -> bool:
+    """Say whether the program of a pod runs."""
+    states = [each.state for each in _statuses(pod)]
+    return bool(states) and all(state is not None and state.running is not None for state in states)
+
+
+def has_ended(pod: Pod) -> bool:
+    """Say whether a pod has come to its end, one or the other."""
+    return pod.status is not None and pod.status.phase in ("Succeeded", "Failed")
+
+
+def _statuses(pod: Pod) -> list[Any]:
+    return list(pod.status.containerStatuses or []) if pod.status is not None else []
+
+
+def _name(pod: Pod) -> str:
+    assert pod.metadata is not None, "the cluster's objects have metadata"
+    return str(pod.metadata.name)
+
+
+def _words(text: str | None) -> str:
+    one_line = " ".join((text or "").split())
+    return show_text(one_line)[:WORDS_MAX] or "the cluster says nothing more"

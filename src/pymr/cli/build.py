@@ -40,7 +40,7 @@ def command(worker: str | None, minio: bool, as_json: bool, verbose: bool, **fla
     request = image_request(settings, worker)
     builder = find_builder(request.builder)
     loader = Loader("none")
-    if request.registry is not None:
+    if request.registry is not None or request.load == "registry":
         loader = choose_loader("", Nodes(), request.load, request.registry)
     elif request.load is not None:
         loader = choose_loader(_context(settings.context), Nodes(), request.load, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,15 @@ def minio() -> Iterator[Server]:
 def ceph() -> Iterator[Server]:
     """Give a Ceph; mark what uses it as `services`."""
     yield from _service("ceph")
+
+
+@pytest.fixture
+def kube() -> Iterator[Any]:
+    """Give a namespace of a real cluster; mark what uses it as `e2e`."""
+    import real_cluster  # It needs the extra [kubernetes].
+
+    with real_cluster.new_namespace() as kube:
+        yield kube
 
 
 def _service(name: str) -> Iterator[Server]:

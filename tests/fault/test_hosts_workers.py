@@ -222,7 +222,7 @@ def test_f107_a_worker_that_is_told_to_end_finishes_what_it_has(
     run.cli.write("at-line10", "do")
     run.cli.write("then.py", END_WORKER)
     master = run.start()
-    assert run.worker().ends() == 0
+    assert run.worker().ends() == 128 + signal.SIGTERM
     assert run.worker().ends() == 0
 
     assert master.ends() == 0, master.said
@@ -241,7 +241,7 @@ def test_f107_a_worker_that_is_told_twice_gives_back_what_it_has(
     worker = run.worker()
     until("it is not told", (run.cli.folder / "told").exists)
     worker.kill(signal.SIGTERM)
-    assert worker.popen.returncode == 0, worker.said
+    assert worker.popen.returncode == 128 + signal.SIGTERM, worker.said
     assert run.worker().ends() == 0
 
     assert master.ends() == 0, master.said

@@ -199,21 +199,19 @@ def test_a_registry_gives_a_digest(tools: ImageTools, builder: str) -> None:
 
     assert master == f"reg.example.org/team/pymr-master@{DIGEST}"
     assert worker == f"reg.example.org/team/pymr-worker@{DIGEST}"
-    assert said[1] == f"loading {MASTER} into reg.example.org/team"
+    assert said[1] == f"pushing {MASTER} to reg.example.org/team"
 
 
-def test_what_a_node_has_pulled_is_not_pushed_again(tools: ImageTools) -> None:
-    """Its digest is known from the node."""
-    at = "localhost:5000"
-    found = nodes(
-        *(f"{at}/{MASTER}", f"{at}/pymr-master@{DIGEST}"),
-        *(f"{at}/{WORKER}", f"{at}/pymr-worker@{DIGEST}"),
-    )
+def test_what_a_registry_has_is_built_once(tools: ImageTools) -> None:
+    """Pushing what is there moves no layer, and says its digest."""
+    tools.add("docker")
+    first = supply(nodes(), context="far", registry="localhost:5000")
 
-    master, _, said = supply(found, context="far", registry=at)
+    *_, said = again = supply(nodes(), context="far", registry="localhost:5000")
 
-    assert master == f"{at}/pymr-master@{DIGEST}"
-    assert said == tools.calls() == []
+    assert again[:2] == first[:2]
+    assert [text.split()[0] for text in said] == ["pushing", "pushing"]
+    assert len(tools.calls("build")) == 2
 
 
 def test_an_image_that_is_named_is_used_by_its_content(tools: ImageTools) -> None:

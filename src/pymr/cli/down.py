@@ -25,13 +25,10 @@ def command(purge: bool, force: bool, as_json: bool, **flags: Any) -> None:
     from pymr.kubernetes.extra import require_extra
 
     require_extra()
-    from pymr.kubernetes.known_run import refuse_going_on
     from pymr.kubernetes.removal import take_down
 
     with open_namespace(resolved_settings(flags).settings) as kube:
-        if not force:
-            refuse_going_on(kube)
-        removed = take_down(kube, purge=purge)
+        removed = take_down(kube, purge=purge, force=force)
         for what in removed:
             say(f"removed {what}")
         if not removed:

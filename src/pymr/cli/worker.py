@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import click
 
 from pymr.errors import ConfigError
@@ -23,7 +25,8 @@ WORKER_WAIT = "10m"
 def command(join_file: str, slots: int | None, tmp_dir: str | None, master_wait: str) -> int:
     """Run tasks for the run of a join file until it is over.
 
-    The code comes from the run's store. SIGTERM: finish what runs, and go.
+    The code comes from the run's store. SIGTERM: finish what runs, and go; the exit code says that
+    the run goes on without this worker, so that whoever keeps workers running starts another one.
     """
     from pymr.cluster.extra import require_extra
     from pymr.config.value import DURATION, RefusedValueError, read_value
@@ -39,9 +42,10 @@ def command(join_file: str, slots: int | None, tmp_dir: str | None, master_wait:
         raise ConfigError(f"--master-wait is {error}") from error
     click.echo(f"worker of run {join.run}, master at {', '.join(join.addresses)}", err=True)
     done = work_for(join, slots=slots, tmp_dir=tmp_dir, wait_s=wait_s)
-    if done is None:
+    if done is None or isinstance(done, signal.Signals):
         click.echo("this worker has left; what it held is done by others", err=True)
-    elif done.error is None:
+        return 0 if done is None else 128 + done
+    if done.error is None:
         click.echo("the run is done", err=True)
     else:  # Its master tells the whole of it; this worker has done its part.
         click.echo(f"the run has ended: {done.error['message']}", err=True)

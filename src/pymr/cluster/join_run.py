@@ -44,8 +44,10 @@ SAY_S: Final = 0.5  # for what was sent to be on its way, before the link is clo
 
 def work_for(
     join: JoinFile, *, slots: int | None, tmp_dir: str | None, wait_s: float
-) -> Done | None:
-    """Work for the run of a join file and return how that ended; None: this worker has left.
+) -> Done | signal.Signals | None:
+    """Work for the run of a join file and return how that ended, or what told this worker to go.
+
+    None: its master did.
 
     Raises:
         UnreachableError: no master answered for `wait_s`.
@@ -73,7 +75,9 @@ def work_for(
             link.close()
 
 
-def _work(link: Link, joined: RegisterReply, pool: Pool, folder: str, wanted: int) -> Done | None:
+def _work(
+    link: Link, joined: RegisterReply, pool: Pool, folder: str, wanted: int
+) -> Done | signal.Signals | None:
     """Work in `wanted` slots until the run is over, or this worker has left."""
     # Whoever waits for the store longer than a lease lasts has lost what its slots run.
     access = msgspec.structs.replace(joined.access, storage_wait_s=OWN_STORE_WAIT_S)
@@ -97,9 +101,9 @@ def _work(link: Link, joined: RegisterReply, pool: Pool, folder: str, wanted: in
         hangs=HangWatch(settings.task_timeout_s),
     )
     pool.watch(link.fileno())
-    with _leaving_on_signals(worker):
+    with _leaving_on_signals(worker) as told:
         try:
-            return worker.run(slots)
+            return worker.run(slots) or next(iter(told), None)
         except PymrError as error:
             link.send(Leaving(error.message))  # As far as there is anybody to hear it.
             time.sleep(SAY_S)
@@ -141,15 +145,17 @@ def _excuse(link: Link, joined: RegisterReply, error: PymrError) -> None:
 
 
 @contextmanager
-def _leaving_on_signals(worker: Worker) -> Iterator[None]:
-    """Have the worker leave in order at a first signal, and at once at a second."""
+def _leaving_on_signals(worker: Worker) -> Iterator[list[signal.Signals]]:
+    """Have the worker leave in order at a first signal, and at once at a second; yield them."""
+    told: list[signal.Signals] = []
 
     def leave(number: int, _frame: FrameType | None) -> None:
+        told.append(signal.Signals(number))
         worker.leave(f"it was told to end ({signal.Signals(number).name})")
 
     before = {each: signal.signal(each, leave) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield told
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

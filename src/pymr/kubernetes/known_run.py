@@ -64,4 +64,5 @@ def refuse_going_on(kube: Kube) -> None:
         raise ClusterError(
             f"namespace `{kube.namespace}` has runs that go on: {names}",
             hint=f"pymr cancel {going_on[0]}   or   pymr down --force",
+            runs=going_on,
         )

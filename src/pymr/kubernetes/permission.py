@@ -49,19 +49,20 @@ FOR_STORAGE: Final = (
     *_needs("", "secrets", "create", "get", "patch"),
     *_needs("", "services", "create", "get", "patch"),
     *_needs("", "persistentvolumeclaims", "create", "get", "patch"),
-    *_needs("apps", "statefulsets", "create", "get", "patch"),
+    *_needs("apps", "statefulsets", "create", "get", "list", "patch", "watch"),
     *_needs("networking.k8s.io", "networkpolicies", "create", "patch"),
     *_needs("", "pods", "get", "list", "watch"),
     *_needs("", "events", "list", "watch"),
     *_needs("", "pods/portforward", "create"),
 )
 FOR_REMOVAL: Final = (
+    *_needs("", "pods", "list", "watch"),
     *_needs("", "secrets", "delete", "get"),
     *_needs("", "services", "delete", "get"),
-    *_needs("", "persistentvolumeclaims", "delete", "get"),
-    *_needs("apps", "statefulsets", "delete", "get"),
+    *_needs("", "persistentvolumeclaims", "delete", "get", "list", "watch"),
+    *_needs("apps", "statefulsets", "delete", "get", "list", "watch"),
     *_needs("networking.k8s.io", "networkpolicies", "delete", "get"),
-    *_needs("batch", "jobs", "delete", "list"),
+    *_needs("batch", "jobs", "delete", "list", "watch"),
 )
 FOR_RUN: Final = (
     *_needs("batch", "jobs", *_WRITTEN),

@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, Secret, Serv
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from pymr.errors import ClusterError
-from pymr.kubernetes.known_run import delete_run, known_runs
+from pymr.kubernetes.known_run import delete_run, known_runs, refuse_going_on
 from pymr.kubernetes.kube import Kube, kind_name
 from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
@@ -30,15 +30,17 @@ _DATA: Final = (
 )
 
 
-def take_down(kube: Kube, *, purge: bool) -> list[str]:
+def take_down(kube: Kube, *, purge: bool, force: bool) -> list[str]:
     """Remove runs and storage, and return what was removed, when it is gone. May be repeated.
 
     The volume and its keys stay, for the next `up`, unless `purge`.
 
     Raises:
-        ClusterError: refused, or pods do not end in time.
+        ClusterError: a run goes on, unless `force`; refused; or pods do not end in time.
     """
     require(kube, FOR_REMOVAL, "remove what is ours")
+    if not force:
+        refuse_going_on(kube)
     removed = [f"run {known.job}" for known in known_runs(kube) if delete_run(kube, known.run)]
     for kind, name in (*_STORAGE, *(_DATA if purge else ())):
         found = kube.get(kind, name)

@@ -88,8 +88,7 @@ def ensure_storage(kube: Kube, wish: StorageWish, say: Say) -> Storage:
         ClusterError: refused, or it is not ready in time; the message says why.
         ResourceError: … or its image cannot be built.
     """
-    found = find_storage(kube)
-    if found is not None and not wish.is_upgrade and is_ready(kube.get(Pod, POD)):
+    if not wish.is_upgrade and (found := _ready_storage(kube)) is not None:
         return found
     make_ready(kube, FOR_STORAGE, "have storage", say)
     _refuse_foreign(kube)
@@ -116,6 +115,17 @@ def ensure_storage(kube: Kube, wish: StorageWish, say: Say) -> Storage:
     with Forward(target_of(kube)) as forward:
         ensure_root(DEFAULT_STORE, storage.access(forward.endpoint))
     return storage
+
+
+def _ready_storage(kube: Kube) -> Storage | None:
+    """Return storage that is there and takes requests; None, too, if this user may not look."""
+    try:
+        found = find_storage(kube)
+        return found if is_ready(kube.get(Pod, POD)) else None
+    except ClusterError as error:
+        if error.fields.get("verb") is None:
+            raise
+        return None  # All rights that are missing are told at once.
 
 
 def find_storage(kube: Kube) -> Storage | None:

@@ -112,9 +112,8 @@ class Supply:
             return self._named(named)
         context = context_for(self._architecture())
         loader = self._loader()
-        there = self._there(loader, context.image)
-        if there is not None:
-            return there
+        if self._is_there(loader, context.image):
+            return context.image
         builder = self._find_builder()
         if builder.id_of(context.image) is None:
             build(builder, context, self._say, self._follow)
@@ -134,22 +133,20 @@ class Supply:
         path = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
         pinned = f"{path}:{found[:DIGEST_CHARACTERS]}"
         loader = self._loader()
-        there = self._there(loader, pinned)
-        if there is not None:
-            return there
+        if self._is_there(loader, pinned):
+            return pinned
         builder.tag(image, pinned)
         return self._load(loader, builder, pinned)
 
-    def _there(self, loader: Loader, image: str) -> str | None:
-        name = loader.name_for(image)
-        if loader.name == "registry":
-            return self._nodes.digest_of(name)
-        return name if self._nodes.all_have(name) else None
+    def _is_there(self, loader: Loader, image: str) -> bool:
+        """Return whether nodes have it. A registry has no names of ours: it is asked by a push."""
+        return loader.name != "registry" and self._nodes.all_have(image)
 
     def _load(self, loader: Loader, builder: Builder, image: str) -> str:
-        if loader.name != "none":
-            where = loader.target if loader.name == "registry" else f"{loader.name} {loader.target}"
-            self._say(f"loading {image} into {where}")
+        if loader.name == "registry":
+            self._say(f"pushing {image} to {loader.target}")
+        elif loader.name != "none":
+            self._say(f"loading {image} into {loader.name} {loader.target}")
         return loader.load(builder, image)
 
     def _loader(self) -> Loader:

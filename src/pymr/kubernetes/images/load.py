@@ -27,10 +27,6 @@ class Loader(msgspec.Struct, frozen=True):
     name: str
     target: str = ""
 
-    def name_for(self, image: str) -> str:
-        """Return what the nodes call an image that is built as `image`."""
-        return f"{self.target}/{image}" if self.name == "registry" else image
-
     def load(self, builder: Builder, image: str) -> str:
         """Bring an image to the nodes and return what a pod names it by: its digest, if it has one.
 
@@ -38,7 +34,7 @@ class Loader(msgspec.Struct, frozen=True):
             ClusterError: it cannot be loaded.
         """
         if self.name == "registry":
-            there = self.name_for(image)
+            there = f"{self.target}/{image}"
             builder.tag(image, there)
             return builder.push(there)
         if self.name != "none":

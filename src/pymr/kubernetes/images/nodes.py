@@ -26,17 +26,6 @@ class Nodes(msgspec.Struct, frozen=True):
         name = full_name(image)
         return bool(self.images) and all(name in images for images in self.images)
 
-    def digest_of(self, image: str) -> str | None:
-        """Return the reference by digest of an image of a registry, if a node has pulled it."""
-        repository, name = image.rpartition(":")[0], full_name(image)
-        start = f"{full_name(image).rpartition(':')[0]}@"
-        for images in self.images:
-            if name in images:
-                for other in sorted(images):
-                    if other.startswith(start):
-                        return f"{repository}@{other.removeprefix(start)}"
-        return None
-
 
 def read_nodes(kube: Kube) -> Nodes:
     """Return the nodes of a cluster.

@@ -50,7 +50,7 @@ def _read_file(path: Path) -> Packages:
     try:
         with path.open("rb") as file:
             body = file.read(REQUIREMENTS_BYTES_MAX + 1)
-        text = body.decode("utf-8-sig")
+        text = body.decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise ConfigError(f"cannot read `{shown}`: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -58,8 +58,8 @@ def _read_file(path: Path) -> Packages:
     if len(body) > REQUIREMENTS_BYTES_MAX:
         raise ConfigError(f"`{shown}` is larger than {REQUIREMENTS_BYTES_MAX:,} bytes")
     lines, number, pinned = [], 1, True
-    for whole in re.split(r"(?<!\\)\r?\n", text):
-        line = " ".join(_COMMENT.sub("", whole).replace("\\\n", " ").replace("\\\r\n", " ").split())
+    for whole in re.split(r"(?<!\\)\n", text):
+        line = " ".join(_COMMENT.sub("", whole).replace("\\\n", " ").split())
         if line:
             _check(line, shown, number)
             pinned = pinned and _HASH.search(line) is not None

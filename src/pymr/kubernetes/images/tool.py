@@ -58,8 +58,7 @@ def must(command: Sequence[str], doing: str, *, hint: str | None = None) -> Answ
     answer = ask(command, MOVE_S)
     if answer.code != 0:
         raise ClusterError(
-            f"cannot {doing}: `{show_command(command[:2])}` ended with exit code {answer.code}\n"
-            f"{answer.words}",
+            f"cannot {doing}: ended with exit code {answer.code}\n{answer.words}",
             hint=hint or show_command(command),
         )
     return answer

@@ -146,7 +146,7 @@ def test_an_image_that_does_not_exist_is_told(cli: CommandLine) -> None:
     """In the words of the container runtime."""
     refused = cli.run("up", "--minio-image=localhost:1/no-such-image:1")
 
-    refused.refused(8, "is not ready: ImagePullBackOff", "localhost:1/no-such-image:1")
+    refused.refused(8, "image `localhost:1/no-such-image:1` cannot be had")
 
 
 def test_f124_rights_that_are_missing_are_all_named_before_anything_is_made(

@@ -13,6 +13,7 @@ from json import JSONDecodeError
 from typing import Any, Final, NamedTuple
 
 import httpx2
+import msgspec
 from lightkube.core.exceptions import ApiError
 from lightkube.core.exceptions import ConfigError as LightkubeConfigError
 
@@ -53,6 +54,8 @@ def refusing(told: Told, doing: str) -> Iterator[None]:
         raise _unreadable(error.response.status_code, told, doing) from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise unreachable(error, told) from error
+    except msgspec.MsgspecError as error:
+        raise _unreadable(200, told, doing) from error
     except LightkubeConfigError as error:
         raise _no_login(str(error), told) from error
     except (OSError, binascii.Error, JSONDecodeError, KeyError) as error:
@@ -128,7 +131,7 @@ def _hint(status: Any, told: Told) -> str | None:
 
 def _unreadable(code: int, told: Told, doing: str) -> ClusterError:
     return UnreachableError(
-        f"cannot {doing}: {told.server} answers with HTTP {code} and no status of Kubernetes;"
+        f"cannot {doing}: {told.server} answers with HTTP {code} and no object of Kubernetes;"
         " maybe it is a proxy",
         hint=f"kubectl --context {told.context} cluster-info   or another --context",
         address=told.server,

@@ -32,8 +32,7 @@ from pymr.kubernetes.objects.storage import (
 )
 from pymr.kubernetes.permission import FOR_STORAGE
 from pymr.kubernetes.preflight import Say, make_ready
-from pymr.kubernetes.storage_trouble import POD, is_ready
-from pymr.kubernetes.storage_wait import READY_S, wait_ready
+from pymr.kubernetes.storage_wait import POD, READY_S, is_ready, wait_ready
 from pymr.store.access import Access
 from pymr.store.root import ensure_root
 from pymr.text_form import show_text

@@ -7,8 +7,9 @@ and when a lost pod is replaced. An older API server leaves out in silence what 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
+import msgspec
 from lightkube.config import client_adapter
 
 from pymr.errors import ClusterError
@@ -28,6 +29,11 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
+class _Told(msgspec.Struct):
+    major: Annotated[str, msgspec.Meta(pattern=r"^\d+$")]
+    minor: Annotated[str, msgspec.Meta(pattern=r"^\d+")]  # some clouds write `34+`
+
+
 def read_version(kube: Kube) -> Version:
     """Return the version of the cluster.
 
@@ -41,13 +47,16 @@ def read_version(kube: Kube) -> Version:
     ):
         answer = client.get("/version")
         answer.raise_for_status()
-        told = answer.json()
-    # Some clouds write `1` and `34+`.
-    minor = re.match(r"\d+", str(told.get("minor", "")))
-    major = str(told.get("major", ""))
-    if minor is None or not major.isdigit():
-        raise ClusterError(f"{kube.told.server} is no cluster of Kubernetes: it has no version")
-    return Version(int(major), int(minor[0]))
+    try:
+        told = msgspec.json.decode(answer.content, type=_Told)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ClusterError(
+            f"{kube.told.server} is no cluster of Kubernetes: it has no version",
+            hint=f"kubectl --context {kube.context} version   or another --context",
+        ) from error
+    minor = re.match(r"\d+", told.minor)
+    assert minor is not None, "a pattern says so"
+    return Version(int(told.major), int(minor[0]))
 
 
 def require_version(kube: Kube) -> Version:

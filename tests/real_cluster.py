@@ -23,10 +23,8 @@ from lightkube.resources.core_v1 import Namespace
 
 from cli import CommandLine
 from pymr.errors import ClusterError
-from pymr.kubernetes.images.builder import find_builder
 from pymr.kubernetes.images.context import Context
-from pymr.kubernetes.images.ensure import ImageRequest, build, ensure_storage_image
-from pymr.kubernetes.images.load import choose_loader
+from pymr.kubernetes.images.ensure import ImageRequest, Supply, ensure_storage_image
 from pymr.kubernetes.images.nodes import read_nodes
 from pymr.kubernetes.kube import Kube, open_kube
 from pymr.kubernetes.preflight import namespace_of
@@ -99,13 +97,9 @@ def storage_image(kube: Kube) -> str:
 def played_image(kube: Kube) -> str:
     """Return an image whose `pymr` does what a Secret of the run says."""
     files = {"Dockerfile.played": DOCKERFILE.encode(), "pymr": PLAYED.encode()}
-    nodes, builder = read_nodes(kube), find_builder(None)
+    nodes = read_nodes(kube)
     context = Context(role="played", architecture=min(nodes.architectures), files=files)
-    loader = choose_loader(kube.context, nodes, None, None)
-    if nodes.all_have(loader.name_for(context.image)):
-        return loader.name_for(context.image)
-    build(builder, context, print, print)
-    return loader.load(builder, context.image)
+    return Supply(kube.context, nodes, ImageRequest(), print).bring(context)
 
 
 def kubectl(kube: Kube, *arguments: str, stdin: str | None = None) -> str:

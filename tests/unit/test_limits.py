@@ -22,6 +22,7 @@ PACKAGES = (
     "cluster/wire",
     "config",
     "core",
+    "kubernetes/images",
     "records",
     "runner",
     "shuffle",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from itertools import islice
 
 import click
 
 from pymr import errors
 from pymr.cli.failure import fail
+from pymr.cli.kubernetes import cluster_of, waiting
 from pymr.cli.reach import reach_options, usual_access
 from pymr.core.events import RunFinished
 from pymr.errors import IncompleteError, PymrError, RunNotFoundError
@@ -34,7 +36,14 @@ def command(run: str, as_json: bool, quiet: bool) -> int:
     view = ProgressView(sys.stderr, is_terminal=sys.stderr.isatty(), quiet=quiet)
     view.show_plan(found.output)
     try:
-        error = _follow(found, view, as_json=as_json)
+        with ExitStack() as stack:
+            cluster = cluster_of(found)
+            if cluster is None:
+                wait = _looking(found, view)
+            else:
+                pods = stack.enter_context(waiting(found, cluster, view.tick))
+                wait = pods or _looking(found, view)
+            error = _follow(found, view, wait, as_json=as_json)
     except KeyboardInterrupt:
         view.close()
         click.echo(f"\n{found.name} goes on; to see it again:   pymr attach {run}", err=True)
@@ -47,9 +56,8 @@ def command(run: str, as_json: bool, quiet: bool) -> int:
     return 0
 
 
-def _follow(found: FoundRun, view: ProgressView, *, as_json: bool) -> PymrError | None:
-    """Show what happens until the run has ended, and return the error that it ended with."""
-    write = JsonLines(sys.stdout.buffer.write) if as_json else None
+def _looking(found: FoundRun, view: ProgressView) -> Callable[[], bool]:
+    """Return what waits for more to come, and says whether it may: while the run is at work."""
     is_first = True
 
     def wait() -> bool:
@@ -61,6 +69,14 @@ def _follow(found: FoundRun, view: ProgressView, *, as_json: bool) -> PymrError 
         owner, is_held = found.place.owner()
         return is_held and owner is not None and owner.run == found.run
 
+    return wait
+
+
+def _follow(
+    found: FoundRun, view: ProgressView, wait: Callable[[], bool], *, as_json: bool
+) -> PymrError | None:
+    """Show what happens until the run has ended, and return the error that it ended with."""
+    write = JsonLines(sys.stdout.buffer.write) if as_json else None
     last = None
     for entry in read_entries(found.place.follow_history(found.run, wait)):
         view.entry(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pymr.cli.kubernetes import cluster_of, end_pods
 from pymr.cli.reach import reach_options, usual_access
 from pymr.runner.cancel import cancel_run
 from pymr.runner.find import find_run, state_of
@@ -22,6 +23,8 @@ def command(run: str, as_json: bool) -> None:
 
     found = find_run(run, usual_access)
     was_running = cancel_run(found, lambda: tell_cancel(found.run))
+    if (cluster := cluster_of(found)) is not None:
+        end_pods(found, cluster)
     if state_of(found) == "cancelled":
         forget_run(found.run)
     if as_json:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import Any, NamedTuple
 
+from pymr.cli.reach import access_to_run
 from pymr.cli.settings import resolved_settings
 from pymr.cli.view import View
 from pymr.config import Settings, change
 from pymr.errors import PymrError
 from pymr.observe.feed import JsonLines, refused
 from pymr.runner.find import FoundRun, find_run
-from pymr.runner.reach import access_with
 
 
 class GoingOn(NamedTuple):
@@ -36,7 +37,7 @@ def going_on(run: str, flags: dict[str, Any]) -> GoingOn:
     """
     try:
         now = resolved_settings(flags).settings
-        found = find_run(run, lambda _: access_with(now))
+        found = find_run(run, partial(access_to_run, now))
     except PymrError as error:
         if flags["json"]:
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from pymr.cli.going_on import GoingOn
+from pymr.cli.reach import access_to_run
 from pymr.cli.view import View
 from pymr.config import Resolved, Settings
 from pymr.errors import PymrError
@@ -20,9 +22,10 @@ from pymr.runner.plan import Request
 from pymr.runner.stored import read_plan
 from pymr.store.registry import Cluster, newest_runs
 from pymr.task.manifest import Manifest
+from pymr.text_form import show_text
 
 if TYPE_CHECKING:
-    from pymr.kubernetes.follow import Seen
+    from pymr.kubernetes.follow import Seen, Waiting
     from pymr.kubernetes.kube import Kube
 
 END_WAIT_S = 20.0  # for the pods of a run that is over to be gone
@@ -40,43 +43,124 @@ def _start(
     request: Request, resolved: Resolved, view: View, after: ExitStack, *, detach: bool
 ) -> Manifest | None:
     from pymr.kubernetes import start
-    from pymr.kubernetes.follow import Seen
     from pymr.kubernetes.kube import open_kube
 
     given = resolved.settings
     kube = after.enter_context(open_kube(given.context, given.namespace))
     settings = start.for_kubernetes(resolved, kube)
+    asked = msgspec.structs.replace(request, settings=settings)
+    return _begin(kube, asked, view, after, detach=detach)
+
+
+def _begin(
+    kube: Kube,
+    request: Request,
+    view: View,
+    after: ExitStack,
+    *,
+    detach: bool,
+    over: str | None = None,
+) -> Manifest | None:
+    from pymr.kubernetes import start
+    from pymr.kubernetes.follow import Seen
+
+    settings = request.settings
     say = _sayer(settings)
     images = start.images_of(settings, request.code.path)
     store = after.enter_context(start.store_of_run(kube, settings, images, say))
     seen = Seen(view)
-    asked = msgspec.structs.replace(request, settings=settings)
-    submission = start.submit(kube, asked, store, images, seen, say)
+    submission = start.submit(kube, request, store, images, seen, say, over=over)
     found = submission.found
     start.launch_submitted(kube, submission, settings, store)
     say(f"{settings.workers} workers and a master in namespace {kube.namespace} of {kube.context}")
     if detach:
         _tell_detached(found, settings)
         return None
-    return follow(kube, found, settings, seen, after)
+    return _follow(kube, found, settings, seen, after)
 
 
-def follow(
+def resume_on_kubernetes(
+    going: GoingOn,
+    cluster: Cluster,
+    *,
+    detach: bool = False,
+    restart: bool = False,
+    is_replay: bool = False,
+) -> int:
+    """Go on with a run in pods, or try its bad records again; return the exit code."""
+    require_extra()
+    with ExitStack() as after:
+        resumed = _Resumed(going, cluster, after)
+        work = partial(resumed.restart if restart else resumed.go_on, detach=detach)
+        if is_replay:
+            work = partial(resumed.go_on, detach=False, is_replay=True)
+        return going.view.show(work, adopts=False)
+
+
+class _Resumed:
+    """A run in pods that is taken on again."""
+
+    def __init__(self, going: GoingOn, cluster: Cluster, after: ExitStack) -> None:
+        from pymr.kubernetes.kube import open_kube
+
+        self._going = going
+        self._after = after
+        self._access = access_to_run(going.now, cluster)
+        self._kube = after.enter_context(open_kube(cluster.context, cluster.namespace))
+
+    def go_on(self, *, detach: bool, is_replay: bool = False) -> Manifest | None:
+        """Do what is left of it."""
+        from pymr.cluster.resume import make_ready
+        from pymr.kubernetes import start
+        from pymr.kubernetes.follow import Seen
+        from pymr.kubernetes.launch import refuse_living
+        from pymr.observe.feed import last_seq
+
+        found, view = self._going.found, self._going.view
+        refuse_living(self._kube, found)
+        ready = make_ready(found, self._going.changed, lambda _: self._access, is_replay=is_replay)
+        if ready.result is not None:
+            _tell_done(found, ready.result, ready.settings)
+            return None
+        assert ready.plan is not None, "there is something left"
+        seen = Seen(view, last_seq(found.place.read_history_end(found.run)))
+        seen.planned(ready.plan, found.place)
+        say = _sayer(ready.settings)
+        start.launch_again(
+            self._kube, found, ready.settings, self._access, say, is_replay=is_replay
+        )
+        if detach:
+            _tell_detached(found, ready.settings)
+            return None
+        return _follow(self._kube, found, ready.settings, seen, self._after)
+
+    def restart(self, *, detach: bool) -> Manifest | None:
+        """Do all of it again, under another id."""
+        from pymr.kubernetes.launch import refuse_living
+        from pymr.runner.resume import asked_again
+
+        found = self._going.found
+        refuse_living(self._kube, found)
+        again = asked_again(found, self._going.changed, lambda _: self._access)
+        view, after = self._going.view, self._after
+        return _begin(self._kube, again, view, after, detach=detach, over=found.run)
+
+
+def _follow(
     kube: Kube, found: FoundRun, settings: Settings, seen: Seen, after: ExitStack
 ) -> Manifest:
     """Follow a run to its end; its pods go with it, and leave their logs. Ctrl-C stops the run.
 
     With a terminal that is closed (SIGHUP) it goes on.
     """
-    from pymr.kubernetes.follow import follow_run
+    from pymr.kubernetes.follow import Waiting, follow_run
     from pymr.kubernetes.watch import Watch
 
     timeout_s = settings.schedule_timeout_s
     with Watch(kube, found.run, schedule_timeout_s=timeout_s) as watch:
         try:
-            manifest = follow_run(
-                kube, found, watch, seen, _sayer(settings), timeout_s=settings.timeout_s
-            )
+            wait = Waiting(watch, seen.tick, _sayer(settings), timeout_s=settings.timeout_s)
+            manifest = follow_run(kube, found, watch, seen, wait)
         except KeyboardInterrupt as stop:
             if stop.args[:1] != ("SIGHUP",):
                 _end(kube, found)
@@ -114,6 +198,49 @@ def cluster_of(found: FoundRun) -> Cluster | None:
     return Cluster(settings.context, settings.namespace, has_store=True)
 
 
+@contextmanager
+def waiting(
+    found: FoundRun, cluster: Cluster, tick: Callable[[float], None]
+) -> Iterator[Waiting | None]:
+    """Give what waits for more of a run in pods to come; None: the cluster knows it no more."""
+    require_extra()
+    from pymr.kubernetes.follow import Waiting
+    from pymr.kubernetes.kube import open_kube
+    from pymr.kubernetes.launch import is_launched
+    from pymr.kubernetes.watch import Watch
+
+    with ExitStack() as stack:
+        kube = stack.enter_context(open_kube(cluster.context, cluster.namespace))
+        if not is_launched(kube, found.run):
+            yield None
+            return
+        timeout_s = read_plan(found.place, found.run).settings.schedule_timeout_s
+        watch = stack.enter_context(Watch(kube, found.run, schedule_timeout_s=timeout_s))
+        yield Waiting(watch, tick, _say)
+        if watch.sight.master_end() is not None:
+            _end(kube, found)
+
+
+def end_pods(found: FoundRun, cluster: Cluster) -> None:
+    """Keep the logs of a run's pods, and remove them.
+
+    Raises:
+        ClusterError: there is no way into the cluster.
+    """
+    require_extra()
+    from pymr.kubernetes.kube import open_kube
+
+    with open_kube(cluster.context, cluster.namespace) as kube:
+        _end(kube, found)
+
+
+def _tell_done(found: FoundRun, manifest: Manifest, settings: Settings) -> None:
+    if not settings.quiet:
+        bad = f"; pymr replay {found.name}   tries its bad records again"
+        told = f"✓ {found.name} is done: its result is in {found.output}"
+        click.echo(told + (bad if manifest.bad_records else ""), err=True)
+
+
 def _tell_detached(found: FoundRun, settings: Settings) -> None:
     if settings.json:
         told = {
@@ -131,8 +258,8 @@ def _tell_detached(found: FoundRun, settings: Settings) -> None:
 
 
 def _sayer(settings: Settings) -> Callable[[str], None]:
-    def say(line: str) -> None:
-        if not settings.quiet:
-            click.echo(f"  {line}", err=True)
+    return (lambda _line: None) if settings.quiet else _say
 
-    return say
+
+def _say(line: str) -> None:
+    click.echo(f"  {show_text(line)}", err=True)

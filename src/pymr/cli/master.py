@@ -28,6 +28,7 @@ def command(spec: str, **flags: Any) -> int:
     from pymr.runner.find import find_run
     from pymr.runner.reach import access_with
     from pymr.runner.stored import read_plan
+    from pymr.task.manifest import Manifest
 
     told = read_spec(spec)
     given = resolved_settings({**flags, "endpoint": told.endpoint, "region": told.region}).settings
@@ -40,4 +41,7 @@ def command(spec: str, **flags: Any) -> int:
     def say(line: str) -> None:
         click.echo(f"  {line}", err=True)
 
-    return view.show(lambda: serve_spec(told, found, settings, access, view, say))
+    def work() -> Manifest:
+        return serve_spec(told, found, settings, access, view, say, is_replay=told.is_replay)
+
+    return view.show(work)

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from pymr.config import Settings
 from pymr.config.setting import BY_NAME
 from pymr.runner import reach
 from pymr.store.access import Access
@@ -58,6 +59,19 @@ def usual_access(cluster: Cluster | None = None) -> Access:
     elif cluster.has_store:
         return access_through(cluster.context, cluster.namespace, reach.FIRST_WAIT_S)
     return reach.usual_access()
+
+
+def access_to_run(now: Settings, cluster: Cluster | None) -> Access:
+    """Return how the store of a run is reached by who goes on with it; `now` are its settings.
+
+    Raises:
+        ConfigError, ClusterError: as `usual_access`.
+    """
+    if cluster is not None and cluster.has_store:
+        return access_through(cluster.context, cluster.namespace, now.storage_wait_s)
+    if cluster is None and now.on == "kubernetes" and now.store is None:
+        return access_through(now.context, now.namespace, now.storage_wait_s)
+    return reach.access_with(now)
 
 
 def access_through(context: str | None, namespace: str | None, wait_s: float) -> Access:

@@ -9,6 +9,7 @@ import click
 
 from pymr.cli.going_on import going_on
 from pymr.cli.hosts import is_on_hosts, resume_on_hosts
+from pymr.cli.kubernetes import cluster_of, resume_on_kubernetes
 from pymr.cli.settings import setting_options
 from pymr.runner.reach import access_with
 from pymr.runner.replay import replay_run
@@ -27,6 +28,8 @@ def command(run: str, **flags: Any) -> int:
     still bad stay left out, as far as the settings of RUN or flags given now allow it.
     """
     going = going_on(run, flags)
+    if (cluster := cluster_of(going.found)) is not None:
+        return resume_on_kubernetes(going, cluster, is_replay=True)
 
     def work() -> Manifest | None:
         manifest: Manifest | None

@@ -9,6 +9,7 @@ import click
 
 from pymr.cli.going_on import going_on
 from pymr.cli.hosts import is_on_hosts, restart_on_hosts, resume_on_hosts
+from pymr.cli.kubernetes import cluster_of, resume_on_kubernetes
 from pymr.cli.settings import setting_options
 from pymr.runner.reach import access_with
 from pymr.runner.resume import restart_run, resume_run
@@ -19,7 +20,9 @@ from pymr.text_form import show_path
 @click.command("resume")
 @click.argument("run", metavar="RUN")
 @click.option("--restart", is_flag=True, help="Keep nothing: do all tasks again.")
-@click.option("--detach", is_flag=True, help="With --on hosts: leave the run to the background.")
+@click.option(
+    "--detach", is_flag=True, help="With --on hosts or kubernetes: go on without this command."
+)
 @partial(setting_options, is_resume=True)
 def command(run: str, restart: bool, detach: bool, **flags: Any) -> int:
     """Go on with RUN where it stopped: killed, interrupted or failed. Finished tasks are kept.
@@ -28,6 +31,8 @@ def command(run: str, restart: bool, detach: bool, **flags: Any) -> int:
     depends on cannot change. The worker file may have been fixed.
     """
     going = going_on(run, flags)
+    if (cluster := cluster_of(going.found)) is not None:
+        return resume_on_kubernetes(going, cluster, detach=detach, restart=restart)
 
     def work() -> Manifest | None:
         if is_on_hosts(going.found):

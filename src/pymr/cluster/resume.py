@@ -20,7 +20,7 @@ from pymr.config import Settings
 from pymr.core.events import RunPlanned, RunResumed, encode
 from pymr.core.spec import Code, Shape
 from pymr.runner.find import FoundRun
-from pymr.runner.plan import skip_rules
+from pymr.runner.plan import Plan, skip_rules
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import refuse_few_files
 from pymr.runner.resume import (
@@ -49,6 +49,7 @@ class Ready(msgspec.Struct, frozen=True):
     settings: Settings
     access: Access
     result: Manifest | None = None
+    plan: Plan | None = None  # of what is left, where there is no result
 
 
 def make_ready(found: FoundRun, change: Change, reach: Reach, *, is_replay: bool = False) -> Ready:
@@ -78,10 +79,10 @@ def make_ready(found: FoundRun, change: Change, reach: Reach, *, is_replay: bool
         refuse_changed_inputs(held, access)
         code, shape = _code_now(held)
         spec = msgspec.structs.replace(stored.replay.spec, shape=shape, skip=skip_rules(settings))
+        plan = plan_of(held, settings, access)
         if (code, spec) != (code_of(stored), stored.replay.spec):
-            plan = plan_of(held, settings, access)
             _write(held, msgspec.structs.replace(planned_of(plan), spec=spec), code)
-    return Ready(settings, access)
+    return Ready(settings, access, plan=plan)
 
 
 def _code_now(held: Held) -> tuple[Code, Shape]:

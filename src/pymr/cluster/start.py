@@ -62,6 +62,7 @@ class MasterSpec(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     worker_wait_s: float
     worker_keys: str | None = None  # the file of those that workers get; None: the master's own
+    is_replay: bool = False  # the run is done, and its bad records are tried again
     settings: Settings | None = None  # None: those of the run
 
 

@@ -13,13 +13,15 @@ from collections.abc import Callable
 from typing import Final
 
 from pymr.core.events import Entry, RunFinished
-from pymr.errors import ClusterError, IncompleteError, TimeoutReachedError, from_dict
+from pymr.errors import ClusterError, IncompleteError, PymrError, TimeoutReachedError, from_dict
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.pod_logs import last_words
 from pymr.kubernetes.watch import Watch
 from pymr.observe.feed import read_entries
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Observer
+from pymr.runner.plan import Plan
+from pymr.store.place import Place
 from pymr.task.manifest import Manifest, read_manifest
 
 LOOK_S: Final = 0.2  # between looks into the history
@@ -29,76 +31,100 @@ Say = Callable[[str], None]
 
 
 class Seen(Observer):
-    """Passes entries on that were not seen yet: what this process has written comes back."""
+    """Passes entries on that are new: what this process has written comes back, and is not."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, last: int = 0) -> None:
+        """`last` is the number of the last entry that is not new."""
         self._observer = observer
-        self._last = 0
+        self._last = last
+
+    def planned(self, plan: Plan, place: Place) -> None:
+        """Pass the plan on."""
+        self._observer.planned(plan, place)
 
     def entry(self, entry: Entry) -> None:
-        """Pass an entry on, once."""
-        if entry.seq > self._last:
-            self._last = entry.seq
-            self._observer.entry(entry)
-
-    def planned(self, plan: object, place: object) -> None:
-        """Pass the plan on."""
-        self._observer.planned(plan, place)  # type: ignore[arg-type]
+        """Pass an entry on."""
+        self.take(entry)
 
     def tick(self, now: float) -> None:
         """Pass on that time has passed."""
         self._observer.tick(now)
 
+    def take(self, entry: Entry) -> bool:
+        """Pass an entry on if it is new; return whether it is."""
+        if entry.seq <= self._last:
+            return False
+        self._last = entry.seq
+        self._observer.entry(entry)
+        return True
 
-def follow_run(
-    kube: Kube, found: FoundRun, watch: Watch, seen: Seen, say: Say, *, timeout_s: float | None
-) -> Manifest:
+
+class Waiting:
+    """Waits between looks into the history of a run, as `follow_history` asks for."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        tick: Callable[[float], None],
+        say: Say,
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """`timeout_s` is how long the run may take from now on."""
+        self._watch = watch
+        self._tick = tick
+        self._say = say
+        self._timeout_s = timeout_s
+        self._began = time.monotonic()
+        self._is_over = False
+
+    def __call__(self) -> bool:
+        """Wait, and return whether more may come after the next look.
+
+        Raises:
+            ClusterError: the run comes to nothing, as its pods do not start.
+            TimeoutReachedError: its time was over some time ago, and the master has not said so.
+        """
+        for line in self._watch.look(LOOK_S):
+            self._say(line)
+        now = time.monotonic()
+        self._tick(now)
+        if (error := self._watch.failure()) is not None:
+            raise error
+        late_s = now - self._began - LATE_S
+        if self._timeout_s is not None and late_s >= self._timeout_s:
+            raise TimeoutReachedError(f"the run was not done after {self._timeout_s:.0f} s")
+        was_over, self._is_over = self._is_over, self._watch.sight.master_end() is not None
+        return not was_over  # One look more, after the master has ended.
+
+
+def follow_run(kube: Kube, found: FoundRun, watch: Watch, seen: Seen, wait: Waiting) -> Manifest:
     """Show what happens until the run is done, and return the manifest of its output.
 
     Raises:
         PymrError: what the run ended with.
-        ClusterError: it comes to nothing, as its pods do not start.
-        TimeoutReachedError: `timeout_s` was reached and the master has not said so.
     """
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s + LATE_S
-    has_ended = False
-
-    def wait() -> bool:
-        nonlocal has_ended
-        if has_ended:
-            return False
-        for line in watch.look(LOOK_S):
-            say(line)
-        seen.tick(time.monotonic())
-        if (error := watch.failure()) is not None:
-            raise error
-        if deadline is not None and time.monotonic() >= deadline:
-            raise TimeoutReachedError(
-                f"run {found.name} was not done after {timeout_s:.0f} s",
-                hint=f"pymr resume {found.name}",
-            )
-        has_ended = watch.sight.master_end() is not None  # Then there is one more look.
-        return True
-
-    last = None
     for entry in read_entries(found.place.follow_history(found.run, wait)):
-        seen.entry(entry)
-        last = entry.event
-        if isinstance(last, RunFinished) and last.error is None:
-            return read_manifest(found.place.objects)
-        if isinstance(last, RunFinished) and last.error is not None and not _is_moved(last):
-            raise from_dict(last.error)
+        if seen.take(entry) and isinstance(entry.event, RunFinished):
+            if entry.event.error is None:
+                return read_manifest(found.place.objects)
+            if not is_moved(entry.event):
+                raise from_dict(entry.event.error)
+    raise end_without_words(kube, found, watch)
+
+
+def end_without_words(kube: Kube, found: FoundRun, watch: Watch) -> PymrError:
+    """Return what it means that a run has no end in its history."""
     if watch.sight.master_end() is None:
-        raise IncompleteError(f"run {found.name} has gone on without being followed")
+        return IncompleteError(f"run {found.name} is not at work", hint=f"pymr resume {found.name}")
     said = last_words(kube, found.run) or "it said nothing"
-    raise ClusterError(
+    return ClusterError(
         f"the master of {found.name} ended without a result: {said}",
         hint=f"pymr logs {found.name}   or   pymr resume {found.name}",
     )
 
 
-def _is_moved(finished: RunFinished) -> bool:
+def is_moved(finished: RunFinished) -> bool:
     """Say whether it was SIGTERM that ended a life of the run: another pod goes on with it."""
-    error = finished.error or {}
-    fields = error.get("fields", {})
+    fields = (finished.error or {}).get("fields", {})
     return fields.get("signal") == "SIGTERM" and not fields.get("is_cancelled")

@@ -50,13 +50,15 @@ class StoreOfRun(NamedTuple):
     outside: OutsideStore | None = None  # None: it is the namespace's own
 
 
-def launch(
+def launch(  # noqa: PLR0913 - what pods are made of
     kube: Kube,
     found: FoundRun,
     settings: Settings,
     images: Images,
     store: StoreOfRun,
     inputs: tuple[str, ...],
+    *,
+    is_replay: bool = False,
 ) -> None:
     """Have the cluster start the master and the workers of a run.
 
@@ -64,7 +66,8 @@ def launch(
         ClusterError: it refuses one of the objects; then none is left.
         ConfigError: the name of the job is no label, or the output too long.
     """
-    objects = _objects(kube, found, settings, images, store, inputs)
+    spec = _spec(found, settings, store, is_replay=is_replay)
+    objects = _objects(kube, found, spec, images, store, inputs)
     master = objects.master_job(suspended=True)
     try:
         # The owner comes first, and waits: so all that is made goes with it.
@@ -76,19 +79,10 @@ def launch(
         raise
 
 
-def _objects(
-    kube: Kube,
-    found: FoundRun,
-    settings: Settings,
-    images: Images,
-    store: StoreOfRun,
-    inputs: tuple[str, ...],
-) -> RunObjects:
-    authority, tokens = new_authority(found.run), new_tokens()
-    address = f"{labels.master_host(found.run, kube.namespace)}:{MASTER_PORT}"
-    join = join_file(authority, tokens, "worker", (address,))
-    keys = _keys(store, Scope(found.run, found.output, inputs))
-    spec = MasterSpec(
+def _spec(found: FoundRun, settings: Settings, store: StoreOfRun, *, is_replay: bool) -> MasterSpec:
+    """Return what the master is told; no secret is in it."""
+    has_keys = store.outside is None or store.here.access_key_id is not None
+    return MasterSpec(
         output=found.output,
         run=found.run,
         endpoint=store.endpoint,
@@ -98,17 +92,33 @@ def _objects(
         join_file=None,
         workers=settings.workers,
         worker_wait_s=settings.worker_wait_s,
-        worker_keys=f"{SECRETS}/{WORKER_KEYS_FILE}" if WORKER_KEYS_FILE in keys.master else None,
+        worker_keys=f"{SECRETS}/{WORKER_KEYS_FILE}" if has_keys else None,
+        is_replay=is_replay,
         settings=msgspec.structs.replace(
             settings, metrics=f"[::]:{METRICS_PORT}", endpoint=store.endpoint, tmp_dir=None
         ),
     )
+
+
+def _objects(
+    kube: Kube,
+    found: FoundRun,
+    spec: MasterSpec,
+    images: Images,
+    store: StoreOfRun,
+    inputs: tuple[str, ...],
+) -> RunObjects:
+    assert spec.settings is not None, "a pod has no settings of its own"
+    authority, tokens = new_authority(found.run), new_tokens()
+    address = f"{labels.master_host(found.run, kube.namespace)}:{MASTER_PORT}"
+    join = join_file(authority, tokens, "worker", (address,))
+    keys = _keys(store, Scope(found.run, found.output, inputs))
     return RunObjects(
         run=found.run,
         job=found.name,
         namespace=kube.namespace,
         images=images,
-        workers=settings.workers,
+        workers=spec.workers,
         master_files={
             SPEC_FILE: msgspec.json.encode(spec),
             MASTER_FILE: msgspec.json.encode(master_file(authority, tokens)),
@@ -118,9 +128,9 @@ def _objects(
         endpoint=store.endpoint,
         region=store.here.region,
         outside_store=store.outside,
-        slots=settings.slots or 1,
-        worker_needs=_needs(settings),
-        timeout_s=settings.timeout_s,
+        slots=spec.settings.slots or 1,
+        worker_needs=_needs(spec.settings),
+        timeout_s=spec.settings.timeout_s,
     )
 
 

@@ -38,7 +38,7 @@ from pymr.runner.life import Observer
 from pymr.runner.plan import Request
 from pymr.runner.reach import access_with
 from pymr.runner.stored import read_plan
-from pymr.store.access import is_address
+from pymr.store.access import Access, is_address
 from pymr.store.registry import Cluster, RegisteredRun, register
 
 DEFAULT_SLOTS: Final = 1  # of a worker: a pod is the unit that clusters count
@@ -92,9 +92,7 @@ def store_of_run(
     """
     if not is_own_storage(settings):
         here = access_with(settings)
-        parts = urlsplit(here.endpoint or "https://")
-        port = parts.port or _PORTS.get(parts.scheme, 443)
-        yield StoreOfRun(here, here.endpoint, OutsideStore(port))
+        yield StoreOfRun(here, here.endpoint, outside_store(here))
         return
 
     def image() -> str:
@@ -103,6 +101,12 @@ def store_of_run(
     storage = ensure_storage(kube, StorageWish(image=image), say)
     with reached(kube, storage, wait_s=settings.storage_wait_s) as here:
         yield StoreOfRun(here, settings.endpoint)
+
+
+def outside_store(access: Access) -> OutsideStore:
+    """Return what policies know of a store that is outside of the cluster."""
+    parts = urlsplit(access.endpoint or "https://")
+    return OutsideStore(parts.port or _PORTS.get(parts.scheme, _PORTS["https"]))
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -163,6 +167,29 @@ def images_of(settings: Settings, worker: str | None) -> ImageRequest:
         PymrError: the worker file or the file of requirements cannot be read.
     """
     return image_request(settings, worker)
+
+
+def launch_again(
+    kube: Kube,
+    found: FoundRun,
+    settings: Settings,
+    here: Access,
+    say: Say,
+    *,
+    is_replay: bool = False,
+) -> None:
+    """Start the pods of a run that has stopped.
+
+    Raises:
+        PymrError: an image cannot be made, or the cluster refuses.
+    """
+    code = read_plan(found.place, found.run).code.path
+    worker = code if code is not None and os.path.exists(code) else None
+    images = ensure_images(kube, images_of(settings, worker), say)
+    is_own = is_own_storage(settings)
+    store = StoreOfRun(here, settings.endpoint, None if is_own else outside_store(here))
+    remember(kube, found, store)
+    launch(kube, found, settings, images, store, inputs_of(found), is_replay=is_replay)
 
 
 def launch_submitted(

@@ -51,6 +51,7 @@ CAUSES: Final = (
     ),
     (re.compile(""), "the build failed", "pymr build --verbose"),
 )
+_PROGRESS: Final = re.compile(r" ---> |Step \d+/\d+ :|STEP \d|Removing intermediate|#\d+ ")
 
 
 def no_builder(wanted: str | None) -> ClusterError:
@@ -88,7 +89,8 @@ def build_failure(builder: str, context: Context, lines: list[str]) -> ClusterEr
         "base": context.base,
         "package": found.groupdict().get("package", ""),
     }
+    words = last_lines("\n".join(line for line in lines if _PROGRESS.match(line) is None))
     return ClusterError(
-        f"the image `{context.image}` cannot be built: {cause.format(**told)}\n{last_lines(text)}",
+        f"the image `{context.image}` cannot be built: {cause.format(**told)}\n{words}",
         hint=hint.format(**told),
     )

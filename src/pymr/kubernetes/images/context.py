@@ -42,10 +42,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def base(self) -> str:
-        """The image that it is based on."""
+        """The image that it is based on, if its Dockerfile names it at the start."""
         found = _BASE.search(self.files[self.dockerfile])
-        assert found is not None, "each of our Dockerfiles names it"
-        return found[1].decode()
+        return found[1].decode() if found else ""
 
     @property
     def image(self) -> str:

@@ -8,21 +8,28 @@ bear: pip says what does not go together. If hashes are given, all must be.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 from pymr.errors import WorkerFileError
-from pymr.kubernetes.images.trim import compile_files
+from pymr.kubernetes.images.trim import BYTECODE, compile_files
 from pymr.task.declared import declared_packages
+
+_OURS: Final = re.compile(r"\s*pymr(?![A-Za-z0-9._-])")  # which is there, in the version that runs
 
 
 def install(folder: Path) -> int:
     """Install what the file in `folder` declares, and return the exit code of pip."""
     packages = folder / "packages"
     packages.mkdir()
-    requirements = [line for path in folder.iterdir() for line in _requirements(path)]
+    bytecode = Path(BYTECODE + str(folder))  # which the next stage copies, whatever is in it
+    bytecode.mkdir(parents=True)
+    lines = [line for path in folder.iterdir() for line in _requirements(path)]
+    requirements = [line for line in lines if _OURS.match(line) is None]
     if not requirements:
         return 0
     wanted, own = Path("/tmp/declared.txt"), Path("/tmp/own.txt")  # noqa: S108 - of a build alone
@@ -30,7 +37,7 @@ def install(folder: Path) -> int:
     own.write_bytes(_pip("list", "--format=freeze", stdout=subprocess.PIPE).stdout)
     how = ["--constraint", str(own), "--target", str(packages), "--requirement", str(wanted)]
     if any("--hash=" in line for line in requirements):
-        how += ["--require-hashes", "--only-binary", ":all:", "--no-deps"]
+        how += ["--require-hashes", "--only-binary", ":all:"]
     else:
         how += ["--prefer-binary"]
     done = _pip("install", *how)

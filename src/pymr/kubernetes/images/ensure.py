@@ -110,7 +110,14 @@ class Supply:
         """Return what a pod names an image by that is there now."""
         if named is not None:
             return self._named(named)
-        context = context_for(self._architecture())
+        return self.bring(context_for(self._architecture()))
+
+    def bring(self, context: Context) -> str:
+        """Return what a pod names the image of a context by, which is there now.
+
+        Raises:
+            ClusterError: it cannot be built or loaded.
+        """
         loader = self._loader()
         if self._is_there(loader, context.image):
             return context.image
@@ -201,7 +208,7 @@ def build_here(
         if is_new:
             build(builder, context, say, follow)
         size = builder.size_of(context.image)
-        base = builder.size_of(context.base)
+        base = builder.size_of(context.base) if context.base else None
         yield Built(
             role=context.role,
             image=loader.load(builder, context.image),

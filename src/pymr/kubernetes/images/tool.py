@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,9 +12,10 @@ from typing import Final
 from pymr.errors import ClusterError
 from pymr.text_form import show_text
 
-ASK_S: Final = 60.0  # for an answer that needs no work
+ANSWER_S: Final = 60.0  # for an answer that needs no work
 MOVE_S: Final = 1800.0  # to save, load or push an image
-WORDS_LINES: Final = 10  # of a tool's own words, in a message
+WORDS_SHOWN: Final = 10  # of a tool's own words, in a message
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 Say = Callable[[str], None]
 
@@ -26,7 +29,7 @@ class Answer:
         self.words = last_lines(words or output)
 
 
-def ask(command: Sequence[str], timeout_s: float = ASK_S) -> Answer:
+def ask(command: Sequence[str], timeout_s: float = ANSWER_S) -> Answer:
     """Run a program to its end and return what it said, whatever its exit code.
 
     Raises:
@@ -81,7 +84,7 @@ def stream(command: Sequence[str], lines: deque[str], say: Say) -> int:
     assert process.stdout is not None, "a pipe was asked for"
     try:
         for line in process.stdout:
-            lines.append(show_text(line.rstrip()))
+            lines.append(plain(line.rstrip()))
             say(lines[-1])
         return process.wait()
     finally:  # After Ctrl-C, too: nothing goes on behind the user's back.
@@ -92,12 +95,15 @@ def stream(command: Sequence[str], lines: deque[str], say: Say) -> int:
 
 def show_command(command: Sequence[str]) -> str:
     """Return a command as it is typed."""
-    import shlex
-
     return shlex.join(command)
 
 
 def last_lines(text: str) -> str:
     """Return the end of what a program has said, without control characters."""
-    lines = [show_text(line) for line in text.splitlines() if line.strip()]
-    return "\n".join(lines[-WORDS_LINES:])
+    lines = [plain(line) for line in text.splitlines() if line.strip()]
+    return "\n".join(lines[-WORDS_SHOWN:])
+
+
+def plain(line: str) -> str:
+    """Return a line of a program without colours, and with other control characters escaped."""
+    return show_text(_COLOUR.sub("", line))

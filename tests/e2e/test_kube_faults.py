@@ -1,0 +1,211 @@
+"""What breaks in a cluster, and what its user sees of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pods_run import ROWS, SLOW, PodsRun
+from pymr.kubernetes.kube import Kube
+from real_cluster import kubectl, new_namespace, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+# Takes all that a pod has, at one line of the input.
+GREEDY = SLOW.replace("    time.sleep(0.25)\n", "    if 'line050' in line: bytes(8 << 30)\n")
+NOWHERE = "localhost:1/no-such-worker:1"
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Kube]:
+    """Give a namespace whose storage all tests here share."""
+    with new_namespace() as kube:
+        yield kube
+
+
+@pytest.fixture
+def pods(namespace: Kube, tmp_path: Path) -> Iterator[PodsRun]:
+    """Give a folder for commands about it; afterwards nothing of a run may be left."""
+    pods = PodsRun(namespace, tmp_path)
+    yield pods
+    pods.stop()
+    until("objects of a run are left", lambda: pods.left() == [], 120.0)
+
+
+@pytest.fixture
+def storage(pods: PodsRun) -> PodsRun:
+    """Have the storage there, so that what is measured is the run alone."""
+    pods.ended(pods.start("--workers=1", name="first"))
+    return pods
+
+
+def test_f1_f109_a_worker_that_is_killed_costs_its_tasks_alone(pods: PodsRun) -> None:
+    """Its Job makes another, which joins."""
+    run = pods.start("--workers=2", worker=SLOW)
+    pods.until_it_maps()
+
+    kubectl(pods.kube, "delete", pods.pods("worker")[0], "--force", "--grace-period=0")
+    pods.ended(run)
+
+    assert pods.rows() == ROWS
+    assert pods.cli.run("verify", "words").code == 0
+
+
+def test_f107_a_worker_that_is_evicted_hands_back_what_it_holds(pods: PodsRun) -> None:
+    """Told to end, it finishes or gives back; the run goes on with others."""
+    run = pods.start("--workers=2", worker=SLOW, name="evicted")
+    pods.until_it_maps("evicted")
+
+    evict(pods, pods.pods("worker")[0])
+    pods.ended(run)
+
+    assert pods.rows("evicted") == ROWS
+
+
+def evict(pods: PodsRun, pod: str) -> None:
+    """Evict a pod, as a drain of its node does."""
+    name = pod.rpartition("/")[2]
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": pods.kube.namespace},
+    }
+    path = f"/api/v1/namespaces/{pods.kube.namespace}/pods/{name}/eviction"
+    kubectl(pods.kube, "create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+
+
+def test_f108_f122_a_master_that_is_evicted_is_followed_by_another(pods: PodsRun) -> None:
+    """It goes on from the store, in the next epoch."""
+    run = pods.start("--workers=1", worker=SLOW, name="moved")
+    pods.until_it_maps("moved")
+
+    evict(pods, pods.pods("master")[0])
+    pods.ended(run)
+
+    assert pods.rows("moved") == ROWS
+    epochs = [each["epoch"] for each in pods.history("moved") if each["kind"] == "RunResumed"]
+    assert epochs[-1] >= 2
+
+
+def test_f57_a_master_that_is_killed_is_followed_by_another(pods: PodsRun) -> None:
+    """Without a word, and without its workers noticing more than silence."""
+    run = pods.start("--workers=1", worker=SLOW, name="killed")
+    pods.until_it_maps("killed")
+
+    kubectl(pods.kube, "delete", pods.pods("master")[0], "--force", "--grace-period=0")
+    pods.ended(run)
+
+    assert pods.rows("killed") == ROWS
+
+
+def test_f120_storage_that_is_restarted_is_waited_for(pods: PodsRun) -> None:
+    """By the pods, and by the port that leads there from here."""
+    run = pods.start("--workers=1", worker=SLOW, name="restarted")
+    pods.until_it_maps("restarted")
+
+    kubectl(pods.kube, "delete", "pod", "minio-0", "--force", "--grace-period=0")
+    pods.ended(run)
+
+    assert pods.rows("restarted") == ROWS
+
+
+def test_f12_a_mapper_over_its_memory_is_told_and_others_go_on(pods: PodsRun) -> None:
+    """The task fails by its own limit, with how to give it more."""
+    run = pods.start("--workers=1", worker=GREEDY, name="greedy")
+
+    until("it does not end", lambda: not run.is_alive, 420.0)
+
+    assert run.popen.returncode in (1, 6), run.said
+    assert "memory" in run.said.lower()
+
+
+def test_f111_an_image_that_does_not_exist_ends_the_run_within_a_minute(storage: PodsRun) -> None:
+    """With its name, what the registry says, and what to type; not after hours."""
+    began = time.monotonic()
+    run = storage.start("--workers=1", f"--worker-image={NOWHERE}", name="nowhere")
+
+    said = storage.ended(run, code=8)
+
+    assert f"image `{NOWHERE}` cannot be had (`" in said
+    assert "describe pod pymr-" in said
+    assert time.monotonic() - began < 60.0 + 30.0  # the latter to plan and upload
+
+
+def test_f112_a_quota_that_lets_no_worker_start_ends_the_run(storage: PodsRun) -> None:
+    """With its name, what is used and what is allowed."""
+    kubectl(storage.kube, "create", "quota", "small", "--hard=requests.memory=1100Mi")
+    try:
+        said = storage.ended(storage.start("--workers=1", name="quota"), code=8)
+    finally:
+        kubectl(storage.kube, "delete", "quota", "small")
+
+    assert "quota `small` does not allow it" in said
+    assert "limited: requests.memory=1100Mi" in said
+    assert "describe quota small" in said
+
+
+def test_f112_some_workers_are_enough(storage: PodsRun) -> None:
+    """Those that a quota keeps away are said, and the run goes on without them."""
+    kubectl(storage.kube, "create", "quota", "small", "--hard=requests.memory=2200Mi")
+    try:
+        said = storage.ended(storage.start("--workers=3", worker=SLOW, name="fewer"))
+    finally:
+        kubectl(storage.kube, "delete", "quota", "small")
+
+    assert "quota `small` does not allow it" in said
+    assert "1 of 3 workers connected, going on" in said
+    assert storage.rows("fewer") == ROWS
+
+
+def test_f114_no_room_is_waited_for_as_long_as_is_asked(pods: PodsRun) -> None:
+    """And said in the words of the scheduler."""
+    arguments = ("--workers=1", "--memory=900G", "--schedule-timeout=8s")
+
+    said = pods.ended(pods.start(*arguments, name="large"), code=8)
+
+    assert "no node has room for it: 0/1 nodes are available: 1 Insufficient memory." in said
+
+
+def test_f114_a_node_that_is_cordoned_has_no_room(pods: PodsRun) -> None:
+    """Until somebody lets pods in again."""
+    node = kubectl(pods.kube, "get", "nodes", "-o", "name").split()[0]
+    pods.ended(pods.start("--workers=1", name="before"))
+    kubectl(pods.kube, "cordon", node)
+    try:
+        run = pods.start("--workers=1", name="cordoned")
+        run.says("no node has room for it")
+    finally:
+        kubectl(pods.kube, "uncordon", node)
+
+    pods.ended(run)
+
+    assert pods.rows("cordoned") == ROWS
+
+
+def test_down_in_the_middle_is_refused(pods: PodsRun) -> None:
+    """The storage is not taken away under a run."""
+    run = pods.start("--workers=1", worker=SLOW, name="used")
+    pods.until_it_maps("used")
+
+    refused = pods.cli.run("down", "--purge")
+
+    assert refused.code == 8, refused.stderr
+    pods.ended(run)
+    assert pods.rows("used") == ROWS
+
+
+def test_f119_a_namespace_that_is_deleted_is_noticed(kube: Kube, tmp_path: Path) -> None:
+    """The run is gone with all of its data, and it says so."""
+    pods = PodsRun(kube, tmp_path)
+    run = pods.start("--workers=1", worker=SLOW, name="gone")
+    pods.until_it_maps("gone")
+
+    kubectl(kube, "delete", "namespace", kube.namespace, "--wait=false")
+    until("it does not end", lambda: not run.is_alive, 420.0)
+
+    assert run.popen.returncode in (8, 10), run.said
+    assert "namespace" in run.said

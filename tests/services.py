@@ -56,7 +56,8 @@ class Minio:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start it, and return when it answers; a test that starts one needs it."""
+        require("minio")
         environ = {
             "HOME": str(self.data.parent),
             "MINIO_ROOT_USER": self.server.access_key_id,
@@ -119,6 +120,12 @@ def is_installed(name: str) -> bool:
     """Say whether a service can be started here."""
     programs = [str(CACHE / "minio")] if name == "minio" else [*CEPH[:4], "ceph"]
     return all(shutil.which(program) for program in programs)
+
+
+def require(name: str) -> None:
+    """Refuse a test whose service is not installed."""
+    if not is_installed(name):
+        refuse_absent(name)
 
 
 def refuse_absent(name: str) -> NoReturn:

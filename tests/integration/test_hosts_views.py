@@ -16,8 +16,8 @@ import pytest
 from cli import CommandLine, Outcome
 from hosts_run import HostsRun, until
 from s3_request import Server
-from services import is_installed, trust
 from services import minio as minio_alone
+from services import trust
 from stopped_run import undisturbed
 
 pytestmark = pytest.mark.services
@@ -294,8 +294,6 @@ def test_a_master_tells_prometheus_what_the_feed_folds(hosts: HostsRun) -> None:
 
 def test_the_store_that_nobody_named_is_made(tmp_path: Path) -> None:
     """`s3://map-reduce-bucket`, with a line that says so; the next start finds it."""
-    if not is_installed("minio"):
-        pytest.skip("MinIO is not installed")
     with minio_alone() as server, HostsRun(tmp_path, server) as hosts:
         settings = ("--on=hosts", "--input=in.txt", "--workers=1", "--name=words")
         begun = hosts.run("start", *settings, "--detach", "worker.py")

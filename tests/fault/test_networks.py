@@ -207,6 +207,33 @@ def test_f33_a_master_that_stood_still_takes_no_lease_away(hosts: Hosts) -> None
     assert hosts.happened(AttemptLost, AttemptFailed) == []
 
 
+def test_f34_names_that_nobody_knows_for_a_while_are_looked_up_again(hosts: Hosts) -> None:
+    """Those of the master and the store: before a worker joins, and when it dials anew."""
+    hosts.endpoint = hosts.endpoint.replace(hosts.networks.address(STORE), STORE)
+    for name in (MASTER, "w1"):
+        hosts.host(name)
+    hosts.networks.tell_names(MASTER, MASTER, STORE)
+    hosts.hold(FIRST[0])
+    master = hosts.start("--listen=master:0")
+    worker = hosts.worker("w1")
+    worker.wait_for(r"WARNING the master at `master:\d+` did not answer")
+    hosts.networks.tell_names("w1", MASTER, STORE)
+    hosts.held(FIRST[0])
+
+    hosts.networks.tell_names("w1")
+    for end in (MASTER, STORE):
+        hosts.networks.reset("w1", end)
+    hosts.release(FIRST[0])
+    worker.wait_for(r"(?s)answers again.*did not answer")
+    hosts.networks.heal()
+    threading.Event().wait(2.0)  # The way is open, and nobody knows where it leads.
+    assert len(hosts.committed()) == 0
+    hosts.networks.tell_names("w1", MASTER, STORE)
+
+    ended_well(hosts, master, worker)
+    assert hosts.happened(AttemptLost, AttemptFailed) == []
+
+
 def test_f35_intruders_do_not_disturb_a_run(hosts: Hosts) -> None:
     """Noise without a certificate, a token of nobody: refused, and the latter is told."""
     master, *workers = begun(hosts)

@@ -12,6 +12,7 @@ import pytest
 
 from fault_proxy import Fault
 from hosts import LINES, SAYS_JOIN, HostProcess, Hosts, expected_parts, until
+from private_mounts import needs_mounts
 from pymr.core.events import AttemptFailed, AttemptLost, TaskInvalidated, TaskKept
 from pymr.store.access import open_store
 from s3_request import Server
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
 OUTAGE_S = 3.0
 LAST = "line31"  # a worker with one slot comes there when it has done three map tasks
+LAST_KEY = f"key-{expected_parts(''.join(LINES))[-1].partition(chr(9))[0]}"  # … of the reduce tasks
 SLOWLY_S = 60.0  # for what takes its time on a machine that is busy
 
 
@@ -201,15 +203,14 @@ def test_f53_parts_that_a_killed_store_has_lost_are_found_at_publication(
     tmp_path: Path, own: Minio
 ) -> None:
     """Nothing is published then; a resume runs again what is missing, and that alone."""
-    last = f"key-{expected_parts(''.join(LINES))[-1].partition(chr(9))[0]}"
     with Hosts(tmp_path, own.server, namespaces=False) as hosts:
-        hosts.hold(last)
+        hosts.hold(LAST_KEY)
         master = hosts.start()
         worker = hosts.worker("w1")
-        hosts.held(last)
+        hosts.held(LAST_KEY)
         until(lambda: len(hosts.committed()) == 5, "five commits")
         assert lose(own, "/reduce-") == 1
-        hosts.release(last)
+        hosts.release(LAST_KEY)
 
         assert master.ended(SLOWLY_S) == 7, hosts.told()
         assert worker.ended() == 0, hosts.told()
@@ -222,4 +223,49 @@ def test_f53_parts_that_a_killed_store_has_lost_are_found_at_publication(
         hosts.worker("w2")
         assert resumed.ended(SLOWLY_S) == 0, hosts.told()
         assert len(hosts.happened(TaskKept)) == 5
+        hosts.assert_whole()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Minio]:
+    """Give a MinIO on a small disk of its own."""
+    (tmp_path / "minio").mkdir()
+    running = Minio(tmp_path / "minio", room="64m")
+    running.start()
+    yield running
+    running.kill()
+
+
+@needs_mounts
+@pytest.mark.parametrize(
+    ("place", "before", "kept"),
+    [(LAST, 3, "3 of 4 map tasks"), (LAST_KEY, 5, "4 of 4 map tasks and 1 of 2 reduce tasks")],
+)
+def test_f54_a_run_whose_store_is_full_parks(
+    tmp_path: Path, small: Minio, place: str, before: int, kept: str
+) -> None:
+    """Exit 6 at the first word of it, with what to do; with room again it goes on from there."""
+    with Hosts(tmp_path, small.server, namespaces=False, direct=True) as hosts:
+        hosts.hold(place)
+        master = hosts.start()
+        worker = hosts.worker("w1")
+        hosts.held(place)
+        until(lambda: len(hosts.committed()) == before, "commits")
+        small.fill()
+        hosts.release(place)
+
+        assert master.ended(SLOWLY_S) == 6, hosts.told()
+        assert worker.ended(SLOWLY_S) == 0, hosts.told()
+        assert "the store has no room left (`XMinioStorageFull`" in master.said
+        assert f"{kept} are finished and kept; to go on:   pymr resume words" in master.said
+        assert "tried again" not in master.said, "it is nobody's fault, and no other's chance"
+        assert "Traceback" not in hosts.told()
+        hosts.assert_nothing()
+
+        small.make_room()
+        resumed = hosts.resume()
+        resumed.wait_for(SAYS_JOIN)
+        hosts.worker("w2")
+        assert resumed.ended(SLOWLY_S) == 0, hosts.told()
+        assert len(hosts.happened(TaskKept)) == before
         hosts.assert_whole()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fault_proxy import Fault
-from hosts import LINES, SAYS_JOIN, HostProcess, Hosts, expected_parts, until
+from hosts import LINES, MASTER, SAYS_JOIN, HostProcess, Hosts, expected_parts, until
 from private_mounts import needs_mounts
 from pymr.core.events import AttemptFailed, AttemptLost, TaskInvalidated, TaskKept
 from pymr.store.access import open_store
@@ -21,6 +22,7 @@ from services import Minio, access_to
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
 OUTAGE_S = 3.0
+HANGS_S = 15.0
 LAST = "line31"  # a worker with one slot comes there when it has done three map tasks
 LAST_KEY = f"key-{expected_parts(''.join(LINES))[-1].partition(chr(9))[0]}"  # … of the reduce tasks
 SLOWLY_S = 60.0  # for what takes its time on a machine that is busy
@@ -67,6 +69,31 @@ def test_f37_an_outage_of_the_store_is_waited_for(hosts: Hosts, place: str) -> N
 
     ended_well(hosts, master, *workers)
     assert fault.hits
+
+
+def test_f37_who_waits_for_the_store_says_since_when(hosts: Hosts) -> None:
+    """Master and worker, in feed and status; user code is not taken for what hangs meanwhile."""
+    away = r"s3://\S+ at http\S+ does not answer since \d\d:\d\d:\d\d UTC"
+    hosts.hold(LAST)
+    master = hosts.start(f"--task-timeout={HANGS_S:g}s")
+    worker = hosts.worker("w1")
+    hosts.held(LAST)
+    until(lambda: len(hosts.committed()) == 3, "three commits")
+    began = time.monotonic()
+    hosts.proxy.break_(Fault("cut"))
+    hosts.release(LAST)
+    master.wait_for(rf"(?m)warning: {away}")
+    master.wait_for(rf"(?m)warning: worker `\S+`: {away}")
+    status = hosts.run(MASTER, "status", "words", **hosts.with_keys())
+    assert status.ended(SLOWLY_S) == 0, status.said
+    assert re.search(rf"worker `\S+`: {away}", status.said), status.said
+    until(lambda: time.monotonic() > began + HANGS_S + 5.0, "a hang")
+    hosts.proxy.heal()
+
+    ended_well(hosts, master, worker)
+    assert re.search(r"warning: s3://\S+ at http\S+ answers again, after \d\d s", master.said)
+    live = master.said.partition("Map reduce completed")[0]
+    assert live.count("does not answer since") == 2, "each says it once"
 
 
 @pytest.mark.parametrize(

@@ -145,14 +145,16 @@ class Master:
                         )
                     )
                 if error is not None:
-                    self.note(events.Warned(f"worker `{member.name}`: {error['message']}"))
+                    self._warn(f"worker `{member.name}`: {error['message']}")
+            case Noted(events.Warned(text)):
+                self._warn(f"worker `{member.name}`: {text}")
             case Noted(event):
                 self.note(event)
             case Leaving(reason):
                 member.is_leaving = True
                 if not member.has_asked:
                     self.refusals.append(f"`{member.host}`: {reason}")
-                self.note(events.Warned(f"worker `{member.name}` leaves: {reason}"))
+                self._warn(f"worker `{member.name}` leaves: {reason}")
 
     def part(self, member: Member, outbox: Outbox) -> None:
         """End a worker's stream. What it holds is for its leases to say, unless it has left."""
@@ -203,6 +205,9 @@ class Master:
     def note(self, event: events.Event) -> None:
         """Put an event into the feed."""
         self._feed.append(event)
+
+    def _warn(self, text: str) -> None:
+        self.note(events.Warned(text, at_once=True))
 
     def take_in(self, event: JobEvent | events.Journal) -> None:
         """Hand the core what is known before the first worker comes."""

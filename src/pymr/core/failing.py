@@ -117,7 +117,7 @@ def _lose(
     fatal = not task.decided and task.losses >= phase.limits.losses_max
     commands = _told(phase, attempt, worker, error, fatal=fatal)
     warning = phase.quarantine.count(worker, now)
-    return commands if warning is None else [*commands, Note(Warned(warning))]
+    return commands if warning is None else [*commands, Note(Warned(warning, at_once=True))]
 
 
 def _told(

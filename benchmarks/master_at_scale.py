@@ -125,13 +125,8 @@ def _master(
         decisions=decisions,
         feed=feed,
         threads=threads,
-        put_sources=_put_no_sources,
         publish=lambda: None,
     )
-
-
-def _put_no_sources() -> Stored:
-    raise InternalError("a job without reducers has no sources")
 
 
 def _server(master: Master) -> tuple[Server, Authority, Tokens]:

@@ -87,6 +87,7 @@ class Job:
         """Take the plan; `deadline` is a monotonic time in seconds."""
         self.spec = spec
         self.state: JobState = "map"
+        self._has_begun = False
         may_scan = spec.skip.records_max > 0
         self.quarantine = Quarantine()
         of_map = msgspec.structs.replace(limits, may_scan=may_scan)
@@ -111,7 +112,7 @@ class Job:
         if self.state in ("done", "failed"):
             return []
         try:
-            commands = self._advance()  # a phase without tasks is over before its first event
+            commands = [] if self._has_begun else self._begin()
             commands += self._route(event)
             commands += self._advance()
         except (IntegrityError, TimeoutReachedError, BadRecordsError) as error:
@@ -339,6 +340,11 @@ class Job:
                 self._invalidated[receipt.attempt.task] = receipt
             self._sources = self._sources_digest = None
         return self._of(receipt.attempt).handle(event)
+
+    def _begin(self) -> list[Command]:
+        """Pass the barriers of phases without tasks, which are over before the first event."""
+        self._has_begun = True
+        return self._advance()
 
     def _advance(self) -> list[Command]:
         """Pass the barriers that are reached.

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NoReturn
 
 import msgspec
 
-from pymr.core.spec import Attempt, EdgeSum, InputFile, MapTask, Receipt, SplitReceipt
+from pymr.core.spec import Attempt, EdgeSum, InputFile, MapTask, Receipt, Split, SplitReceipt
 from pymr.errors import IntegrityError
 
 _DIGEST_MODULUS = 1 << 128
@@ -48,6 +49,19 @@ _REDUCE_SUMS = {
     "records_out": "records_out",
     "bytes_out": "bytes_out",
 }
+# Of a split, of a receipt, in words; what is said of it is made only if it does not balance: this
+# is done for each attempt of a run.
+_IN_SPLITS = tuple(
+    (attrgetter(of_split), attrgetter(of_receipt), of_split.replace("_", " "))
+    for of_split, of_receipt in {
+        "bytes": "bytes_in",
+        "records": "records_in",
+        "carriage_returns": "carriage_returns",
+        "replaced": "replaced",
+        "skipped": "skipped",
+        "bad_records": "bad_records",
+    }.items()
+)
 
 
 class InputSum(msgspec.Struct, frozen=True):
@@ -215,23 +229,30 @@ class Ledger:
         )
 
     def _check_splits(self, receipt: Receipt, splits: Sequence[SplitReceipt]) -> None:
-        edge = str(receipt.attempt)
+        edge = f"splits → {receipt.attempt}"
         planned = self._tasks[receipt.attempt.task].splits
-        _balance(f"splits → {edge}", len(planned), "splits planned", len(splits), "read")
+        _balance(edge, len(planned), "splits planned", len(splits), "read")
         for plan, split in zip(planned, splits, strict=True):
-            wanted = f"{self._name(plan.input)}[{plan.start}:{plan.end}]"
-            found = f"{self._name(split.input)}[{split.start}:{split.end}]"
-            _balance(f"splits → {edge}", wanted, "planned", found, "read")
-            _balance(f"{wanted} → {edge}", plan.end - plan.start, "bytes", split.bytes, "read")
+            if (plan.input, plan.start, plan.end) != (split.input, split.start, split.end):
+                _refuse(edge, self._range(plan), "planned", self._range(split), "read")
+            if plan.end - plan.start != split.bytes:
+                within = f"{self._range(plan)} → {receipt.attempt}"
+                _refuse(within, plan.end - plan.start, "bytes", split.bytes, "read")
             if not self._inputs[split.input].stream:
-                _check_offsets(f"{wanted} → {edge}", split)
-        for field in ("bytes", "records", "carriage_returns", "replaced", "skipped", "bad_records"):
-            name = f"{field}_in" if field in {"bytes", "records"} else field
-            total = sum(getattr(split, field) for split in splits)
-            text = field.replace("_", " ")
-            _balance(
-                f"splits → {edge}", total, f"{text} in splits", getattr(receipt, name), "in all"
-            )
+                self._check_offsets(receipt.attempt, split)
+        for of_split, of_receipt, text in _IN_SPLITS:
+            total = sum(map(of_split, splits))
+            _balance(edge, total, f"{text} in splits", of_receipt(receipt), "in all")
+
+    def _check_offsets(self, attempt: Attempt, split: SplitReceipt) -> None:
+        """A record lies in the split that holds its first byte."""
+        first, last = split.first_offset, split.last_offset
+        if first is not None and first < split.start:
+            name, seen = "start of the split", "start of its first record"
+            _refuse(f"{self._range(split)} → {attempt}", split.start, name, first, seen)
+        if last is not None and last >= split.end:
+            name, seen = "end of the split", "start of its last record"
+            _refuse(f"{self._range(split)} → {attempt}", split.end, name, last, seen)
 
     def _check_partitions(self, edge: str, written: EdgeSum, partitions: Sequence[EdgeSum]) -> None:
         edge = f"{edge} → partitions"
@@ -256,6 +277,9 @@ class Ledger:
     def _name(self, index: int) -> str:
         return self._inputs[index].path.decode("utf-8", "backslashreplace")
 
+    def _range(self, split: Split | SplitReceipt) -> str:
+        return f"{self._name(split.input)}[{split.start}:{split.end}]"
+
 
 def _plus(total: InputSum, split: SplitReceipt) -> InputSum:
     return InputSum(
@@ -264,15 +288,6 @@ def _plus(total: InputSum, split: SplitReceipt) -> InputSum:
         (total.digest + split.digest) % _DIGEST_MODULUS,
         total.bad_records + split.bad_records,
     )
-
-
-def _check_offsets(edge: str, split: SplitReceipt) -> None:
-    """A record lies in the split that holds its first byte."""
-    first, last = split.first_offset, split.last_offset
-    if first is not None and first < split.start:
-        _refuse(edge, split.start, "start of the split", first, "start of its first record")
-    if last is not None and last >= split.end:
-        _refuse(edge, split.end, "end of the split", last, "start of its last record")
 
 
 def _balance_combining(edge: str, receipt: Receipt, before: int, name: str, after: int) -> None:

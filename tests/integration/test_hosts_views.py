@@ -115,6 +115,8 @@ def test_a_store_alone_tells_how_a_run_on_hosts_stands(hosts: HostsRun, tmp_path
     assert (told["map"]["committed"], told["worker_count"], told["slots"]) == (2, 1, 1)
     assert told["workers"][0]["running"] == ["map-0002.1"]
     assert (told["epoch"], told["master"]["pid"]) == (1, master.popen.pid)
+    join = json.loads((hosts.cli.folder / "run.join").read_text())
+    until("no address", lambda: seen()["master"]["address"] == join["addresses"][0])
     shown = other.run("show", hosts.output).stdout
     assert "words   running" in shown
     assert "2 of 4 tasks" in shown

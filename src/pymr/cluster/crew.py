@@ -239,6 +239,7 @@ class _Mastery:
         address = await server.start(reception.listen, run=self._spec.run, epoch=self._duty.epoch)
         where = str(HostPort(hosts_of(address.host)[0], address.port))
         farewell: m.Done | None = None
+        duty.can_be_asked(where)
         try:
             reception.listening(address)
             attendance = Attendance(master, reception.workers, reception.worker_wait_s)

@@ -42,7 +42,7 @@ USER_ID: Final = 65532  # `nonroot` of most base images
 TMP: Final = "/tmp"  # noqa: S108 - a volume of the pod alone
 SECRETS: Final = "/etc/pymr"  # where they are mounted
 SECRET_MODE: Final = 0o440  # root's, and our group's by `fsGroup`
-GRACE_S: Final = 75  # a worker that is told to end has given back by then what it holds
+POD_GRACE_S: Final = 75  # a worker that is told to end has given back by then what it holds
 KiB: Final = 1 << 10
 MiB: Final = 1 << 20
 GiB: Final = 1 << 30
@@ -86,7 +86,7 @@ class Program:
     secret: str | None = None  # mounted at SECRETS
     readiness: Probe | None = None
     volumes: Sequence[tuple[Volume, VolumeMount]] = ()
-    grace_s: int = GRACE_S
+    grace_s: int = POD_GRACE_S
     spread: Labels | None = None  # pods that go to different nodes as far as there are
 
 

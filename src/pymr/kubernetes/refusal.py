@@ -122,7 +122,8 @@ def _hint(status: Any, told: Told) -> str | None:
         f'namespaces "{told.namespace}" not found': f"pymr up --namespace {told.namespace}",
         "exceeded quota": told.kubectl("describe quota"),
         "violates PodSecurity": f"kubectl {of_namespace.format('describe namespace')}",
-        "is being terminated": f"kubectl {of_namespace.format('get namespace')} --watch",
+        # It may wait for Jobs of ours: see docs/kubernetes.md.
+        "is being terminated": f"pymr down --force --namespace {told.namespace}",
         "could not find the requested resource": told.kubectl("version", namespaced=False),
         "per Container is": told.kubectl("describe limitrange"),
         "per Pod is": told.kubectl("describe limitrange"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pymr.errors import ClusterError, ConfigError
 from pymr.kubernetes.images.context import master_context, worker_context
 from pymr.kubernetes.images.ensure import ImageRequest, Supply
 from pymr.kubernetes.images.load import Loader, choose_loader
+from pymr.kubernetes.images.meanwhile import meanwhile
 from pymr.kubernetes.images.nodes import Nodes
 from pymr.kubernetes.images.packages import Packages
 from pymr.kubernetes.images.reference import full_name
@@ -292,3 +294,27 @@ def test_half_a_choice_is_refused(wanted: str, registry: str | None, message: st
     """It is a mistake of the command line, exit code 2."""
     with pytest.raises(ConfigError, match=message):
         choose_loader("kind-c", Nodes(), wanted, registry)
+
+
+def test_no_build_goes_on_behind_an_error(tools: ImageTools) -> None:
+    """Planning fails, or Ctrl-C comes, while images are made: the builder is ended at once."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+    tools.hang("docker", "build")
+
+    with suppress(KeyboardInterrupt), meanwhile(lambda: supply(nodes())):
+        tools.wait_hung()
+        raise KeyboardInterrupt
+
+    assert tools.calls("build") == tools.calls("load") == []
+
+
+def test_images_that_are_made_meanwhile_are_waited_for(tools: ImageTools) -> None:
+    """What stops them is raised to who waits."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+
+    with meanwhile(lambda: supply(nodes())) as made:
+        assert made()[:2] == (MASTER, WORKER)
+    with pytest.raises(ClusterError), meanwhile(lambda: supply(nodes(), builder="podman")) as made:
+        made()

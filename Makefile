@@ -17,9 +17,11 @@ export UV_SYSTEM_CERTS := true
 bin := .venv/bin
 dist := dist
 MINUTES := 10
+BUILDER := docker
+WORKER_FILE := examples/wordcount/worker.py
 rust_sources := $(wildcard .cargo/* rust/Cargo.toml rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test test-services e2e chaos docs proto mutants fuzz wheel bench bench-quick clean
+.PHONY: help setup demo check test test-services e2e chaos docs proto mutants fuzz wheel images bench bench-quick clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -109,6 +111,10 @@ fuzz: setup ## Mutated runs, keys and values for MINUTES=10, with overflow check
 
 wheel: setup ## Build the wheel for every CPython from 3.11 on, in dist
 	@env -u RUSTC_WRAPPER $(bin)/maturin build --release --out '$(dist)' # .cargo/ has a wrapper of its own
+
+images: ## Build mr-master and mr-worker by hand, with BUILDER=docker and WORKER_FILE=…
+	@$(BUILDER) build -f Dockerfile.master -t mr-master:latest .
+	$(BUILDER) build -f Dockerfile.worker --build-arg WORKER_FILE='$(WORKER_FILE)' -t mr-worker:latest .
 
 bench: setup ## All measures beside other tools, installed into .bench; takes an hour or more
 	@$(bin)/python benchmarks/run.py --full

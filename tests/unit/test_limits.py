@@ -22,6 +22,8 @@ PACKAGES = (
     "cluster/wire",
     "config",
     "core",
+    "kubernetes/images",
+    "kubernetes/objects",
     "records",
     "runner",
     "shuffle",

@@ -40,7 +40,7 @@ def command(worker: str | None, minio: bool, as_json: bool, verbose: bool, **fla
     request = image_request(settings, worker)
     builder = find_builder(request.builder)
     loader = Loader("none")
-    if request.registry is not None:
+    if request.registry is not None or request.load == "registry":
         loader = choose_loader("", Nodes(), request.load, request.registry)
     elif request.load is not None:
         loader = choose_loader(_context(settings.context), Nodes(), request.load, None)
@@ -53,13 +53,9 @@ def command(worker: str | None, minio: bool, as_json: bool, verbose: bool, **fla
     for each in build_here(builder, request, loader, say, follow, with_minio=minio):
         built.append(each)
         if not as_json:
-            above = (
-                f", {show_size(each.above_base_bytes)} above its base"
-                if each.above_base_bytes
-                else ""
-            )
-            size = f"   {show_size(each.size_bytes)}{above}" if each.size_bytes else ""
-            click.echo(f"{each.role:<8} {each.image}{size}")
+            sizes = {"": each.size_bytes, " above its base": each.above_base_bytes}
+            told = [f"{show_size(size)}{of}" for of, size in sizes.items() if size is not None]
+            click.echo(f"{each.role:<8} {each.image}   {', '.join(told)}".rstrip())
     if as_json:
         import msgspec
 

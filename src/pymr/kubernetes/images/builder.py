@@ -21,7 +21,7 @@ from pymr.kubernetes.images.tool import Say, ask, must, stream
 from pymr.kubernetes.images.wheel import own_architecture
 
 BUILDERS: Final = ("docker", "podman", "buildah")  # in the order in which they are looked for
-LINES_MAX: Final = 400  # of a build's output that are kept, for the message if it fails
+BUILD_LINES_MAX: Final = 400  # of a build's output that are kept, for the message if it fails
 # Values that may hold a password: they are passed on by name, and stay out of the image.
 PASSED_ON: Final = ("PIP_INDEX_URL", "GOPROXY")
 
@@ -58,7 +58,7 @@ class Builder:
         Raises:
             ClusterError: why it cannot be built.
         """
-        lines: deque[str] = deque(maxlen=LINES_MAX)
+        lines: deque[str] = deque(maxlen=BUILD_LINES_MAX)
         try:
             with tempfile.TemporaryDirectory(prefix="pymr-image-") as folder:
                 context.write(folder)

@@ -12,9 +12,9 @@ from typing import Final
 from pymr.errors import ClusterError
 from pymr.text_form import show_text
 
-ASK_S: Final = 60.0  # for an answer that needs no work
+ANSWER_S: Final = 60.0  # for an answer that needs no work
 MOVE_S: Final = 1800.0  # to save, load or push an image
-WORDS_LINES_MAX: Final = 10  # of a tool's own words, in a message
+WORDS_SHOWN: Final = 10  # of a tool's own words, in a message
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 Say = Callable[[str], None]
@@ -29,7 +29,7 @@ class Answer:
         self.words = last_lines(words or output)
 
 
-def ask(command: Sequence[str], timeout_s: float = ASK_S) -> Answer:
+def ask(command: Sequence[str], timeout_s: float = ANSWER_S) -> Answer:
     """Run a program to its end and return what it said, whatever its exit code.
 
     Raises:
@@ -101,7 +101,7 @@ def show_command(command: Sequence[str]) -> str:
 def last_lines(text: str) -> str:
     """Return the end of what a program has said, without control characters."""
     lines = [plain(line) for line in text.splitlines() if line.strip()]
-    return "\n".join(lines[-WORDS_LINES_MAX:])
+    return "\n".join(lines[-WORDS_SHOWN:])
 
 
 def plain(line: str) -> str:

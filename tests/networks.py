@@ -15,6 +15,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable
 from itertools import count
@@ -44,6 +45,7 @@ class Networks:
     def __init__(self) -> None:
         self._tag = f"pymr-{os.getpid()}-{next(_numbers)}"
         self._addresses: dict[str, str] = {}
+        self._names = tempfile.TemporaryDirectory(prefix="pymr-names-")
         self._make(HUB)
         self._in(HUB, "ip link add bridge0 type bridge")
         self._in(HUB, f"ip address add {self.address(HUB)}/24 dev bridge0")
@@ -63,9 +65,21 @@ class Networks:
         self._in(name, "ip link set eth0 up")
 
     def entry(self, name: str) -> list[str]:
-        """Return how a command begins that runs on a host, under the name of that."""
-        renamed = ("unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name)
+        """Return how a command begins that runs on a host, under the name of that.
+
+        It has a table of names of its own: `ip` gives it a mount namespace.
+        """
+        lines = 'mount --bind "$0" /etc/hosts && hostname "$1" && shift && exec "$@"'
+        renamed = ("unshare", "--uts", "sh", "-c", lines, str(self._table(name)), name)
         return ["ip", "netns", "exec", f"{self._tag}-{name}", *renamed]
+
+    def tell_names(self, name: str, *known: str) -> None:
+        """Let a host look up the names of other hosts, and no others."""
+        rows = ["127.0.0.1 localhost", *(f"{self.address(each)} {each}" for each in known)]
+        self._table(name).write_text("\n".join(rows) + "\n")
+
+    def _table(self, name: str) -> Path:
+        return Path(self._names.name, name)
 
     def drop(self, source: str, target: str) -> None:
         """Lose all that `source` sends to `target`; the other direction goes on."""
@@ -125,11 +139,13 @@ class Networks:
         names, self._addresses = list(self._addresses), {}
         for name in names:
             subprocess.run(["ip", "netns", "delete", f"{self._tag}-{name}"], check=False)
+        self._names.cleanup()
 
     def _make(self, name: str) -> None:
         subprocess.run(["ip", "netns", "add", f"{self._tag}-{name}"], check=True)
         self._addresses[name] = f"10.77.0.{len(self._addresses) + 1}"
         self._in(name, "ip link set lo up")
+        self.tell_names(name)
 
     def _in(self, name: str, command: str) -> None:
         subprocess.run(["ip", "netns", "exec", f"{self._tag}-{name}", *command.split()], check=True)

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import NoReturn
@@ -46,17 +46,22 @@ PIECE = bytes(range(256)) * 4096  # 1 MiB
 
 
 class Minio:
-    """A MinIO with its data in `folder`, until `kill`; it can be started again."""
+    """A MinIO with its data in `folder`, until `kill`; it can be started again.
 
-    def __init__(self, folder: Path) -> None:
+    With `room`, such as `64m`, they are on a disk of that size, which goes with it; for root only.
+    """
+
+    def __init__(self, folder: Path, room: str | None = None) -> None:
         self.data = folder / "data"
+        self._room = room
         self._log = folder / "log"
         self._address = f"127.0.0.1:{_free_port()}"
         self.server = Server(f"http://{self._address}", secrets.token_hex(8), secrets.token_hex(16))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start it, and return when it answers; a test that starts one needs it."""
+        require("minio")
         environ = {
             "HOME": str(self.data.parent),
             "MINIO_ROOT_USER": self.server.access_key_id,
@@ -67,9 +72,29 @@ class Minio:
         command = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]  # it ends if we are killed
         command += [str(CACHE / "minio"), "server", "--quiet", "--address", self._address]
         command += [str(self.data)]
+        if self._room is not None:
+            self.data.mkdir(exist_ok=True)
+            mount = f'mount -t tmpfs -o size={self._room} none "$0" && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", mount, str(self.data), *command]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         _wait(lambda: new_bucket(self.server), self._log, self._process)
+
+    def fill(self) -> None:
+        """Leave no room on its own disk."""
+        with suppress(OSError), self._filler.open("wb", buffering=0) as filler:
+            while filler.write(PIECE):
+                pass
+
+    def make_room(self) -> None:
+        """Give that back."""
+        self._filler.unlink()
+
+    @property
+    def _filler(self) -> Path:
+        assert self._process is not None, "it has begun"
+        seen_by_it = Path(f"/proc/{self._process.pid}/root")  # No other process has mounted that.
+        return seen_by_it / self.data.relative_to("/") / "filler"
 
     def kill(self) -> None:
         """Kill it: nobody hears of it before."""
@@ -119,6 +144,12 @@ def is_installed(name: str) -> bool:
     """Say whether a service can be started here."""
     programs = [str(CACHE / "minio")] if name == "minio" else [*CEPH[:4], "ceph"]
     return all(shutil.which(program) for program in programs)
+
+
+def require(name: str) -> None:
+    """Refuse a test whose service is not installed."""
+    if not is_installed(name):
+        refuse_absent(name)
 
 
 def refuse_absent(name: str) -> NoReturn:

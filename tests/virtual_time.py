@@ -87,3 +87,10 @@ async def after(seconds: float) -> None:
     passed = loop.create_future()
     loop.call_later(seconds, passed.set_result, None)
     await passed
+
+
+def stand_still(seconds: float) -> None:
+    """Let so much time pass in which nothing in the loop runs."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _Loop), "time is virtual"
+    loop._skipping.now += seconds

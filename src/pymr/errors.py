@@ -17,7 +17,8 @@
     │   ├── UnsafeStoreError           5         the store does not do what a run relies on
     │   └── StoreUnavailableError      5    yes  the store did not answer
     ├── ResourceError                  6    yes  out of disk, memory or quota
-    │   └── TaskMemoryError            6    yes  … a task: it is tried once more, alone
+    │   ├── TaskMemoryError            6    yes  … a task: it is tried once more, alone
+    │   └── StoreFullError             6         … the store, for everybody
     ├── IntegrityError                 7         corrupt data, or books that do not balance
     │   └── CorruptDataError           7    yes  a checksum differs: read or make it again
     ├── ClusterError                   8         the cluster cannot run the job
@@ -160,6 +161,12 @@ class TaskMemoryError(ResourceError):
     Fields: `used_bytes` (the most that was seen) and `had_bytes`; of a MemoryError those of a
     UserCodeError.
     """
+
+
+class StoreFullError(ResourceError):
+    """The object store has no room left, or none for this account. Field: `key`."""
+
+    retryable = False
 
 
 class IntegrityError(PymrError):

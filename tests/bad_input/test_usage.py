@@ -30,6 +30,15 @@ def start(cli: CommandLine, *flags: str, **environ: str) -> Outcome:
     return cli.run("start", "--output=out", "--input=in.txt", *flags, "worker.py", environ=environ)
 
 
+def test_a_run_of_this_machine_is_not_left_to_the_background(cli: CommandLine) -> None:
+    """It would be silently in the foreground; nothing is begun."""
+    ready(cli)
+
+    start(cli, "--detach").refused(2, "--detach is for runs on workers that join", "nohup pymr")
+
+    assert not (cli.folder / "out").exists()
+
+
 def test_pymr_alone_shows_how_to_begin(cli: CommandLine) -> None:
     """No command at all is a question; the answer is the help, and stdout stays empty."""
     outcome = cli.run()

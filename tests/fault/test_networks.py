@@ -201,9 +201,63 @@ def test_f33_a_master_that_stood_still_takes_no_lease_away(hosts: Hosts) -> None
     master.send_signal(signal.SIGSTOP)
     threading.Event().wait(LEASE_S + 2)
     master.send_signal(signal.SIGCONT)
+    master.wait_for(r"warning: this master stood still for 1\d\.\d s")
     hosts.release(*FIRST)
 
     ended_well(hosts, master, *workers)
+    assert hosts.happened(AttemptLost, AttemptFailed) == []
+
+
+def stored(hosts: Hosts, part: str) -> list[str]:
+    """Return the keys of the run in the store with a part in them."""
+    return sorted(entry.key for entry in hosts.objects.list("_pymr") if part in entry.key)
+
+
+def test_f68_a_master_without_its_store_decides_nothing(hosts: Hosts) -> None:
+    """What workers report meanwhile waits with its lease; then it counts, and nothing is lost."""
+    key = f"key-{expected_parts(''.join(LINES))[0].partition(chr(9))[0]}"
+    master, *workers = begun(hosts)
+    hosts.hold(key)
+    decided = stored(hosts, "/journal/")
+    hosts.networks.cut(MASTER, STORE)
+    hosts.release(*FIRST)
+    until(lambda: len(stored(hosts, "/map-")) == 4, "all map outputs", NOTICED_S)
+    master.wait_for(r"warning: s3://\S+ at \S+ does not answer since", NOTICED_S)
+    threading.Event().wait(LEASE_S + 2)
+
+    assert stored(hosts, "/journal/") == decided
+    assert key not in hosts.came(), "nobody was granted a reduce task"
+    hosts.release(key)
+    hosts.networks.heal()
+    ended_well(hosts, master, *workers)
+    assert hosts.happened(AttemptLost, AttemptFailed) == []
+    assert len(hosts.committed()) == 6
+
+
+def test_f34_names_that_nobody_knows_for_a_while_are_looked_up_again(hosts: Hosts) -> None:
+    """Those of the master and the store: before a worker joins, and when it dials anew."""
+    hosts.endpoint = hosts.endpoint.replace(hosts.networks.address(STORE), STORE)
+    for name in (MASTER, "w1"):
+        hosts.host(name)
+    hosts.networks.tell_names(MASTER, MASTER, STORE)
+    hosts.hold(FIRST[0])
+    master = hosts.start("--listen=master:0")
+    worker = hosts.worker("w1")
+    worker.wait_for(r"WARNING the master at `master:\d+` did not answer")
+    hosts.networks.tell_names("w1", MASTER, STORE)
+    hosts.held(FIRST[0])
+
+    hosts.networks.tell_names("w1")
+    for end in (MASTER, STORE):
+        hosts.networks.reset("w1", end)
+    hosts.release(FIRST[0])
+    worker.wait_for(r"(?s)answers again.*did not answer")
+    hosts.networks.heal()
+    threading.Event().wait(2.0)  # The way is open, and nobody knows where it leads.
+    assert len(hosts.committed()) == 0
+    hosts.networks.tell_names("w1", MASTER, STORE)
+
+    ended_well(hosts, master, worker)
     assert hosts.happened(AttemptLost, AttemptFailed) == []
 
 

@@ -431,6 +431,18 @@ def test_f63_a_run_that_is_done_has_nothing_to_resume(cli: CommandLine) -> None:
     assert calls(cli, "map") == []
 
 
+@pytest.mark.parametrize("arguments", [["--detach"], ["--detach", "--restart"]])
+def test_a_run_of_this_machine_is_not_left_to_the_background(
+    cli: CommandLine, arguments: list[str]
+) -> None:
+    """It stays as it is, and can be resumed."""
+    stopped(cli, "line17")
+
+    cli.run("resume", "words", *arguments).refused(2, "--detach is for runs on workers that join")
+
+    cli.run("resume", "words").succeeded("2 of 4 map tasks")
+
+
 def test_nothing_is_left_of_a_run_whose_output_was_removed(cli: CommandLine) -> None:
     """And no folder is made in its place."""
     stopped(cli, "line17")

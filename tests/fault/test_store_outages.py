@@ -5,22 +5,26 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fault_proxy import Fault
-from hosts import LINES, SAYS_JOIN, HostProcess, Hosts, expected_parts, until
+from hosts import LINES, MASTER, SAYS_JOIN, HostProcess, Hosts, expected_parts, until
+from private_mounts import needs_mounts
 from pymr.core.events import AttemptFailed, AttemptLost, TaskInvalidated, TaskKept
 from pymr.store.access import open_store
 from s3_request import Server
-from services import Minio, access_to, is_installed, refuse_absent
+from services import Minio, access_to
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
 OUTAGE_S = 3.0
+HANGS_S = 15.0
 LAST = "line31"  # a worker with one slot comes there when it has done three map tasks
+LAST_KEY = f"key-{expected_parts(''.join(LINES))[-1].partition(chr(9))[0]}"  # … of the reduce tasks
 SLOWLY_S = 60.0  # for what takes its time on a machine that is busy
 
 
@@ -65,6 +69,31 @@ def test_f37_an_outage_of_the_store_is_waited_for(hosts: Hosts, place: str) -> N
 
     ended_well(hosts, master, *workers)
     assert fault.hits
+
+
+def test_f37_who_waits_for_the_store_says_since_when(hosts: Hosts) -> None:
+    """Master and worker, in feed and status; user code is not taken for what hangs meanwhile."""
+    away = r"s3://\S+ at http\S+ does not answer since \d\d:\d\d:\d\d UTC"
+    hosts.hold(LAST)
+    master = hosts.start(f"--task-timeout={HANGS_S:g}s")
+    worker = hosts.worker("w1")
+    hosts.held(LAST)
+    until(lambda: len(hosts.committed()) == 3, "three commits")
+    began = time.monotonic()
+    hosts.proxy.break_(Fault("cut"))
+    hosts.release(LAST)
+    master.wait_for(rf"(?m)warning: {away}")
+    master.wait_for(rf"(?m)warning: worker `\S+`: {away}")
+    status = hosts.run(MASTER, "status", "words", **hosts.with_keys())
+    assert status.ended(SLOWLY_S) == 0, status.said
+    assert re.search(rf"worker `\S+`: {away}", status.said), status.said
+    until(lambda: time.monotonic() > began + HANGS_S + 5.0, "a hang")
+    hosts.proxy.heal()
+
+    ended_well(hosts, master, worker)
+    assert re.search(r"warning: s3://\S+ at http\S+ answers again, after \d\d s", master.said)
+    live = master.said.partition("Map reduce completed")[0]
+    assert live.count("does not answer since") == 2, "each says it once"
 
 
 @pytest.mark.parametrize(
@@ -160,8 +189,6 @@ def test_f45_an_input_that_changes_after_the_plan_ends_the_run(hosts: Hosts) -> 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Minio]:
     """Give a MinIO of the test alone, which it can kill."""
-    if not is_installed("minio"):
-        refuse_absent("minio")
     (tmp_path / "minio").mkdir()
     running = Minio(tmp_path / "minio")
     running.start()
@@ -203,15 +230,14 @@ def test_f53_parts_that_a_killed_store_has_lost_are_found_at_publication(
     tmp_path: Path, own: Minio
 ) -> None:
     """Nothing is published then; a resume runs again what is missing, and that alone."""
-    last = f"key-{expected_parts(''.join(LINES))[-1].partition(chr(9))[0]}"
     with Hosts(tmp_path, own.server, namespaces=False) as hosts:
-        hosts.hold(last)
+        hosts.hold(LAST_KEY)
         master = hosts.start()
         worker = hosts.worker("w1")
-        hosts.held(last)
+        hosts.held(LAST_KEY)
         until(lambda: len(hosts.committed()) == 5, "five commits")
         assert lose(own, "/reduce-") == 1
-        hosts.release(last)
+        hosts.release(LAST_KEY)
 
         assert master.ended(SLOWLY_S) == 7, hosts.told()
         assert worker.ended() == 0, hosts.told()
@@ -224,4 +250,49 @@ def test_f53_parts_that_a_killed_store_has_lost_are_found_at_publication(
         hosts.worker("w2")
         assert resumed.ended(SLOWLY_S) == 0, hosts.told()
         assert len(hosts.happened(TaskKept)) == 5
+        hosts.assert_whole()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Minio]:
+    """Give a MinIO on a small disk of its own."""
+    (tmp_path / "minio").mkdir()
+    running = Minio(tmp_path / "minio", room="64m")
+    running.start()
+    yield running
+    running.kill()
+
+
+@needs_mounts
+@pytest.mark.parametrize(
+    ("place", "before", "kept"),
+    [(LAST, 3, "3 of 4 map tasks"), (LAST_KEY, 5, "4 of 4 map tasks and 1 of 2 reduce tasks")],
+)
+def test_f54_a_run_whose_store_is_full_parks(
+    tmp_path: Path, small: Minio, place: str, before: int, kept: str
+) -> None:
+    """Exit 6 at the first word of it, with what to do; with room again it goes on from there."""
+    with Hosts(tmp_path, small.server, namespaces=False, direct=True) as hosts:
+        hosts.hold(place)
+        master = hosts.start()
+        worker = hosts.worker("w1")
+        hosts.held(place)
+        until(lambda: len(hosts.committed()) == before, "commits")
+        small.fill()
+        hosts.release(place)
+
+        assert master.ended(SLOWLY_S) == 6, hosts.told()
+        assert worker.ended(SLOWLY_S) == 0, hosts.told()
+        assert "the store has no room left (`XMinioStorageFull`" in master.said
+        assert f"{kept} are finished and kept; to go on:   pymr resume words" in master.said
+        assert "tried again" not in master.said, "it is nobody's fault, and no other's chance"
+        assert "Traceback" not in hosts.told()
+        hosts.assert_nothing()
+
+        small.make_room()
+        resumed = hosts.resume()
+        resumed.wait_for(SAYS_JOIN)
+        hosts.worker("w2")
+        assert resumed.ended(SLOWLY_S) == 0, hosts.told()
+        assert len(hosts.happened(TaskKept)) == before
         hosts.assert_whole()

@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 
 from fault_proxy import Fault, FaultProxy, open_through
-from pymr.errors import (
-    ResourceError,
-    StoreError,
-)
+from pymr.errors import StoreError, StoreFullError
 from pymr.store.access import Address
 from pymr.store.object_store import ObstoreStore, open_objects
 from s3_request import Server
@@ -148,13 +145,13 @@ def test_b90_an_object_that_cannot_be_read_is_told_with_the_stores_code(
     ("status", "code"),
     [(507, "XMinioStorageFull"), (400, "QuotaExceeded"), (400, "XMinioAdminBucketQuotaExceeded")],
 )
-def test_a_store_without_room_is_not_asked_again(
+def test_f54_a_store_without_room_is_not_asked_again(
     store: ObstoreStore, proxy: FaultProxy, status: int, code: str
 ) -> None:
     """Exit 6 at the first answer."""
     full = proxy.break_(Fault("status", method="PUT", status=status, code=code))
 
-    with pytest.raises(ResourceError, match="has no room left") as caught:
+    with pytest.raises(StoreFullError, match="has no room left") as caught:
         store.put_if_absent("key", b"x")
 
     assert (full.hits, caught.value.exit_code) == (1, 6)

@@ -16,8 +16,8 @@ import pytest
 from cli import CommandLine, Outcome
 from hosts_run import HostsRun, until
 from s3_request import Server
-from services import is_installed, trust
 from services import minio as minio_alone
+from services import trust
 from stopped_run import undisturbed
 
 pytestmark = pytest.mark.services
@@ -115,6 +115,8 @@ def test_a_store_alone_tells_how_a_run_on_hosts_stands(hosts: HostsRun, tmp_path
     assert (told["map"]["committed"], told["worker_count"], told["slots"]) == (2, 1, 1)
     assert told["workers"][0]["running"] == ["map-0002.1"]
     assert (told["epoch"], told["master"]["pid"]) == (1, master.popen.pid)
+    join = json.loads((hosts.cli.folder / "run.join").read_text())
+    until("no address", lambda: seen()["master"]["address"] == join["addresses"][0])
     shown = other.run("show", hosts.output).stdout
     assert "words   running" in shown
     assert "2 of 4 tasks" in shown
@@ -294,8 +296,6 @@ def test_a_master_tells_prometheus_what_the_feed_folds(hosts: HostsRun) -> None:
 
 def test_the_store_that_nobody_named_is_made(tmp_path: Path) -> None:
     """`s3://map-reduce-bucket`, with a line that says so; the next start finds it."""
-    if not is_installed("minio"):
-        pytest.skip("MinIO is not installed")
     with minio_alone() as server, HostsRun(tmp_path, server) as hosts:
         settings = ("--on=hosts", "--input=in.txt", "--workers=1", "--name=words")
         begun = hosts.run("start", *settings, "--detach", "worker.py")

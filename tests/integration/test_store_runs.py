@@ -17,7 +17,7 @@ from pymr.names import CLAIM, alive_key, journal_key, run_prefix
 from pymr.store.access import Access, open_store
 from pymr.store.base import ObjectStore
 from s3_request import Server
-from services import access_to, is_installed, new_bucket, trust
+from services import access_to, new_bucket, trust
 from services import minio as minio_alone
 from stopped_run import MAP_ONLY, calls, prepare, undisturbed
 
@@ -331,7 +331,6 @@ def test_the_claim_of_a_run_that_is_over_is_free(store: InStore) -> None:
     assert store.start("--overwrite").code == 0
 
 
-@pytest.mark.skipif(not is_installed("minio"), reason="it ends one of its own")
 def test_a_run_whose_store_does_not_come_back_ends_once_it_has_waited(tmp_path: Path) -> None:
     """Exit 5, with how to go on; not once more for each thing that there was yet to do."""
     with minio_alone() as server:

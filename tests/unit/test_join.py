@@ -143,7 +143,16 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 
     assert "is not a regular file" in refused(str(tmp_path)).message
     assert "is not a regular file" in refused(str(tmp_path / "pipe")).message
-    assert "No such file" in refused(str(tmp_path / "none")).message
+
+
+def test_a_join_file_that_is_not_there_is_refused_with_where_it_comes_from(
+    tmp_path: Path,
+) -> None:
+    """The worker may have been started first, or elsewhere."""
+    error = refused(str(tmp_path / "none"))
+
+    assert "there is none" in error.message
+    assert "pymr start --on hosts" in str(error.hint)
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", '{"v": 1}', '{"v": 1, "kind": "x"}', "\udcff"])

@@ -23,6 +23,7 @@ PACKAGES = (
     "config",
     "core",
     "kubernetes/images",
+    "kubernetes/objects",
     "records",
     "runner",
     "shuffle",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,14 +12,15 @@ import msgspec
 import pytest
 
 from pymr.cluster.message import Grant, Held, Verdict
-from pymr.core.events import AttemptFailed, AttemptLost, Journal, TaskInvalidated
+from pymr.core.events import AttemptFailed, AttemptLost, Journal, TaskInvalidated, Warned
+from pymr.core.quarantine import LOSSES_MAX
 from pymr.core.replay import attempt_first
 from pymr.core.spec import Attempt, MapWork, Stored
 from pymr.errors import CorruptDataError, DeposedError, ProtocolError, StoreUnavailableError
 from pymr.store.slot_journal import SlotJournal
 from pymr.task.stored_object import get_stored
 from simulated_master import Bench, Caller, RoughWorker
-from virtual_time import after, run_virtually
+from virtual_time import after, run_virtually, stand_still
 
 Scene = Callable[[], Coroutine[Any, Any, None]]
 
@@ -76,6 +78,43 @@ async def test_a_grant_that_its_worker_has_not_seen_goes_to_another() -> None:
 
     assert lost is not worker.outbox
     assert [grant.attempt.number for grant in other.grants()] == [2]
+
+
+@plays
+async def test_a_bad_network_is_no_fault_of_the_host_behind_it() -> None:
+    """However often a stream breaks before a grant is seen, there is work for that host."""
+    bench = Bench(mappers=1)
+    bench.master.open()
+    worker, other = Caller(bench, "a"), Caller(bench, "b")
+    other.hello()
+    granted = []
+    for _ in range(LOSSES_MAX + 2):
+        worker.hello()
+        worker.ask(1)
+        granted += [grant.attempt.number for grant in worker.grants()]
+        await after(10.0)
+
+    assert granted == [1, 2, 3, 4, 5]
+    assert [each for each in bench.told if isinstance(each, Warned)] == []
+
+
+@plays
+async def test_f33_a_master_that_stood_still_says_so() -> None:
+    """For more than half a lease; no lease ends by that."""
+    bench = Bench(mappers=1)
+    _worker, _grant = working(bench)
+    await after(5.0)
+    stand_still(6.9)
+    await after(2.0)
+    stand_still(20.0)
+    await after(2.0)
+
+    told = [each.message for each in bench.told if isinstance(each, Warned)]
+    assert len(told) == 1, told
+    assert re.fullmatch(
+        r"this master stood still for 20\.\d s: no lease has ended by that", told[0]
+    )
+    assert [each for each in bench.told if isinstance(each, AttemptLost)] == []
 
 
 @plays

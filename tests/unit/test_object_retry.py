@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from obstore.exceptions import GenericError, PermissionDeniedError
@@ -12,6 +12,7 @@ from pymr.errors import PymrError, StoreError, StoreUnavailableError
 from pymr.store import object_retry
 from pymr.store.object_errors import Place
 from pymr.store.object_retry import BACKOFF_FIRST_S, BACKOFF_MAX_S, DENIED_TRIES_MAX, Gate, Requests
+from pymr.store.outage import AWAY_TOLD_S, OUTAGES, Said
 
 PLACE = Place("http://127.0.0.1:9", "s3", "bucket", "out")
 AWAY = GenericError("HTTP error: error sending request")
@@ -30,6 +31,10 @@ class Clock:
     def monotonic(self) -> float:
         """Stand for `time.monotonic`."""
         return self.now
+
+    def time(self) -> float:
+        """Stand for `time.time`."""
+        return 1_000_000.0 + self.now
 
     def uniform(self, low: float, high: float) -> float:
         """Stand for `random.uniform`, and draw the longest."""
@@ -116,6 +121,55 @@ def test_an_error_of_ours_is_sent_again_if_it_says_so() -> None:
     assert Requests(PLACE, 9).send("key", failing(StoreUnavailableError("later"))) == "done"
     with pytest.raises(PymrError, match=r"^never$"):
         Requests(PLACE, 9).send("key", failing(StoreError("never")))
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, float | None]]]:
+    """Give what is told of outages in this process."""
+    told: list[tuple[str, float | None]] = []
+    OUTAGES.listen(lambda store, since: told.append((store, since)))
+    yield told
+    OUTAGES.listen(None)
+
+
+def test_an_outage_that_lasts_is_told_with_its_begin_and_its_end(
+    clock: Clock, heard: list[tuple[str, float | None]]
+) -> None:
+    """Now and then while it lasts, so that who listens knows that somebody waits."""
+    clock.now = 100.0
+
+    Requests(PLACE, 600).send("key", failing(*[AWAY] * 20))
+
+    store = f"{PLACE} at {PLACE.endpoint}"
+    assert len(heard) > 5
+    assert set(heard[:-1]) == {(store, 1_000_100.0)}
+    assert heard[-1] == (store, None)
+    assert len(heard) < (clock.now - 100.0) / AWAY_TOLD_S + 1
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_request_that_is_sent_again_is_no_outage(heard: list[tuple[str, float | None]]) -> None:
+    """Nor is a store that asks for fewer requests: it answers."""
+    Requests(PLACE, 600).send("key", failing(*[AWAY] * 5))
+    Requests(PLACE, 600).send("key", failing(*[SLOW] * 20))
+
+    assert heard == []
+
+
+def test_of_each_outage_a_line_is_said_and_one_of_its_end() -> None:
+    """However many processes tell of it."""
+    said = Said()
+
+    assert said.line("s3://b at http://h", 3600.0, 3605.0) == (
+        "s3://b at http://h does not answer since 01:00:00 UTC: what needs it waits"
+        " (--storage-wait)"
+    )
+    assert said.line("s3://b at http://h", 3601.0, 3610.0) is None
+    assert said.line("s3://c at http://h", 3601.0, 3610.0) is not None
+    assert said.line("s3://b at http://h", None, 3663.4) == (
+        "s3://b at http://h answers again, after 63 s"
+    )
+    assert said.line("s3://b at http://h", None, 3664.0) is None
 
 
 def test_what_no_store_has_said_is_not_sent_again() -> None:

@@ -17,7 +17,7 @@ from pymr.kubernetes.objects import labels
 from pymr.kubernetes.objects.manifest import manifest
 from pymr.kubernetes.objects.pod import quantity
 from pymr.kubernetes.objects.run import (
-    LATE_S,
+    DEADLINE_LATE_S,
     MASTER_IS_FINAL,
     TOLD_TO_END,
     WORKER_IS_FINAL,
@@ -142,7 +142,7 @@ def test_a_quarter_of_the_workers_may_be_evicted_at_once(workers: int, left: int
 
 def test_a_run_of_a_time_limit_says_so_itself_first() -> None:
     """The cluster's own limit says nothing to the user."""
-    assert job_of("master").spec.activeDeadlineSeconds == 91 + LATE_S
+    assert job_of("master").spec.activeDeadlineSeconds == 91 + DEADLINE_LATE_S
     assert job_of("master", timeout_s=None).spec.activeDeadlineSeconds is None
 
 

@@ -291,6 +291,15 @@ def test_a_gap_of_half_a_lease_is_no_pause() -> None:
     assert Revoke(attempt(), "w") in p.handle(Ticked(10.0))
 
 
+def test_a_lease_of_a_second_ends_too() -> None:
+    """Ticks that come each half second, or a little late, are no pause."""
+    p = phase(lease_s=1.0)
+    p.handle(asked("w", now=0.0))
+
+    assert p.handle(Ticked(0.6)) == []
+    assert Revoke(attempt(), "w") in p.handle(Ticked(1.2))
+
+
 def test_a_renewal_within_a_pause_gives_one_lease_not_more() -> None:
     """An hour of sleep does not give anyone an hour."""
     p = phase()

@@ -168,6 +168,22 @@ def test_f18_a_host_that_loses_its_work_is_left_alone_for_a_time(how: str) -> No
     j.check()
 
 
+def test_what_a_broken_stream_has_lost_is_not_the_hosts_loss() -> None:
+    """The grant was on its way; the task has lost an attempt all the same."""
+    j = joined("a", "b")
+    for number in range(1, HOST_LOSSES_MAX):
+        assert is_granted(j.handle(asked("a", 30.0 * number)))
+        commands = j.handle(
+            Returned(attempt(0, number), LOST, 30.0 * number + 1, blames_host=False)
+        )
+        assert not any(isinstance(c, Note) and isinstance(c.event, Warned) for c in commands)
+    j.handle(asked("a", 600.0))
+
+    last = j.handle(Returned(attempt(0, HOST_LOSSES_MAX), LOST, 601.0, blames_host=False))
+
+    assert isinstance(last[-1], Abort)
+
+
 def test_f18_workers_that_join_and_leave_for_ever_use_up_no_task() -> None:
     """Every two seconds, and each time with a task: the other host does the work."""
     j = joined("steady")

@@ -62,9 +62,16 @@ def resume_on_hosts(
     if detach:
         _detach(found, ready.settings, ready.access)
         return None, False
-    return start.serve_here(
-        found, ready.settings, ready.access, view, _say, is_replay=is_replay
-    ), False
+    manifest = start.serve_here(
+        found,
+        ready.settings,
+        ready.access,
+        view,
+        _say,
+        is_replay=is_replay,
+        stored=ready.stored,
+    )
+    return manifest, False
 
 
 def _start(request: Request, view: View, *, detach: bool, over: str | None) -> Manifest | None:

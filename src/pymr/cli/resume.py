@@ -10,7 +10,7 @@ import click
 from pymr.cli.going_on import going_on
 from pymr.cli.hosts import is_on_hosts, restart_on_hosts, resume_on_hosts
 from pymr.cli.kubernetes import cluster_of, resume_on_kubernetes
-from pymr.cli.settings import setting_options
+from pymr.cli.settings import detach_error, setting_options
 from pymr.runner.reach import access_with
 from pymr.runner.resume import restart_run, resume_run
 from pymr.task.manifest import Manifest
@@ -39,6 +39,8 @@ def command(run: str, restart: bool, detach: bool, **flags: Any) -> int:
             if restart:
                 return restart_on_hosts(going, detach=detach)
             manifest, was_done = resume_on_hosts(going, detach=detach)
+        elif detach:
+            raise detach_error()
         elif restart:
             return restart_run(going.found, going.changed, going.view, access_with)
         else:

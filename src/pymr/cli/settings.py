@@ -78,3 +78,11 @@ def _param(text: str) -> tuple[str, str]:
     if not key or not equals:
         raise ConfigError(f"`--set {text}`, expected KEY=VALUE", hint="--set pattern=error")
     return key, value
+
+
+def detach_error() -> ConfigError:
+    """Return the refusal to leave a run of this machine to the background."""
+    return ConfigError(
+        "--detach is for runs on workers that join (--on hosts), and this one is of this machine",
+        hint="nohup pymr … &   and   pymr attach RUN",
+    )

@@ -41,7 +41,7 @@ def command(join_file: str, slots: int | None, tmp_dir: str | None, master_wait:
     except RefusedValueError as error:
         raise ConfigError(f"--master-wait is {error}") from error
     click.echo(f"worker of run {join.run}, master at {', '.join(join.addresses)}", err=True)
-    done = work_for(join, slots=slots, tmp_dir=tmp_dir, wait_s=wait_s)
+    done = work_for(join, slots=slots, tmp_dir=tmp_dir, wait_s=wait_s, say=_say)
     if done is None or isinstance(done, signal.Signals):
         click.echo("this worker has left; what it held is done by others", err=True)
         return 0 if done is None else 128 + done
@@ -50,3 +50,7 @@ def command(join_file: str, slots: int | None, tmp_dir: str | None, master_wait:
     else:  # Its master tells the whole of it; this worker has done its part.
         click.echo(f"the run has ended: {done.error['message']}", err=True)
     return 0
+
+
+def _say(line: str) -> None:
+    click.echo(f"WARNING {line}", err=True)

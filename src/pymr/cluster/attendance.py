@@ -16,6 +16,7 @@ from pymr.errors import ClusterError, IncompleteError
 
 ATTENDANCE_LOOK_S: Final = 0.1
 REMIND_S: Final = 30.0  # between lines that say that nobody is there
+_NOBODY: Final = "0 workers are connected, waiting for the first"
 LATE_S: Final = 30.0  # for the others, when one worker is there; then the work begins
 
 
@@ -76,7 +77,7 @@ class Attendance:
         """Say now and then that nobody is there; return when that was said last."""
         if now - last < REMIND_S:
             return last
-        self._master.note(events.Warned("0 workers are connected, waiting for the first"))
+        self._master.note(events.Warned(_NOBODY, at_once=True))
         return now
 
     def _refuse_refusals(self) -> None:

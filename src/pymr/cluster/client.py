@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from pymr.cluster import message as m
@@ -28,6 +28,7 @@ CALL_S: Final = 20.0  # for one try at a call
 _LAST_CALL_S: Final = 0.5  # for the last one
 REDIAL_S: Final = 0.2  # at most, before the second try; then twice as much
 REDIAL_MAX_S: Final = 2.0
+_TOLD_AT: Final = 2  # tries in a row without an answer: connections end now and then
 
 _T = TypeVar("_T")
 
@@ -35,8 +36,13 @@ _T = TypeVar("_T")
 class Client:
     """One side that calls, with what its join file says. Nothing is dialled before a call."""
 
-    def __init__(self, join: JoinFile, *, wait_s: float) -> None:
-        """`wait_s`: how long a master may be out of reach before a call gives up."""
+    def __init__(
+        self, join: JoinFile, *, wait_s: float, say: Callable[[str], object] = str
+    ) -> None:
+        """`wait_s`: how long a master may be out of reach before a call gives up.
+
+        `say` is told once, by any thread, that none answers, and once that one does again.
+        """
         self.join = join
         self.wait_s = wait_s
         self.metadata = bearer(join.token)
@@ -46,6 +52,8 @@ class Client:
         self._turn = 0  # of the addresses
         self._channel: grpc.Channel | None = None
         self._problems: dict[str, PymrError] = {}  # the last of each address
+        self._say = say
+        self._missed = 0  # tries since the last answer
 
     def __repr__(self) -> str:
         return f"Client({self.join!r})"
@@ -83,9 +91,12 @@ class Client:
             timeout_s = max(_LAST_CALL_S, min(CALL_S, deadline - time.monotonic()))
             call = channel.unary_unary(f"/{wire.SERVICE}/{name}")
             try:
-                return wire.decode(reply_type, call(body, timeout_s, self.metadata))
+                reply = wire.decode(reply_type, call(body, timeout_s, self.metadata))
             except grpc.RpcError as error:
                 problem = error_of(error, address)
+            else:
+                self.reached(address)
+                return reply
             if isinstance(problem, UnreachableError):
                 self.give_up(channel, address, problem)
             if not problem.retryable or isinstance(problem, UnknownWorkerError):
@@ -114,12 +125,22 @@ class Client:
         """Dial the next address from now on, if nobody has come to that before."""
         with self._lock:
             self._problems[address] = problem
+            self._missed += 1
+            if self._missed == _TOLD_AT:
+                self._say(f"{problem.message}; trying for {self.wait_s:g} s")
             is_new = self._channel is channel
             if is_new:
                 self._channel = None
                 self._turn += 1
         if is_new:
             channel.close()
+
+    def reached(self, address: str) -> None:
+        """Take note that the master at an address has answered."""
+        with self._lock:
+            if self._missed >= _TOLD_AT:
+                self._say(f"the master at `{address}` answers again")
+            self._missed = 0
 
     def unreachable(self, problem: PymrError) -> PymrError:
         """Return the error of one who has waited long enough."""

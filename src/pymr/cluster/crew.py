@@ -27,6 +27,7 @@ from pymr.cluster.join import MasterFile
 from pymr.cluster.master import Master
 from pymr.cluster.server import Server
 from pymr.cluster.told import told_standing
+from pymr.core import events
 from pymr.core.limit import HOST_LOSSES_MAX, PhaseLimits
 from pymr.core.spec import Code, JobSpec, Stored
 from pymr.errors import DeposedError, InternalError, InterruptedRunError, PymrError
@@ -37,6 +38,7 @@ from pymr.runner.life import Duty, interruption
 from pymr.runner.plan import Plan
 from pymr.store.access import Access
 from pymr.store.credentials import with_keys_of
+from pymr.store.outage import OUTAGES, Listener, Said
 from pymr.store.place import Place
 from pymr.task.commit import verify_attempt
 from pymr.task.stored_object import get_stored, put_stored
@@ -181,6 +183,7 @@ class _Mastery:
             publish=duty.publish,
         )
         try:
+            OUTAGES.listen(self._outage_listener(master))
             master.watch(decisions.run(master.durable))
             master.watch(self._keep_time(master))
             await self._take_on(master)
@@ -188,7 +191,22 @@ class _Mastery:
                 await self._serve(master)
             await master.ended
         finally:
+            OUTAGES.listen(None)
             await master.stop()
+
+    def _outage_listener(self, master: Master) -> Listener:
+        """Return what puts into the feed that this master waits for the store."""
+        loop, said = asyncio.get_running_loop(), Said()
+
+        def note(store: str, since: float | None) -> None:
+            if (line := said.line(store, since, time.time())) is not None:
+                master.note(events.Warned(line, at_once=True))
+
+        def heard(store: str, since: float | None) -> None:
+            with suppress(RuntimeError):  # The loop has ended, and a thread still waits.
+                loop.call_soon_threadsafe(note, store, since)
+
+        return heard
 
     async def _take_on(self, master: Master) -> None:
         """Hand the core what earlier masters have committed."""
@@ -228,6 +246,7 @@ class _Mastery:
         address = await server.start(reception.listen, run=self._spec.run, epoch=self._duty.epoch)
         where = str(HostPort(hosts_of(address.host)[0], address.port))
         farewell: m.Done | None = None
+        duty.can_be_asked(where)
         try:
             reception.listening(address)
             attendance = Attendance(master, reception.workers, reception.worker_wait_s)

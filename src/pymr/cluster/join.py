@@ -194,6 +194,11 @@ def _read_private(path: str) -> bytes:
     try:
         # A pipe would make this wait for a writer. A link is followed: what counts is its target.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"cannot read join file `{show_path(path)}`: there is none",
+            hint="copy here what `pymr start --on hosts` writes as soon as its master listens",
+        ) from error
     except OSError as error:
         raise _failed("read", path, error) from error
     try:

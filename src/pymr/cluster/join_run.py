@@ -9,7 +9,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from select import select
 from types import FrameType
@@ -43,11 +43,18 @@ SAY_S: Final = 0.5  # for what was sent to be on its way, before the link is clo
 
 
 def work_for(
-    join: JoinFile, *, slots: int | None, tmp_dir: str | None, wait_s: float
+    join: JoinFile,
+    *,
+    slots: int | None,
+    tmp_dir: str | None,
+    wait_s: float,
+    say: Callable[[str], object],
 ) -> Done | signal.Signals | None:
     """Work for the run of a join file and return how that ended, or what told this worker to go.
 
     None: its master did.
+
+    `say` is told what keeps this worker from its work, by any thread.
 
     Raises:
         UnreachableError: no master answered for `wait_s`.
@@ -55,7 +62,7 @@ def work_for(
         PymrError: this machine cannot run the job.
     """
     wanted = slots or this_machine().cores
-    client = Client(join, wait_s=wait_s)
+    client = Client(join, wait_s=wait_s, say=say)
     request = RegisterRequest(
         run=join.run,
         host=os.uname().nodename,

@@ -224,6 +224,7 @@ class Link:
                 self._heard = time.monotonic()
                 if not was_open:
                     was_open = True
+                    self._client.reached(address)
                     self._streams.append(outgoing)
                     self._arrive(Opened(self._joined.epoch, self._joined))
                 self._arrive(*wire.decode_for_worker(body))

@@ -21,13 +21,13 @@ from typing import Any, Final, TypeVar
 
 from pymr import errors, failpoint
 from pymr.cluster.decisions import Decisions
+from pymr.cluster.failure import failure_event
 from pymr.cluster.fate import Fates
 from pymr.cluster.grants import Grants
 from pymr.cluster.message import (
     Ask,
     CompletionReply,
     Failure,
-    FailureKind,
     FromWorker,
     Held,
     Leaving,
@@ -41,6 +41,7 @@ from pymr.cluster.stream import Outbox
 from pymr.cluster.verification import Found, Verifications
 from pymr.core import events
 from pymr.core.job import Job, JobEvent
+from pymr.core.lease import is_deaf
 from pymr.core.spec import (
     Attempt,
     InputFile,
@@ -87,6 +88,7 @@ class Master:
         self._publish = publish
         self._publication: asyncio.Future[None] | None = None  # under way
         self._clock = clock
+        self._ticked: float | None = None
         self._fates = Fates(job)
         self._verifications = Verifications(
             partial(verify_attempt, store), self._verified, threads, self._spawn
@@ -123,7 +125,8 @@ class Master:
         for attempt in self._held_by(member):
             if attempt not in known and attempt not in self._grants.unsent:
                 lost = errors.TaskLostError(f"`{attempt}`: {LEFT_TEXT}", reason="grant lost")
-                self._handle(events.Returned(attempt, errors.to_dict(lost), now))
+                told = errors.to_dict(lost)
+                self._handle(events.Returned(attempt, told, now, blames_host=False))
         for each in held:
             self._handle(events.Held(each.attempt, member.name, now, each.sources))
 
@@ -145,14 +148,16 @@ class Master:
                         )
                     )
                 if error is not None:
-                    self.note(events.Warned(f"worker `{member.name}`: {error['message']}"))
+                    self._warn(f"worker `{member.name}`: {error['message']}")
+            case Noted(events.Warned(text)):
+                self._warn(f"worker `{member.name}`: {text}")
             case Noted(event):
                 self.note(event)
             case Leaving(reason):
                 member.is_leaving = True
                 if not member.has_asked:
                     self.refusals.append(f"`{member.host}`: {reason}")
-                self.note(events.Warned(f"worker `{member.name}` leaves: {reason}"))
+                self._warn(f"worker `{member.name}` leaves: {reason}")
 
     def part(self, member: Member, outbox: Outbox) -> None:
         """End a worker's stream. What it holds is for its leases to say, unless it has left."""
@@ -173,7 +178,7 @@ class Master:
         failpoint.hit("completion.received")
         now = self._clock()
         if isinstance(outcome, Failure):
-            self._handle(_failed(attempt, outcome, now))
+            self._handle(failure_event(attempt, outcome, now))
             return CompletionReply(Verdict.NOTED)
         if outcome.attempt != attempt:
             raise ProtocolError(f"the receipt of `{attempt}` is that of `{outcome.attempt}`")
@@ -189,6 +194,10 @@ class Master:
     def tick(self) -> None:
         """Let the core know the time, and ask once more for all that wait; twice a second."""
         now = self._clock()
+        stood_s = 0.0 if self._ticked is None else now - self._ticked
+        if is_deaf(stood_s, self.job.map.limits.lease_s):
+            self._warn(f"this master stood still for {stood_s:.1f} s: no lease has ended by that")
+        self._ticked = now
         for attempt in list(self._grants.unsent):  # Nobody else can say that they are wanted.
             self._handle(events.Renewed(attempt, now))
         self._handle(events.Ticked(now))
@@ -203,6 +212,9 @@ class Master:
     def note(self, event: events.Event) -> None:
         """Put an event into the feed."""
         self._feed.append(event)
+
+    def _warn(self, text: str) -> None:
+        self.note(events.Warned(text, at_once=True))
 
     def take_in(self, event: JobEvent | events.Journal) -> None:
         """Hand the core what is known before the first worker comes."""
@@ -369,22 +381,3 @@ class Master:
         if self._publication is not None:
             waiting.append(self._publication)
         await asyncio.gather(*waiting, return_exceptions=True)
-
-
-def _failed(attempt: Attempt, failure: Failure, now: float) -> JobEvent:
-    """Return the event of the core that a failure is."""
-    match failure.kind:
-        case FailureKind.CRASHED:
-            return events.Crashed(attempt, failure.error, now)
-        case FailureKind.MEMORY:
-            return events.MemoryExceeded(attempt, failure.error, now)
-        case FailureKind.RETURNED:
-            return events.Returned(attempt, failure.error, now)
-        case FailureKind.FAILED:
-            return events.Failed(
-                attempt,
-                failure.error,
-                failure.retryable,
-                failure.signature,
-                now,
-            )

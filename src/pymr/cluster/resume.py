@@ -36,7 +36,7 @@ from pymr.runner.resume import (
     remove_leftovers,
     settings_of,
 )
-from pymr.runner.stored import planned_of, read_stored
+from pymr.runner.stored import StoredRun, planned_of, read_stored
 from pymr.store.access import Access
 from pymr.task.bundle import put_code
 from pymr.task.manifest import Manifest
@@ -49,6 +49,7 @@ class Ready(msgspec.Struct, frozen=True):
     settings: Settings
     access: Access
     result: Manifest | None = None
+    stored: StoredRun | None = None  # the run as its journal has it, if nothing was added to that
     plan: Plan | None = None  # of what is left, where there is no result
 
 
@@ -82,7 +83,8 @@ def make_ready(found: FoundRun, change: Change, reach: Reach, *, is_replay: bool
         plan = plan_of(held, settings, access)
         if (code, spec) != (code_of(stored), stored.replay.spec):
             _write(held, msgspec.structs.replace(planned_of(plan), spec=spec), code)
-    return Ready(settings, access, plan=plan)
+            return Ready(settings, access, plan=plan)
+    return Ready(settings, access, stored=stored, plan=plan)
 
 
 def _code_now(held: Held) -> tuple[Code, Shape]:

@@ -42,13 +42,14 @@ def serve_run(  # noqa: PLR0913 - what a master is told
     observer: Observer,
     *,
     is_replay: bool = False,
+    stored: StoredRun | None = None,
     lease_s: float = PhaseLimits().lease_s,
 ) -> Manifest:
     """Be a master of the run until it is published, and return the manifest of its output.
 
     Another master that may still be at work is deposed: its next decision is refused.
-    `is_replay`: the run is done, and its bad records are tried again. A worker that is silent for
-    `lease_s` has lost what it holds.
+    `is_replay`: the run is done, and its bad records are tried again. `stored`: the run, if its
+    journal was just read. A worker that is silent for `lease_s` has lost what it holds.
 
     Raises:
         OutputError: it was cancelled, or its output has become another's.
@@ -63,7 +64,7 @@ def serve_run(  # noqa: PLR0913 - what a master is told
         if previous is not None and previous.run == found.run and not is_replay:
             remove_leftovers(found, previous)
             return previous
-        stored = read_stored(found.place, found.run)
+        stored = stored or read_stored(found.place, found.run)
         code = code_of(stored)
         held = Held(found, stored, output, lambda _: access, is_replay)
         plan = plan_of(held, settings, access)

@@ -36,6 +36,7 @@ from pymr.core.events import RunFinished
 from pymr.errors import ClusterError, ConfigError, PymrError, from_dict
 from pymr.runner.find import FoundRun, history_of
 from pymr.runner.life import Observer
+from pymr.runner.stored import StoredRun
 from pymr.store.access import Access
 from pymr.task.manifest import Manifest
 from pymr.text_form import show_path
@@ -190,7 +191,7 @@ def spec_of(found: FoundRun, settings: Settings, access: Access) -> MasterSpec:
     )
 
 
-def serve_here(
+def serve_here(  # noqa: PLR0913 - what a master is told
     found: FoundRun,
     settings: Settings,
     access: Access,
@@ -198,11 +199,14 @@ def serve_here(
     say: Say,
     *,
     is_replay: bool = False,
+    stored: StoredRun | None = None,
 ) -> Manifest:
     """Be the master of a run in this process; see `serve_run`."""
     secrets_of(found.run)
     spec = spec_of(found, settings, access)
-    return serve_spec(spec, found, settings, access, observer, say, is_replay=is_replay)
+    return serve_spec(
+        spec, found, settings, access, observer, say, is_replay=is_replay, stored=stored
+    )
 
 
 def serve_spec(  # noqa: PLR0913 - what a master is told
@@ -214,6 +218,7 @@ def serve_spec(  # noqa: PLR0913 - what a master is told
     say: Say,
     *,
     is_replay: bool = False,
+    stored: StoredRun | None = None,
 ) -> Manifest:
     """Be the master that `spec` describes; see `serve_run`.
 
@@ -222,7 +227,9 @@ def serve_spec(  # noqa: PLR0913 - what a master is told
     """
     reception = reception_of(spec, say)
     try:
-        manifest = serve_run(found, settings, access, reception, observer, is_replay=is_replay)
+        manifest = serve_run(
+            found, settings, access, reception, observer, is_replay=is_replay, stored=stored
+        )
     except PymrError as error:
         if error.fields.get("is_cancelled"):
             RunFiles(spec.run).forget(spec.join_file)

@@ -86,7 +86,9 @@ def take_back(phase: PhaseState, event: Returned) -> list[Command]:
     lease = phase.leases.get(event.attempt)
     if lease is None or lease.state != "running":
         return []  # late; or its object is complete
-    return _lose(phase, event.attempt, lease.worker, event.error, event.now)
+    return _lose(
+        phase, event.attempt, lease.worker, event.error, event.now, blames_host=event.blames_host
+    )
 
 
 def lose_worker(phase: PhaseState, event: WorkerLost) -> list[Command]:
@@ -110,14 +112,20 @@ def expire(phase: PhaseState, now: float) -> list[Command]:
 
 
 def _lose(
-    phase: PhaseState, attempt: Attempt, worker: str, error: dict[str, Any], now: float
+    phase: PhaseState,
+    attempt: Attempt,
+    worker: str,
+    error: dict[str, Any],
+    now: float,
+    *,
+    blames_host: bool = True,
 ) -> list[Command]:
     task = phase.drop(attempt)
     task.losses += 1
     fatal = not task.decided and task.losses >= phase.limits.losses_max
     commands = _told(phase, attempt, worker, error, fatal=fatal)
-    warning = phase.quarantine.count(worker, now)
-    return commands if warning is None else [*commands, Note(Warned(warning))]
+    warning = phase.quarantine.count(worker, now) if blames_host else None
+    return commands if warning is None else [*commands, Note(Warned(warning, at_once=True))]
 
 
 def _told(

@@ -234,7 +234,7 @@ class Job:
             commands = self._lose_unready(event)
         warning = self.quarantine.count(event.worker, event.now)
         self.quarantine.leave(event.worker)
-        return commands if warning is None else [*commands, Note(Warned(warning))]
+        return commands if warning is None else [*commands, Note(Warned(warning, at_once=True))]
 
     def _lose_unready(self, event: WorkerLost) -> list[Command]:
         """Bear with a worker that never became ready, but not without end."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from pymr.core.spec import Attempt
 from pymr.errors import TaskLostError
+
+DEAF_LEAST_S: Final = 1.0  # no shorter than two ticks: else it is deaf each time
 
 LeaseState = Literal["running", "verifying", "verified"]
 
@@ -27,6 +29,11 @@ class Lease(msgspec.Struct):
     expires: float
     state: LeaseState = "running"
     finished: float = 0.0
+
+
+def is_deaf(silent_s: float, lease_s: float) -> bool:
+    """Say whether a core was deaf that had no tick for so long, so that nobody could renew."""
+    return silent_s > max(lease_s / 2, DEAF_LEAST_S)
 
 
 class LeaseBook:
@@ -99,12 +106,12 @@ class LeaseBook:
         """Take the time of a tick; renew every lease if the core was deaf before it.
 
         A sleeping machine or a stalled loop is no fault of the workers: nobody can renew with
-        a core that does not listen. So half a lease without a tick counts for nobody.
+        a core that does not listen. So half a lease without a tick counts for nobody (`is_deaf`).
         O(leases), and at most once in half a lease.
         """
         deaf_s = 0.0 if self._heard is None else now - self._heard
         self._heard = now
-        if deaf_s > self._lease_s / 2:
+        if is_deaf(deaf_s, self._lease_s):
             for lease in self._leases.values():
                 self.renew(lease, now)
                 lease.started = min(lease.started + deaf_s, now)

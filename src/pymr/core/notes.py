@@ -90,9 +90,13 @@ class PhaseFinished(Event, frozen=True):
 
 
 class Warned(Event, frozen=True):
-    """Something the user should know; the run goes on."""
+    """Something the user should know; the run goes on.
+
+    `at_once`: it is said when it happens, and not in the summary alone.
+    """
 
     message: str
+    at_once: bool = False
 
 
 class UploadProgressed(Event, frozen=True):

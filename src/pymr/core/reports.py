@@ -95,11 +95,13 @@ class Returned(Event, frozen=True):
     """A worker gives an attempt back, for a reason that is not the task's.
 
     It cannot reach the store, has no space, or was told to end. `error`: errors.to_dict.
+    `blames_host`: another attempt may well end so there; not so where a stream broke.
     """
 
     attempt: Attempt
     error: dict[str, Any]
     now: float
+    blames_host: bool = True
 
 
 class Held(Event, frozen=True):

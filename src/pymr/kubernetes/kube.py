@@ -7,7 +7,7 @@ ones; they are written by server-side apply, in the name of FIELD_MANAGER.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
@@ -21,7 +21,7 @@ from pymr.kubernetes.kubeconfig import Context, read_context
 from pymr.kubernetes.refusal import Told, refusing
 
 FIELD_MANAGER: Final = "pymr"
-REQUEST_S: Final = 30.0  # for one answer of the API server; admission webhooks have 10 s each
+KUBE_REQUEST_S: Final = 30.0  # for one answer of the API server; admission webhooks have 10 s each
 NOT_FOUND: Final = 404
 
 Namespaced = TypeVar("Namespaced", bound=resource.NamespacedResource)
@@ -92,31 +92,6 @@ class Kube:
             selector: dict[str, Any] | None = dict(labels) if labels else None
             return list(self.client.list(kind, namespace=self.namespace, labels=selector))
 
-    def watch(
-        self,
-        kind: type[Namespaced],
-        labels: Labels | None = None,
-        *,
-        name: str | None = None,
-        timeout_s: int | None = None,
-    ) -> Iterator[tuple[str, Namespaced]]:
-        """Yield what happens to objects: (`ADDED`, `MODIFIED` or `DELETED`, object), until closed.
-
-        Those that are there come first. It asks anew every `timeout_s`, and has those that are
-        there told again.
-
-        Raises:
-            ClusterError: refused, or the API server is gone.
-        """
-        with self.asking(f"watch {plural(kind)}"):
-            yield from self.client.watch(
-                kind,
-                namespace=self.namespace,
-                labels=dict(labels) if labels else None,
-                fields={"metadata.name": name} if name else None,
-                server_timeout=timeout_s,
-            )
-
     def patch(self, kind: type[Namespaced], name: str, change: dict[str, Any]) -> Namespaced:
         """Change an object by a merge patch, and return it.
 
@@ -175,7 +150,7 @@ def open_kube(context: str | None = None, namespace: str | None = None) -> Kube:
         client = lightkube.Client(
             found.config,
             namespace=told.namespace,
-            timeout=httpx2.Timeout(REQUEST_S),
+            timeout=httpx2.Timeout(KUBE_REQUEST_S),
             field_manager=FIELD_MANAGER,
         )
     return Kube(client, told.context, told.namespace, told.server)

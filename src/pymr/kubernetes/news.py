@@ -20,9 +20,9 @@ from pymr.errors import ClusterError, UnreachableError
 from pymr.kubernetes.kube import Kube, plural
 from pymr.kubernetes.refusal import Told, refusing
 
-AGAIN_S: Final = 1.0  # between two tries of a watch that broke
-ANEW_S: Final = 300  # after which a watch is asked for anew: an idle one may be cut off unnoticed
-_CONNECT_S: Final = 10.0
+WATCH_AGAIN_S: Final = 1.0  # between two tries of a watch that broke
+WATCH_ANEW_S: Final = 300  # a watch is asked for anew: an idle one may be cut off unnoticed
+WATCH_CONNECT_S: Final = 10.0
 
 
 class Wanted(NamedTuple):
@@ -81,7 +81,7 @@ class News:
             self._client = lightkube.AsyncClient(
                 self._kube.client.config,
                 namespace=self._kube.namespace,
-                timeout=httpx2.Timeout(_CONNECT_S),
+                timeout=httpx2.Timeout(WATCH_CONNECT_S),
             )
             self._tasks = [asyncio.create_task(self._watch(each)) for each in self._wanted]
         with suppress(TimeoutError):
@@ -110,7 +110,7 @@ class News:
                 if error.fields.get("reason") != "Expired":  # The watch begins anew.
                     self._queue.put_nowait(error)
                     return
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(WATCH_AGAIN_S)
 
     async def _watch_once(self, wanted: Wanted, told: Told) -> None:
         assert self._client is not None, "it is made first"
@@ -120,6 +120,6 @@ class News:
                 namespace=told.namespace,
                 labels=dict(wanted.labels) if wanted.labels else None,
                 fields=dict(wanted.fields) if wanted.fields else None,
-                server_timeout=ANEW_S,
+                server_timeout=WATCH_ANEW_S,
             ):
                 self._queue.put_nowait(Item(what, one))

@@ -17,8 +17,8 @@ from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.permission import FOR_REMOVAL, require
 
-GONE_S: Final = 120.0  # pods have 75 s to end
-_LOOK_S: Final = 1.0
+DOWN_S: Final = 120.0  # pods have 75 s to end
+DOWN_LOOK_S: Final = 1.0
 _STORAGE: Final = (
     (StatefulSet, labels.STORAGE_NAME),
     (Service, labels.STORAGE_NAME),
@@ -57,16 +57,16 @@ def _wait_gone(kube: Kube, *, purge: bool) -> None:
     kinds: tuple[type[Any], ...] = (Pod, Job, StatefulSet)
     if purge:
         kinds = (*kinds, PersistentVolumeClaim)
-    deadline = time.monotonic() + GONE_S
+    deadline = time.monotonic() + DOWN_S
     with News(kube, *(Wanted(kind, labels=ours) for kind in kinds)) as news:
         while left := _left(kube, kinds):
             if time.monotonic() >= deadline:
                 raise ClusterError(
-                    f"not gone after {GONE_S:.0f} s in namespace `{kube.namespace}`:"
+                    f"not gone after {DOWN_S:.0f} s in namespace `{kube.namespace}`:"
                     f" {', '.join(left)}",
                     hint=kube.told.kubectl(f"get pods -l {labels.MANAGED_BY}={labels.OURS}"),
                 )
-            while (item := news.next(_LOOK_S)) is not None and item.what != "DELETED":
+            while (item := news.next(DOWN_LOOK_S)) is not None and item.what != "DELETED":
                 pass
 
 

@@ -32,6 +32,8 @@ from pymr.kubernetes.launch import StoreOfRun, launch
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.objects.policy import STORAGE_PORT, OutsideStore
 from pymr.kubernetes.objects.run import WORKER_NEEDS, Images
+from pymr.kubernetes.permission import FOR_RUN
+from pymr.kubernetes.preflight import make_ready
 from pymr.kubernetes.reach import reached
 from pymr.kubernetes.storage import REGION, StorageWish, ensure_storage
 from pymr.runner.find import FoundRun
@@ -89,8 +91,9 @@ def store_of_run(
     """Have the store of a run reached from here, as long as the block lasts.
 
     Raises:
-        ClusterError: the storage is not there, and cannot be made.
+        ClusterError: the storage is not there, and cannot be made; or a right is missing for a run.
     """
+    make_ready(kube, FOR_RUN, "run a job", say)
     if not is_own_storage(settings):
         here = access_with(settings)
         yield StoreOfRun(here, here.endpoint, outside_store(here))

@@ -32,7 +32,7 @@ from pymr.kubernetes.objects.storage import (
 )
 from pymr.kubernetes.permission import FOR_STORAGE
 from pymr.kubernetes.preflight import Say, make_ready
-from pymr.kubernetes.storage_wait import POD, READY_S, is_ready, wait_ready
+from pymr.kubernetes.storage_wait import POD, STORAGE_READY_S, is_ready, wait_ready
 from pymr.store.access import Access
 from pymr.store.root import ensure_root
 from pymr.text_form import show_text
@@ -76,7 +76,7 @@ class StorageWish:
     image: Callable[[], str]
     volume_bytes: int = VOLUME_BYTES
     storage_class: str | None = None
-    ready_s: float = READY_S
+    ready_s: float = STORAGE_READY_S
     is_upgrade: bool = False  # storage that is there gets the image, too
 
 

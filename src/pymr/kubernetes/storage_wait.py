@@ -19,10 +19,10 @@ from pymr.kubernetes.trouble import Trouble, event_trouble, pod_trouble
 from pymr.text_form import show_text
 
 POD: Final = f"{labels.STORAGE_NAME}-0"
-READY_S: Final = 300.0  # an image to pull, a volume to make
+STORAGE_READY_S: Final = 300.0  # an image to pull, a volume to make
 CRASHES_S: Final = 30.0  # a storage that ends again and again is not waited for longer
-TELL_S: Final = 30.0  # between two words about why it is not ready yet
-LOOK_S: Final = 1.0
+STORAGE_TELL_S: Final = 30.0  # between two words about why it is not ready yet
+STORAGE_LOOK_S: Final = 1.0
 _OBJECTS: Final = (labels.STORAGE_NAME, POD, labels.STORAGE_CLAIM)
 
 
@@ -98,12 +98,12 @@ def wait_ready(kube: Kube, ready_s: float, say: Say) -> None:
         Wanted(Event),
     ) as news:
         while not sight.is_ready:
-            item, now = news.next(LOOK_S), time.monotonic()
+            item, now = news.next(STORAGE_LOOK_S), time.monotonic()
             if item is not None:
                 sight.take(item, now)
             if now >= began + ready_s or sight.is_hopeless(now):
                 raise _not_ready(kube, sight.trouble, now - began)
-            if sight.trouble is not None and now >= told_at + TELL_S:
+            if sight.trouble is not None and now >= told_at + STORAGE_TELL_S:
                 told_at = now
                 say(f"storage: waits: {show_text(sight.trouble.text)}")
 

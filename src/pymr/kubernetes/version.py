@@ -16,7 +16,7 @@ from pymr.errors import ClusterError
 from pymr.kubernetes.kube import Kube
 
 OLDEST: Final = (1, 29)
-_REQUEST_S: Final = 10.0
+VERSION_S: Final = 10.0
 
 
 class Version(NamedTuple):
@@ -40,7 +40,7 @@ def read_version(kube: Kube) -> Version:
     Raises:
         ClusterError: it does not answer, or not with a version.
     """
-    parameters = client_adapter.ConnectionParams(timeout=_REQUEST_S)  # type: ignore[arg-type]
+    parameters = client_adapter.ConnectionParams(timeout=VERSION_S)  # type: ignore[arg-type]
     with (
         kube.asking("read the version of the cluster"),
         client_adapter.Client(kube.client.config, parameters) as client,

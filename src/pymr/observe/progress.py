@@ -88,6 +88,8 @@ class ProgressView:
                 self._say("All map tasks completed!")
             case events.RunFinished(None):
                 self._say("Map reduce completed")
+            case events.Warned(message, at_once=True):
+                self._say(f"warning: {show_text(message)}")
             case _:
                 self._say_attempt(entry.event)
 

@@ -83,6 +83,7 @@ def resume(run: PathLike, *, job: Job | None = None, **settings: Any) -> Result:
     `run` is its name, its id or its output folder. Finished tasks are kept. `job` has the
     functions as they are now, for a run of `pymr.run`: they had travelled by value. Settings
     that decide the result cannot change; the others are those of the run's start, unless given.
+    A run of workers that join goes on by the command only: `pymr resume`.
 
     Raises:
         PymrError: as `pymr.run`; `InputError` if the inputs have changed since.

@@ -67,6 +67,7 @@ class Duty(NamedTuple):
     tick: Callable[[float], None]  # with monotonic seconds, a few times a second
     look: Callable[[], None]  # raises if the run was cancelled; as often, by any thread
     publish: Callable[[], None]
+    can_be_asked: Callable[[str], object]  # told where, `HOST:PORT`
     earlier: Replay | None  # what processes before this one have done
     again: Collection[Receipt]  # what is done once more of it
 
@@ -122,6 +123,7 @@ class Life:
         is_replay: bool = False,
     ) -> None:
         self._look_due = 0.0
+        self._can_be_asked: Callable[[str], object] = str  # nobody listens yet
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
         self._plan = plan
@@ -152,7 +154,7 @@ class Life:
         crew.begin(self._plan, self._place, self._epoch)
         seq = last_seq(self._place.read_history_end(run)) + 1
         with (
-            self._place.life_signs(run, self._epoch),
+            self._place.life_signs(run, self._epoch) as self._can_be_asked,
             self._place.history(run, thin) as history,
         ):
             feed = Feed([JsonLines(history.append), observer.entry], time.time, seq)
@@ -237,6 +239,7 @@ class Life:
                 tick=tick,
                 look=self._look,
                 publish=partial(self._publish, crew, feed, journal),
+                can_be_asked=self._can_be_asked,
                 earlier=earlier,
                 again=() if earlier is None else self._outdated(earlier),
             )

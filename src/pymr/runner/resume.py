@@ -81,6 +81,11 @@ class Held(NamedTuple):
         return [receipt for receipt in run.committed.values() if receipt.attempt not in again]
 
     @property
+    def verb(self) -> str:
+        """The command that takes it on."""
+        return "replay" if self.is_replay else "resume"
+
+    @property
     def anew(self) -> str:
         """What to type to keep nothing of it."""
         if self.is_replay:
@@ -111,7 +116,8 @@ def resume_run(
         OutputError: it still runs, was cancelled, or its output has become another's.
         RunNotFoundError: nothing is left of it.
         InputError: inputs have changed since it was planned; they are named.
-        ConfigError: the code does another job now, or a setting cannot be changed.
+        ConfigError: the code does another job now, or a setting cannot be changed; or the run is
+            one of workers that join.
         PymrError: the run failed again.
     """
     refuse_gone(found)
@@ -181,6 +187,7 @@ def settings_of(held: Held, change: Change) -> Settings:
 def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None) -> Manifest:
     """Do what is left of a run and return its manifest; see `resume_run`."""
     found, stored = held.found, held.stored
+    _refuse_hosts(held)
     refuse_few_files()
     access = _reached(stored.plan, found.place, held.access, settings)
     refuse_unsafe_store(found.place, access, settings)
@@ -205,6 +212,16 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
         return life.run(LocalCrew(pool, settings), observer, deadline)
     finally:
         pool.close()
+
+
+def _refuse_hosts(held: Held) -> None:
+    """Refuse a run of workers that join: it has none here, and is another machine's size."""
+    if held.stored.plan.settings.on == "hosts":
+        raise ConfigError(
+            f"run {held.found.name} is one of workers that join (`--on hosts`), expected one of"
+            " this machine",
+            hint=f"pymr {held.verb} {held.found.name}",
+        )
 
 
 def _reached(stored: StoredPlan, place: Place, access: Reach, settings: Settings) -> Access:
@@ -308,10 +325,10 @@ def _code_of(held: Held) -> Code:
     """Return where the code of the run stands; `pymr init` is no help if it is gone."""
     code = held.stored.plan.code
     if code.path is not None and not os.path.exists(code.path):
-        name, verb = held.found.name, "replay" if held.is_replay else "resume"
+        name = held.found.name
         raise WorkerFileError(
             f"the worker file `{show_path(code.path)}` of run {name} is gone",
-            hint=f"put it back, then   pymr {verb} {name}",
+            hint=f"put it back, then   pymr {held.verb} {name}",
         )
     return code
 

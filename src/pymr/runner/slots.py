@@ -22,6 +22,7 @@ from pymr.runner.memory import too_much
 from pymr.runner.pool import Pool
 from pymr.runner.process import TaskProcess
 from pymr.store.access import Access
+from pymr.store.outage import Said
 from pymr.task import channel
 from pymr.text_form import show_path
 
@@ -73,6 +74,7 @@ class Slots:
         self._hangs = hangs
         self._oom_kills = oom_kills()  # that were none of this run, or are dealt with
         self._works: dict[Attempt, AttemptSpec] = {}
+        self._outages = Said()
 
     @property
     def loaded(self) -> int:
@@ -149,6 +151,8 @@ class Slots:
             case channel.Progressed(attempt, bytes_in, records_in):
                 self._hangs.progressed(process, now)
                 self._owner.note(events.AttemptProgressed(attempt, bytes_in, records_in))
+            case channel.StoreAway(store, since):
+                self._wait_for(process, store, since)
             case channel.Finished(receipt, left):
                 self._end_attempt(process, receipt.attempt, left)
                 if not self._has_hung(process, receipt.attempt, None):
@@ -159,6 +163,13 @@ class Slots:
                 self._end_attempt(process, attempt, left)
                 if not self._has_hung(process, attempt, error):
                     self._owner.report(events.Failed(attempt, error, retryable, signature, now))
+
+    def _wait_for(self, process: TaskProcess, store: str, since: float | None) -> None:
+        """Say that a process waits for a store; its time is not that of the user's code."""
+        if process.attempt is not None:
+            self._hangs.progressed(process, time.monotonic())
+        if (line := self._outages.line(store, since, time.time())) is not None:
+            self._owner.note(events.Warned(line, at_once=True))
 
     def _end_attempt(self, process: TaskProcess, attempt: Attempt, left: channel.Left) -> None:
         """Take note of what an attempt has left; a process that leaks is not used again."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
@@ -63,9 +63,13 @@ class LifeSigns:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name="life signs", daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Callable[[str], None]:
+        """Begin, and return what is told from where on this process can be asked."""
         self._thread.start()
-        return self
+        return self._tell_address
+
+    def _tell_address(self, address: str) -> None:
+        self._sign = msgspec.structs.replace(self._sign, address=address)
 
     def __exit__(
         self,

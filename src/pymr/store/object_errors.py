@@ -16,8 +16,8 @@ from pymr.errors import (
     ObjectExistsError,
     ObjectMissingError,
     PymrError,
-    ResourceError,
     StoreError,
+    StoreFullError,
     StoreUnavailableError,
 )
 from pymr.text_form import show_text
@@ -95,7 +95,7 @@ _REGION_ROW: Final[_Row] = (
 )
 _FULL: Final[_Row] = (
     Again.NEVER,
-    ResourceError,
+    StoreFullError,
     "the store has no room left",
     "pymr gc {place}   removes what no run needs",
 )

@@ -55,10 +55,10 @@ class ObjectPlace:
         sign = self.last_sign(found.claim.run)
         return found.claim, sign is not None and sign.is_fresh(time.time()) and not sign.is_over()
 
-    def life_signs(self, run: str, epoch: int, address: str | None = None) -> LifeSigns:
+    def life_signs(self, run: str, epoch: int) -> LifeSigns:
         """Return a block in which the place shows that this process works on the run."""
         host = os.uname().nodename
-        sign = LifeSign(epoch=epoch, pid=os.getpid(), host=host, time=0.0, address=address)
+        sign = LifeSign(epoch=epoch, pid=os.getpid(), host=host, time=0.0)
         return LifeSigns(self.objects, run, sign)
 
     def last_sign(self, run: str) -> LifeSign | None:

@@ -19,6 +19,7 @@ import msgspec
 
 from pymr.errors import PymrError, StoreUnavailableError
 from pymr.store.object_errors import Again, Place, explained
+from pymr.store.outage import AWAY_TOLD_S, OUTAGES
 
 REQUESTS_MAX: Final = 32  # of one store in one process at once
 DENIED_TRIES_MAX: Final = 3
@@ -87,6 +88,7 @@ class Requests:
         self._may_renew = may_renew  # keys are read anew, so a denial may end
         self._was_answered = False
         self._lock = threading.Lock()
+        self._told_at: float | None = None  # that it is away, last
         self.gate = Gate()
         self.counts = RequestCounts()
 
@@ -113,7 +115,7 @@ class Requests:
                     raise self._final(found, waited_s) from error
                 self._pause(again, tries, self._storage_wait_s - waited_s)
             else:
-                self._was_answered, self.counts.away_since = True, None
+                self._take_answer()
                 self.gate.widen()
                 return result
 
@@ -132,6 +134,14 @@ class Requests:
             return tries < DENIED_TRIES_MAX
         return waited_s < self._storage_wait_s
 
+    def _take_answer(self) -> None:
+        self._was_answered, self.counts.away_since = True, None
+        if self._told_at is not None:
+            with self._lock:
+                was_told, self._told_at = self._told_at is not None, None
+            if was_told:
+                OUTAGES.tell(f"{self.place} at {self.place.endpoint}", None)
+
     def _pause(self, again: Again, tries: int, left_s: float) -> None:
         bound = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(tries - 1, 30), max(left_s, 0.0))
         pause = random.uniform(0, bound)  # noqa: S311 - to spread requests, not to guard
@@ -143,7 +153,18 @@ class Requests:
                 self.counts.away_since = time.monotonic()
         if again is Again.SLOWER:
             self.gate.halve()
+        self._tell_outage()
         time.sleep(pause)
+
+    def _tell_outage(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            since = self.counts.away_since
+            last = since if self._told_at is None else self._told_at
+            if since is None or last is None or now - last < AWAY_TOLD_S:
+                return
+            self._told_at = now
+        OUTAGES.tell(f"{self.place} at {self.place.endpoint}", time.time() - (now - since))
 
     def _final(self, error: PymrError, waited_s: float) -> PymrError:
         if isinstance(error, StoreUnavailableError) and waited_s >= self._storage_wait_s:

@@ -134,12 +134,11 @@ class Place(Protocol):
         In a store the signs are for people: a process that shows none may yet go on.
         """
 
-    def life_signs(
-        self, run: str, epoch: int, address: str | None = None
-    ) -> AbstractContextManager[object]:
+    def life_signs(self, run: str, epoch: int) -> AbstractContextManager[Callable[[str], object]]:
         """Return a block in which the place shows that this process works on the run.
 
-        `address` is where it can be asked. Best effort: nothing is raised.
+        It gives what is told where the process can be asked, `HOST:PORT`, once that is known; the
+        next sign shows it. Best effort: nothing is raised.
         """
 
     def last_sign(self, run: str) -> LifeSign | None:

@@ -107,6 +107,13 @@ class Progressed(Message, frozen=True):
     records_in: int
 
 
+class StoreAway(Message, frozen=True):
+    """A store does not answer since a time, in Unix seconds; None: it does again. At any time."""
+
+    store: str
+    since: float | None
+
+
 class Left(msgspec.Struct, frozen=True):
     """What an attempt has left behind in its process."""
 
@@ -150,6 +157,7 @@ FromProcess = (
     | Sampled
     | SampleFailed
     | Progressed
+    | StoreAway
     | Finished
     | Failed
     | Tried

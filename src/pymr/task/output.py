@@ -17,6 +17,7 @@ from pymr.errors import (
     CorruptDataError,
     IncompleteError,
     OutputError,
+    PymrError,
     RunNotFoundError,
     StoreError,
     StoreUnavailableError,
@@ -54,8 +55,13 @@ class ClaimedOutput(NamedTuple):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not is_out_of_reach(error, self.place):
+        if is_out_of_reach(error, self.place):
+            return
+        try:
             self.claim.release()
+        except PymrError:
+            if error is None:  # Else what has ended the block is the news.
+                raise
 
 
 def is_out_of_reach(error: BaseException | None, place: Place) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import allocate_lock
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -20,6 +21,7 @@ from pymr.core.spec import Attempt, AttemptSpec, Code, JobSpec, Receipt, SampleW
 from pymr.errors import PymrError, UserCodeError
 from pymr.memory_use import pages_of
 from pymr.store.access import AMBIENT, Access, open_store
+from pymr.store.outage import OUTAGES
 from pymr.task import channel, forked, huge_pages
 from pymr.task.descriptors import EXIT_CLOSED, StandardDescriptors, is_closed, move_up
 from pymr.task.hung import Interruption
@@ -70,6 +72,7 @@ class _TaskProcess:
         self, replies_fd: int, standard: StandardDescriptors, interruption: Interruption
     ) -> None:
         self._replies_fd = replies_fd
+        self._sending = allocate_lock()  # Threads that wait for a store say so; few runs have any.
         self._standard = standard
         self._interruption = interruption
         self._modules = PrivateModules()
@@ -96,6 +99,7 @@ class _TaskProcess:
                 Ticker.each_call = is_watched
                 self._spec = spec
                 self._store, self._access = open_store(root, access), access
+                OUTAGES.listen(self._tell_outage)
             case channel.Run(attempt):
                 self._run(attempt)
             case channel.Try(work):
@@ -193,7 +197,11 @@ class _TaskProcess:
         self._send(message)
 
     def _send(self, message: channel.Message) -> None:
-        channel.write_all(self._replies_fd, channel.frame(message))
+        with self._sending:
+            channel.write_all(self._replies_fd, channel.frame(message))
+
+    def _tell_outage(self, store: str, since: float | None) -> None:
+        self._send(channel.StoreAway(store, since))
 
 
 def _keep_folder() -> None:

@@ -30,10 +30,11 @@ from lightkube.models.core_v1 import (
     SeccompProfile,
     SecretVolumeSource,
     SecurityContext,
+    TopologySpreadConstraint,
     Volume,
     VolumeMount,
 )
-from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
 
 from pymr.kubernetes.objects.labels import Labels
 
@@ -41,7 +42,7 @@ USER_ID: Final = 65532  # `nonroot` of most base images
 TMP: Final = "/tmp"  # noqa: S108 - a volume of the pod alone
 SECRETS: Final = "/etc/pymr"  # where they are mounted
 SECRET_MODE: Final = 0o440  # root's, and our group's by `fsGroup`
-GRACE_S: Final = 75  # a worker that is told to end has given back by then what it holds
+POD_GRACE_S: Final = 75  # a worker that is told to end has given back by then what it holds
 KiB: Final = 1 << 10
 MiB: Final = 1 << 20
 GiB: Final = 1 << 30
@@ -85,7 +86,8 @@ class Program:
     secret: str | None = None  # mounted at SECRETS
     readiness: Probe | None = None
     volumes: Sequence[tuple[Volume, VolumeMount]] = ()
-    grace_s: int = GRACE_S
+    grace_s: int = POD_GRACE_S
+    spread: Labels | None = None  # pods that go to different nodes as far as there are
 
 
 def hardened_template(program: Program, labels: Labels, *, restart: str) -> PodTemplateSpec:
@@ -137,10 +139,20 @@ def hardened_template(program: Program, labels: Labels, *, restart: str) -> PodT
             seccompProfile=SeccompProfile(type="RuntimeDefault"),
         ),
         shareProcessNamespace=True,
+        topologySpreadConstraints=None if program.spread is None else [_spread(program.spread)],
         terminationGracePeriodSeconds=program.grace_s,
         volumes=[volume for volume, _ in mounts],
     )
     return PodTemplateSpec(metadata=ObjectMeta(labels=dict(labels)), spec=spec)
+
+
+def _spread(pods: Labels) -> TopologySpreadConstraint:
+    return TopologySpreadConstraint(
+        maxSkew=1,
+        topologyKey="kubernetes.io/hostname",
+        whenUnsatisfiable="ScheduleAnyway",
+        labelSelector=LabelSelector(matchLabels=pods),
+    )
 
 
 def quantity(size: int) -> str:

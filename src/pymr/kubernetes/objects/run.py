@@ -57,8 +57,8 @@ WORKER_IS_FINAL: Final = (2, 8)
 TOLD_TO_END: Final = (130, 143)  # by whoever deletes the pod: nobody's fault
 MASTER_FAILURES_MAX: Final = 6
 WORKER_FAILURES_MAX: Final = 20  # of each index
-KEPT_S: Final = 86_400  # that a run's objects are kept when it is over; its logs are in the store
-LATE_S: Final = 60  # that a master has to say by itself that its time is up
+RUN_KEPT_S: Final = 86_400  # when it is over; its logs are in the store
+DEADLINE_LATE_S: Final = 60  # that a master has to say by itself that its time is up
 EVICTED_SHARE: Final = 0.25  # of the workers that may be evicted at once
 
 
@@ -108,6 +108,7 @@ class RunObjects:
             ),
         )
         of_run = labels.run_labels(self.run, self.job, "master")
+        limit_s = None if self.timeout_s is None else ceil(self.timeout_s) + DEADLINE_LATE_S
         spec = JobSpec(
             template=hardened_template(program, of_run, restart="Never"),
             parallelism=1,
@@ -115,8 +116,8 @@ class RunObjects:
             backoffLimit=MASTER_FAILURES_MAX,
             podFailurePolicy=_failure_policy("master", "FailJob", MASTER_IS_FINAL),
             podReplacementPolicy="Failed",
-            activeDeadlineSeconds=None if self.timeout_s is None else ceil(self.timeout_s) + LATE_S,
-            ttlSecondsAfterFinished=KEPT_S,
+            activeDeadlineSeconds=limit_s,
+            ttlSecondsAfterFinished=RUN_KEPT_S,
             suspend=suspended,
         )
         name = labels.master_name(self.run)
@@ -153,6 +154,7 @@ class RunObjects:
             environment=self._environment(self.worker_files),
             ports={},
             secret=labels.worker_name(self.run),
+            spread=labels.run_selector(self.run, "worker"),
         )
         of_run = labels.run_labels(self.run, self.job, "worker")
         spec = JobSpec(

@@ -111,6 +111,8 @@ class StorageObjects:
                 "MINIO_ROOT_USER_FILE": f"{SECRETS}/{USER_KEY}",
                 "MINIO_ROOT_PASSWORD_FILE": f"{SECRETS}/{PASSWORD_KEY}",
                 "MINIO_BROWSER": "off",
+                "MINIO_UPDATE": "off",
+                "MINIO_API_STALE_UPLOADS_EXPIRY": "24h",  # It knows no such rule of a bucket.
             },
             ports={"s3": STORAGE_PORT},
             secret=labels.STORAGE_SECRET,

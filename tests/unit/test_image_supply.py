@@ -318,3 +318,21 @@ def test_images_that_are_made_meanwhile_are_waited_for(tools: ImageTools) -> Non
         assert made()[:2] == (MASTER, WORKER)
     with pytest.raises(ClusterError), meanwhile(lambda: supply(nodes(), builder="podman")) as made:
         made()
+
+
+def test_what_is_in_the_way_is_found_before_anything_is_begun(tools: ImageTools) -> None:
+    """Before inputs are uploaded: no builder, or none of what loads; with images there is none."""
+    request = ImageRequest()
+    with pytest.raises(ClusterError, match="neither docker nor podman nor buildah"):
+        Supply("kind-c", nodes(), request, print).check()
+    tools.add("docker")
+    with pytest.raises(ClusterError, match="`kind` is not on PATH"):
+        Supply("kind-c", nodes(), request, print).check()
+    tools.add("kind")
+
+    Supply("kind-c", nodes(), request, print).check()
+    Supply("kind-c", nodes(MASTER, WORKER), request, print).check()
+    named = ImageRequest(master_image="m:1", worker_image="w:1", load="minikube")
+    Supply("far", nodes(), named, print).check()
+
+    assert [call[1] for call in tools.calls()] == ["version"] * 2

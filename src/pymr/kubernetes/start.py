@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from pymr.kubernetes.images.ensure import (
     ImageRequest,
     ensure_images,
     ensure_storage_image,
+    find_supply,
     image_request,
 )
 from pymr.kubernetes.images.meanwhile import meanwhile
@@ -137,7 +137,7 @@ def submit(  # noqa: PLR0913 - what a run is made of
         PymrError: the plan, the upload or an image fails.
     """
     asked = msgspec.structs.replace(request, access=store.here)
-    with meanwhile(partial(ensure_images, kube, images, say)) as made:
+    with meanwhile(find_supply(kube, images, say).images) as made:
         if store.outside is None:
             make_default_store(request.settings, store.here)
         found = submit_run(asked, observer, over=over)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from image_tools import ImageTools
@@ -27,6 +29,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageTools:
     """Nothing but these programs is on PATH."""
     made = ImageTools(tmp_path)
     monkeypatch.setenv("PATH", str(made.bin))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     monkeypatch.delenv("GOPROXY", raising=False)
     return made
@@ -336,3 +339,31 @@ def test_what_is_in_the_way_is_found_before_anything_is_begun(tools: ImageTools)
     Supply("far", nodes(), named, print).check()
 
     assert [call[1] for call in tools.calls()] == ["version"] * 2
+
+
+def test_what_was_loaded_just_now_is_not_loaded_again(tools: ImageTools) -> None:
+    """Nodes list it late. Into other nodes it is: those of a cluster that was made anew."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+    first = Nodes(architectures=frozenset({"amd64"}), ids=frozenset({"a", "b"}))
+    supply(first)
+
+    assert supply(first)[2] == []
+    assert len(tools.calls("load")) == 2
+    other = msgspec.structs.replace(first, ids=frozenset({"a", "c"}))
+    assert len(supply(other)[2]) == 2
+
+
+def test_nodes_that_still_do_not_list_it_are_asked_no_more(
+    tools: ImageTools, tmp_path: Path
+) -> None:
+    """After two minutes it is gone, if they do not list it; and so is what was remembered."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+    found = Nodes(architectures=frozenset({"amd64"}), ids=frozenset({"a"}))
+    supply(found)
+    for path in (tmp_path / "pymr/images").iterdir():
+        os.utime(path, (path.stat().st_mtime - 121,) * 2)
+
+    assert len(supply(found)[2]) == 2
+    assert len(list((tmp_path / "pymr/images").iterdir())) == 2

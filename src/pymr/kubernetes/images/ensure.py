@@ -23,6 +23,7 @@ from pymr.kubernetes.images.context import (
 from pymr.kubernetes.images.load import Loader, choose_loader
 from pymr.kubernetes.images.nodes import Nodes, read_nodes
 from pymr.kubernetes.images.packages import Packages, read_packages
+from pymr.kubernetes.images.recent import is_recent, remember_loaded
 from pymr.kubernetes.images.reference import is_in_registry
 from pymr.kubernetes.images.tool import Say
 from pymr.kubernetes.images.wheel import own_architecture
@@ -173,14 +174,18 @@ class Supply:
 
     def _is_there(self, loader: Loader, image: str) -> bool:
         """Return whether nodes have it. A registry has no names of ours: it is asked by a push."""
-        return loader.name != "registry" and self._nodes.all_have(image)
+        if loader.name == "registry":
+            return False
+        return self._nodes.all_have(image) or is_recent(image, self._nodes)
 
     def _load(self, loader: Loader, builder: Builder, image: str) -> str:
         if loader.name == "registry":
             self._say(f"pushing {image} to {loader.target}")
         elif loader.name != "none":
             self._say(f"loading {image} into {loader.name} {loader.target}")
-        return loader.load(builder, image)
+        loaded = loader.load(builder, image)
+        remember_loaded(image, self._nodes)
+        return loaded
 
     @cached_property
     def _loader(self) -> Loader:

@@ -21,7 +21,7 @@ BUILDER := docker
 WORKER_FILE := examples/wordcount/worker.py
 rust_sources := $(wildcard .cargo/* rust/Cargo.toml rust/build.rs rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help setup demo check test test-services chaos docs proto mutants fuzz wheel images bench bench-quick clean
+.PHONY: help setup demo check test test-services e2e chaos docs proto mutants fuzz wheel images bench bench-quick clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -80,6 +80,10 @@ test: setup ## All tests, of Rust and of Python
 
 test-services: setup ## The tests on real object stores: MinIO and Ceph
 	@$(bin)/python tests/services.py run $(bin)/pytest -n 2 -m services
+
+e2e: setup ## Runs in pods, on the cluster of the current kube context; CLUSTER=1 makes one (root)
+	@if [ -n "$${CLUSTER:-}" ]; then eval "$$(tests/cluster/up)"; fi
+	$(bin)/pytest -m e2e
 
 chaos: setup ## Kill and resume runs for MINUTES=10, and compare bytes; SEED=… draws the same lots
 	@$(bin)/python tests/chaos.py --minutes '$(MINUTES)' $${SEED:+--seed "$$SEED"}

@@ -34,8 +34,8 @@ def reducer(ctx, key, values):
 job = pymr.Job(mapper=mapper, reducer=reducer, input=pymr.LINES)
 """
 # A quarter of a second for each of the lines: time enough to get in the way.
-SLOW = COUNT.replace("import pymr\n", "import time\nimport pymr\n").replace(
-    "    for word", "    time.sleep(0.25)\n    for word"
+SLOW = COUNT.replace("import pymr\n", "import threading\nimport pymr\n").replace(
+    "    for word", "    threading.Event().wait(0.25)\n    for word"
 )
 LINES = [f"line{n:03d} {'even' if n % 2 else 'odds'} {n % 7}\n" for n in range(160)]
 SETTINGS = ("--mappers=8", "--reducers=2", "--input=in.txt")

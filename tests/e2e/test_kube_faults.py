@@ -16,7 +16,9 @@ from real_cluster import kubectl, new_namespace, until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 # Takes all that a pod has, at one line of the input.
-GREEDY = SLOW.replace("    time.sleep(0.25)\n", "    if 'line050' in line: bytes(8 << 30)\n")
+GREEDY = SLOW.replace(
+    "    threading.Event().wait(0.25)\n", "    if 'line050' in line: bytes(8 << 30)\n"
+)
 NOWHERE = "localhost:1/no-such-worker:1"
 
 

@@ -118,7 +118,8 @@ def test_two_runs_work_side_by_side_in_one_namespace(pods: PodsRun) -> None:
 def test_a_run_is_left_alone_and_found_again(pods: PodsRun) -> None:
     """Detached, seen, followed to its end."""
     left = pods.start("--workers=1", "--detach", "--json", worker=SLOW, name="detached")
-    told = json.loads(pods.ended(left).splitlines()[-1])
+    said = pods.ended(left).splitlines()
+    told = json.loads(next(line for line in said if line.startswith("{")))
     assert told["namespace"] == pods.kube.namespace
 
     pods.until_it_maps("detached")

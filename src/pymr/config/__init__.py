@@ -95,7 +95,8 @@ def resolve(
     if "workers" in given:
         given["workers"], notice = _clamp_workers(given["workers"], machine)
         warnings += notice
-    if "memory" in given:
+    is_here = "on" not in given or given["on"].value == "local"
+    if "memory" in given and is_here:
         warnings += _too_much_memory(given["memory"].value, machine)
     values = {
         setting.field: given[setting.name].value

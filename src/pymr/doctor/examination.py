@@ -1,6 +1,6 @@
 """What `pymr doctor` looks at, area by area, each a function of the same subject.
 
-Another area (a cluster) is another function in a list of its own.
+Another area is another function in a list of its own (`kubernetes.examination`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Subject(NamedTuple):
     error: ConfigError | None = None  # the settings are then the defaults
     environ: Mapping[str, str] = {}  # with the usual variables of stores
     home: str = ""
+    given: frozenset[str] = frozenset()  # the settings that have no default's value
 
 
 Examine = Callable[[Subject], Iterable[Finding]]
@@ -41,7 +42,8 @@ def subject_of(
         resolved = resolve(flags, environ, cwd, home)
     except ConfigError as error:
         return Subject(resolve(flags, {}, "", "").settings, (), error, environ, home)
-    return Subject(resolved.settings, resolved.warnings, None, environ, home)
+    given = frozenset(resolved.origins)
+    return Subject(resolved.settings, resolved.warnings, None, environ, home, given)
 
 
 def examine(subject: Subject, areas: Iterable[Examine]) -> list[Finding]:
@@ -49,7 +51,8 @@ def examine(subject: Subject, areas: Iterable[Examine]) -> list[Finding]:
     return [finding for area in areas for finding in area(subject)]
 
 
-def _settings(subject: Subject) -> Iterator[Finding]:
+def examine_settings(subject: Subject) -> Iterator[Finding]:
+    """Yield whether what the environment and files say can be."""
     area = Area("settings")
     if subject.error is not None:
         yield area.broken("values", subject.error.message, subject.error.hint)
@@ -79,11 +82,11 @@ def _at(address: str, subject: Subject) -> Iterator[Finding]:
     yield from examine_store(address, access)
 
 
-A_STORE: tuple[Examine, ...] = (_settings, _store)
+A_STORE: tuple[Examine, ...] = (examine_settings, _store)
 
 THIS_MACHINE: tuple[Examine, ...] = (
     lambda _: examine_installation(),
-    _settings,
+    examine_settings,
     lambda subject: examine_machine(subject.settings),
     _output,
     lambda subject: examine_place(temporary_folder(subject.settings), TEMPORARY),

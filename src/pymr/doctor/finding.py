@@ -7,12 +7,17 @@ from typing import Literal
 
 import msgspec
 
-from pymr.errors import ConfigError, PymrError, ResourceError, StoreError
+from pymr.errors import ClusterError, ConfigError, PymrError, ResourceError, StoreError
 
 Level = Literal["ok", "warning", "broken"]
 
 # Worst first: nothing starts, nothing can be kept there, something may run out.
-WORST_FIRST: tuple[type[PymrError], ...] = (ConfigError, StoreError, ResourceError)
+WORST_FIRST: tuple[type[PymrError], ...] = (
+    ConfigError,
+    ClusterError,
+    StoreError,
+    ResourceError,
+)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

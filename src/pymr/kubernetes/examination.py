@@ -1,0 +1,176 @@
+"""What `pymr doctor --on kubernetes` looks at: what a run in pods needs, each with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from lightkube.resources.core_v1 import Node
+from lightkube.resources.storage_v1 import StorageClass
+from lightkube.utils.quantity import parse_quantity
+
+from pymr.config import Settings
+from pymr.doctor.examination import Examine, Subject, examine_settings
+from pymr.doctor.finding import Area, Finding
+from pymr.doctor.installation import examine_installation
+from pymr.errors import ClusterError, PymrError
+from pymr.kubernetes.images.builder import find_builder
+from pymr.kubernetes.images.load import choose_loader
+from pymr.kubernetes.images.nodes import Nodes, read_nodes
+from pymr.kubernetes.kube import Kube, open_kube
+from pymr.kubernetes.objects.run import MASTER_NEEDS, WORKER_NEEDS
+from pymr.kubernetes.permission import FOR_RUN, FOR_STORAGE, missing
+from pymr.kubernetes.probe import image_for_probe, look_around
+from pymr.kubernetes.storage import find_storage
+from pymr.kubernetes.version import read_version, require_version
+from pymr.observe.quantity import show_many, show_size
+
+_DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+_AREA: Final = Area("cluster")
+
+
+def examine_cluster(subject: Subject) -> Iterator[Finding]:
+    """Yield how the cluster of the settings is; without one that answers there is nothing else."""
+    settings = subject.settings
+    memory_bytes = WORKER_NEEDS.memory_bytes
+    if "memory" in subject.given:
+        memory_bytes = settings.memory_bytes
+    try:
+        kube = open_kube(settings.context, settings.namespace)
+    except ClusterError as error:
+        yield _broken("context", error)
+        return
+    with kube:
+        try:
+            require_version(kube)
+            text = f"{kube.context}, namespace {kube.namespace}, Kubernetes {read_version(kube)}"
+            yield _AREA.ok("context", text)
+        except ClusterError as error:
+            yield _broken("context", error)
+            return
+        nodes = Nodes()
+        yield from _told("permissions", lambda: _permissions(kube))
+        yield from _told("storage", lambda: _storage(kube, settings))
+        try:
+            nodes = read_nodes(kube)
+        except ClusterError as error:
+            yield _broken("nodes", error)
+        yield from _told("images", lambda: _images(kube, nodes, settings))
+        yield from _told("room", lambda: _room(kube, settings.workers, memory_bytes))
+        yield from _told("network", lambda: _network(kube, nodes))
+
+
+def _told(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except PymrError as error:
+        yield _broken(name, error)
+
+
+def _broken(name: str, error: PymrError) -> Finding:
+    return _AREA.broken(name, error.message, error.hint, ClusterError)
+
+
+def _permissions(kube: Kube) -> Iterator[Finding]:
+    lacking = missing(kube, {*FOR_STORAGE, *FOR_RUN})
+    if lacking:
+        listed = ", ".join(f"`{need}`" for need in lacking)
+        remedy = "pymr render --part role   prints a Role that an administrator can apply"
+        yield _AREA.broken("permissions", f"this user may not {listed}", remedy, ClusterError)
+        return
+    yield _AREA.ok("permissions", "this user may do all that a run and its storage need")
+
+
+def _storage(kube: Kube, settings: Settings) -> Iterator[Finding]:
+    if settings.store is not None:
+        yield _AREA.ok("storage", f"{settings.store}, which is outside of the cluster")
+        return
+    storage = find_storage(kube)
+    if storage is not None:
+        yield _AREA.ok("storage", f"MinIO is there, its volume is {storage.volume or 'unknown'}")
+        return
+    with kube.asking("list storage classes"):
+        classes = list(kube.client.list(StorageClass))
+    default = [each for each in classes if _is_default(each)]
+    if default and default[0].metadata is not None:
+        name = default[0].metadata.name
+        yield _AREA.ok("storage", f"none yet; its volume will be of class `{name}`")
+        return
+    named = ", ".join(f"`{each.metadata.name}`" for each in classes if each.metadata) or "none"
+    yield _AREA.broken(
+        "storage",
+        f"no storage class is the default, and storage needs a volume; there is {named}",
+        "pymr up --storage-class NAME",
+        ClusterError,
+    )
+
+
+def _is_default(each: StorageClass) -> bool:
+    annotations = (each.metadata.annotations or {}) if each.metadata is not None else {}
+    return annotations.get(_DEFAULT_CLASS) == "true"
+
+
+def _images(kube: Kube, nodes: Nodes, settings: Settings) -> Iterator[Finding]:
+    if settings.master_image is not None and settings.worker_image is not None:
+        yield _AREA.ok("images", f"{settings.master_image}, {settings.worker_image}")
+        return
+    builder = find_builder(settings.builder)
+    loader = choose_loader(kube.context, nodes, settings.load, settings.registry)
+    kinds = ", ".join(sorted(nodes.architectures)) or "unknown"
+    yield _AREA.ok(
+        "images",
+        f"{builder.name} builds, {loader.name} {loader.target} brings them to nodes ({kinds})",
+    )
+
+
+def _room(kube: Kube, workers: int, memory_bytes: int) -> Iterator[Finding]:
+    """Compare what the nodes have, all pods of others away, with what is asked for."""
+    with kube.asking("list nodes"):
+        nodes = list(kube.client.list(Node))
+    largest = total = 0
+    for node in nodes:
+        allocatable = (node.status.allocatable or {}) if node.status is not None else {}
+        has_bytes = int(parse_quantity(allocatable.get("memory")) or 0)
+        largest, total = max(largest, has_bytes), total + has_bytes
+    asked = workers * memory_bytes + MASTER_NEEDS.memory_bytes
+    there = f"{show_many(len(nodes), 'node')} with {show_size(total)}"
+    text = f"{there}, the largest with {show_size(largest)}"
+    wanted = f"{show_many(workers, 'worker')} of {show_size(memory_bytes)} and a master"
+    if memory_bytes > largest:
+        remedy = f"--memory {show_size(largest // 2).replace(' ', '')[:-1]}"
+        yield _AREA.broken("room", f"{text}; no worker fits of {wanted}", remedy, ClusterError)
+    elif asked > total:
+        yield _AREA.warning("room", f"{text}; not all fit of {wanted}", "--workers   fewer")
+    else:
+        yield _AREA.ok("room", f"{text}, for {wanted}")
+
+
+def _network(kube: Kube, nodes: Nodes) -> Iterator[Finding]:
+    image = image_for_probe(nodes)
+    if image is None or find_storage(kube) is None:
+        what = "no image of ours on all nodes" if image is None else "no storage"
+        text = f"names and policies were not tried: there is {what} yet"
+        yield _AREA.warning("network", text, "pymr start --on kubernetes …   and then this again")
+        return
+    seen = look_around(kube, image)
+    if seen.names is not None:
+        text = f"pods cannot look up names of the cluster: {seen.names}"
+        remedy = f"kubectl --context {kube.context} -n kube-system get pods -l k8s-app=kube-dns"
+        yield _AREA.broken("names", text, remedy, ClusterError)
+    else:
+        yield _AREA.ok("names", "pods look up names of the cluster")
+    if seen.storage is None:
+        yield _AREA.warning(
+            "policies",
+            "NetworkPolicies are not enforced: any pod reaches the storage, and asks for its keys",
+            "a network plugin that enforces them, such as Calico or Cilium",
+        )
+    else:
+        yield _AREA.ok("policies", "NetworkPolicies are enforced: a pod of others reaches nothing")
+
+
+A_CLUSTER: tuple[Examine, ...] = (
+    lambda _: examine_installation(),
+    examine_settings,
+    examine_cluster,
+)

@@ -79,15 +79,18 @@ def run_tests(names: str, tree: Path) -> tuple[int, str]:
     """Return the code of pytest, and what it said. A test that hangs has noticed, too."""
     tests = [f"tests/{name}" for name in names.split()]
     options = ["-x", "-q", "-p", "no:cacheprovider", "--timeout=60"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *tests],
-        cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_S,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *tests],
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:  # Not even the timeout of the test could end it.
+        return FAILED, f"it hangs for {TIMEOUT_S} s"
     return done.returncode, done.stdout + done.stderr
 
 

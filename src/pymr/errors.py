@@ -21,6 +21,7 @@
     │   └── StoreFullError             6         … the store, for everybody
     ├── IntegrityError                 7         corrupt data, or books that do not balance
     │   └── CorruptDataError           7    yes  a checksum differs: read or make it again
+    │       └── LostPartError          7    yes  a part is gone that was committed: make it again
     ├── ClusterError                   8         the cluster cannot run the job
     │   ├── UnreachableError           8    yes  the other side does not answer
     │   ├── RefusedError               8         … does not let this one in
@@ -179,6 +180,10 @@ class CorruptDataError(IntegrityError):
     """A checksum differs. Fields: `path` or `key`, and `offset`."""
 
     retryable = True
+
+
+class LostPartError(CorruptDataError):
+    """A part that was committed is not there in full; nothing was published. Field: `key`."""
 
 
 class ClusterError(PymrError):

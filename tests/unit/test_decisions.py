@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from core_samples import attempt, committed
-from pymr.cluster.decisions import GROUP_MAX, Decisions
+from pymr.cluster.decisions import DEPOSED_LOOK_S, GROUP_MAX, Decisions
 from pymr.core.events import Decision
 from pymr.errors import DeposedError
 from pymr.store.slot_journal import SlotJournal, SlotReader
@@ -76,5 +76,22 @@ def test_a_master_that_was_deposed_tells_nobody() -> None:
         with pytest.raises(DeposedError):
             await writing.task
         assert not writing.told
+
+    run_virtually(scene())
+
+
+def test_a_master_that_decides_nothing_learns_that_it_was_deposed() -> None:
+    """It would wait for its workers for ever: they are another's now."""
+
+    async def scene() -> None:
+        writing = Writing()
+        await after(60.0)
+        assert not writing.task.done()
+        other = SlotJournal.create(writing.reader, 2)
+        other.append(b"{}")
+        other.sync()
+        async with asyncio.timeout(2 * DEPOSED_LOOK_S):
+            with pytest.raises(DeposedError):
+                await writing.task
 
     run_virtually(scene())

@@ -276,6 +276,11 @@ def test_map_outputs_are_not_known_before_the_barrier() -> None:
 # -- ends ------------------------------------------------------------------------------------
 
 
+def test_a_reduce_task_may_meet_each_map_output_damaged() -> None:
+    """More of them may be, where there are more."""
+    assert [job(mappers=n).reduce.limits.borne_max for n in (1, 3)] == [10, 30]
+
+
 def test_an_abort_of_a_phase_fails_the_run() -> None:
     """Nothing is granted or published afterwards."""
     j = job()

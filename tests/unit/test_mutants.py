@@ -20,7 +20,7 @@ def test_a_mutant_still_applies(mutant: Mutant) -> None:
 
 
 def test_there_are_mutants_of_all_that_must_be_right() -> None:
-    """Core, commit, ledger, journal, store and merge, of Python and of Rust."""
+    """Core, commit, ledger, journal, store, merge and master, of Python and of Rust."""
     files = {mutant.file.removeprefix("src/pymr/") for mutant in mutants()}
 
     assert len(mutants()) >= LEAST
@@ -36,4 +36,8 @@ def test_there_are_mutants_of_all_that_must_be_right() -> None:
         "store/claim.py",
         "shuffle/merge.py",
         "rust/src/merge.rs",
+        "cluster/admission.py",
+        "cluster/decisions.py",
+        "cluster/master.py",
+        "cluster/roster.py",
     }

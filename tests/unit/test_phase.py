@@ -25,6 +25,7 @@ from pymr.core.events import (
     AttemptLost,
     AttemptStarted,
     Command,
+    Failed,
     Finished,
     Grant,
     Journal,
@@ -312,6 +313,20 @@ def test_a_renewal_within_a_pause_gives_one_lease_not_more() -> None:
 
 
 # -- failures --------------------------------------------------------------------------------
+
+
+def test_failures_that_are_none_of_its_own_end_a_task_in_the_end() -> None:
+    """What it reads is damaged, again and again: there is an end, if a late one."""
+    p = phase(borne_max=3, attempts_max=1)
+    ends = []
+    for number in (1, 2, 3):
+        p.handle(asked("w", now=number))
+        of = attempt(0, number)
+        ends.append(p.handle(Failed(of, LOST, True, "its sources", number, counts=False))[-1])
+        p.check()
+
+    assert [isinstance(end, Abort) for end in ends] == [False, False, True]
+    assert p.failed
 
 
 def test_user_code_that_fails_differently_is_tried_attempts_max_times() -> None:

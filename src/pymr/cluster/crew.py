@@ -30,7 +30,7 @@ from pymr.cluster.told import told_standing
 from pymr.core import events
 from pymr.core.limit import HOST_LOSSES_MAX, PhaseLimits
 from pymr.core.spec import Code, JobSpec, Stored
-from pymr.errors import DeposedError, InternalError, InterruptedRunError, PymrError
+from pymr.errors import DeposedError, InternalError, InterruptedRunError, LostPartError, PymrError
 from pymr.observe.feed import Feed
 from pymr.observe.snapshot import Snapshot
 from pymr.runner.kept import kept, spread_over
@@ -273,7 +273,7 @@ class _Mastery:
         if self.stopped is not None:
             is_moved = self.stopped.fields["signal"] != "SIGINT"
             return None if is_moved else m.Done(errors.to_dict(self.stopped))
-        if isinstance(error, DeposedError):
+        if isinstance(error, DeposedError | LostPartError):  # Another one goes on, or this anew.
             return None
         known = error if isinstance(error, PymrError) else InternalError("the master has failed")
         return m.Done(errors.to_dict(known))

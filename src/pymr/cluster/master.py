@@ -48,7 +48,13 @@ from pymr.core.spec import (
     MapTask,
     Receipt,
 )
-from pymr.errors import CorruptDataError, ObjectMissingError, ProtocolError, PymrError
+from pymr.errors import (
+    CorruptDataError,
+    LostPartError,
+    ObjectMissingError,
+    ProtocolError,
+    PymrError,
+)
 from pymr.observe.feed import Feed
 from pymr.store.base import ObjectStore
 from pymr.task.commit import verify_attempt
@@ -350,7 +356,10 @@ class Master:
     async def _commit(self) -> None:
         await self.flush()
         self._publication = asyncio.ensure_future(self._in_thread(self._publish))
-        await asyncio.shield(self._publication)
+        try:
+            await asyncio.shield(self._publication)
+        except CorruptDataError as error:  # What was verified before is not there any more.
+            raise LostPartError(error.message, hint=error.hint, **error.fields) from error
         self._handle(events.Published())
         if not self.ended.done():
             self.ended.set_result(None)

@@ -33,7 +33,7 @@ from pymr.cluster.run_files import RunFiles
 from pymr.cluster.serve import serve_run
 from pymr.config import Settings
 from pymr.core.events import RunFinished
-from pymr.errors import ClusterError, ConfigError, PymrError, from_dict
+from pymr.errors import ClusterError, ConfigError, LostPartError, PymrError, from_dict
 from pymr.runner.find import FoundRun, history_of
 from pymr.runner.life import Observer
 from pymr.runner.stored import StoredRun
@@ -44,6 +44,7 @@ from pymr.text_form import show_path
 DEFAULT_LISTEN: Final = "127.0.0.1:0"
 DETACH_S: Final = 60.0  # for a master in the background to listen: it reads the journal first
 LOOK_S: Final = 0.05
+HEALS_MAX: Final = 3  # of a run whose store loses parts between commit and publication
 LAST_WORDS_BYTES_MAX: Final = 4 << 10  # of the log of a master that has ended
 
 Say = Callable[[str], None]
@@ -225,17 +226,37 @@ def serve_spec(  # noqa: PLR0913 - what a master is told
     Secrets and join file are removed with the end of the run. While it can be resumed they stay:
     workers that wait know no others.
     """
-    reception = reception_of(spec, say)
-    try:
-        manifest = serve_run(
-            found, settings, access, reception, observer, is_replay=is_replay, stored=stored
+
+    def serve(known: StoredRun | None) -> Manifest:
+        reception = reception_of(spec, say)  # At the same port each time: workers wait there.
+        return serve_run(
+            found, settings, access, reception, observer, is_replay=is_replay, stored=known
         )
+
+    try:
+        manifest = _healed(serve, stored, say)
     except PymrError as error:
         if error.fields.get("is_cancelled"):
             RunFiles(spec.run).forget(spec.join_file)
         raise
     RunFiles(spec.run).forget(spec.join_file)
     return manifest
+
+
+def _healed(
+    serve: Callable[[StoredRun | None], Manifest], stored: StoredRun | None, say: Say
+) -> Manifest:
+    """Return what `serve` does; where a part is lost that was committed, serve once more.
+
+    That is what a resume does, with the workers that are there.
+    """
+    for _ in range(HEALS_MAX):
+        try:
+            return serve(stored)
+        except LostPartError as error:
+            say(f"{error.message}: what made it is run again")
+            stored = None
+    return serve(stored)
 
 
 class Detached(NamedTuple):

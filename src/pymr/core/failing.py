@@ -1,8 +1,9 @@
 """What ends an attempt without a commit, and what becomes of its task. Pure.
 
-A task may end in three ways so many times each, since each has another cause: it fails
-(`attempts_max`), its process crashes (`crashes_max`), or its worker is lost (`losses_max`: the
-machine, and not the task, mostly; so it is no more than a bound).
+An attempt may end in four ways so many times each, since each has another cause: it fails
+(`attempts_max`), what it reads was damaged (`borne_max`), its process crashes (`crashes_max`), or
+its worker is lost (`losses_max`). Of these, the second and the last are mostly no fault of the
+task, and so no more than bounds.
 """
 
 from __future__ import annotations
@@ -42,8 +43,10 @@ def fail(phase: PhaseState, event: Failed) -> list[Command]:
     will_scan = may_scan and is_at_record(event.error)
     task.scans = task.scans or set() if will_scan else task.scans
     task.failures += (counts := event.counts and not will_scan)
+    task.borne += not event.counts
     spent = hopeless or task.failures >= phase.limits.attempts_max
-    fatal = counts and spent and not task.decided
+    is_spent = (counts and spent) or task.borne >= phase.limits.borne_max
+    fatal = is_spent and not task.decided
     will_retry = phase.put_back(event.attempt, fatal=fatal)
     note = Note(AttemptFailed(event.attempt, event.error, will_retry, will_scan))
     return [note, *([_abort(event.attempt, event.error)] if fatal else [])]

@@ -92,7 +92,9 @@ class Job:
         self.quarantine = Quarantine()
         of_map = msgspec.structs.replace(limits, may_scan=may_scan)
         self.map = Phase("map", len(tasks), of_map, self.quarantine)
-        self.reduce = Phase("reduce", spec.reducers, limits, self.quarantine)
+        borne_max = limits.borne_max * max(1, len(tasks))  # Each map output may be damaged.
+        of_reduce = msgspec.structs.replace(limits, borne_max=borne_max)
+        self.reduce = Phase("reduce", spec.reducers, of_reduce, self.quarantine)
         is_by_record = spec.shape.input_format != "text"
         self.ledger = Ledger(inputs, tasks, spec.reducers, is_by_record=is_by_record)
         self._worst = 0, ""  # most bad records of a task, and what they raise

@@ -13,6 +13,7 @@ class PhaseLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     attempts_max: int = 4  # failures of a task; the last one ends the run
     losses_max: int = 4  # lost attempts of a task; so often it is the task, not the machine
+    borne_max: int = 10  # failures of a task that are none of its own, for each map task
     crashes_max: int = 4  # of a task's process, where its worker is another one
     unready_losses_max: int = 8  # of a run: workers lost before they asked for a lease
     lease_s: float = 15.0  # without a sign of life

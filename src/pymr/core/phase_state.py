@@ -23,6 +23,7 @@ class OpenTask(msgspec.Struct):
 
     attempts: int = 0
     failures: int = 0
+    borne: int = 0  # failures that are none of its own: what it read was damaged
     losses: int = 0  # of its worker: mostly the machine
     crashes: int = 0  # of its process: mostly the task
     signatures: list[str] = []  # of failures that are not retryable
@@ -36,10 +37,11 @@ class OpenTask(msgspec.Struct):
     def check(self, limits: PhaseLimits, *, failed: bool) -> None:
         """Assert that no limit was passed; after the end of the run one was reached."""
         assert len(self.live) <= LIVE_ATTEMPTS_MAX, f"too many live attempts: {self}"
-        ended = self.failures + self.losses + self.crashes
+        ended = self.failures + self.borne + self.losses + self.crashes
         assert self.attempts >= ended + len(self.live), f"{self}"
         if not failed and not self.decided:
             assert self.failures < limits.attempts_max, f"{self}"
+            assert self.borne < limits.borne_max, f"{self}"
             assert self.losses < limits.losses_max, f"{self}"
             assert self.crashes < limits.crashes_max, f"{self}"
 

@@ -7,7 +7,7 @@ from typing import Any
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Event, Pod
 
-from pymr.errors import ClusterError
+from pymr.errors import IncompleteError, PymrError
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.refusal import Told
 from pymr.kubernetes.sight import Sight
@@ -55,7 +55,7 @@ def quota(name: str) -> Event:
     )
 
 
-def failed(seen: Sight, now: float) -> ClusterError:
+def failed(seen: Sight, now: float) -> PymrError:
     """Assert that the run comes to nothing."""
     error = seen.failure(now)
     assert error is not None
@@ -181,3 +181,18 @@ def test_pods_and_jobs_of_others_are_not_looked_at() -> None:
     seen.take_job("ADDED", job("another-job"), now=0.0)
 
     assert (seen.pods, seen.news(0.0), seen.failure(1e9)) == ([], [], None)
+
+
+def test_f119_a_run_that_was_deleted_has_ended_in_a_moment() -> None:
+    """With its namespace, for instance; one that was cancelled says so first."""
+    seen = sight()
+    name = labels.master_name(RUN)
+    seen.take_job("ADDED", job(name, active=1), now=0.0)
+    seen.take_job("DELETED", job(name), now=1.0)
+
+    assert seen.failure(2.0) is None
+
+    error = failed(seen, 6.0)
+    assert isinstance(error, IncompleteError)
+    assert error.exit_code == 10
+    assert "its namespace `data`" in error.message

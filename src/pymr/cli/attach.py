@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import islice
 
@@ -12,9 +12,9 @@ import click
 
 from pymr import errors
 from pymr.cli.failure import fail
-from pymr.cli.kubernetes import cluster_of, waiting
+from pymr.cli.kubernetes import cluster_of, entries_in_pods
 from pymr.cli.reach import reach_options, usual_access
-from pymr.core.events import RunFinished
+from pymr.core.events import Entry, RunFinished
 from pymr.errors import IncompleteError, PymrError, RunNotFoundError
 from pymr.observe.feed import JsonLines, read_entries
 from pymr.observe.progress import ProgressView
@@ -37,13 +37,13 @@ def command(run: str, as_json: bool, quiet: bool) -> int:
     view.show_plan(found.output)
     try:
         with ExitStack() as stack:
-            cluster = cluster_of(found)
-            if cluster is None:
-                wait = _looking(found, view)
-            else:
-                pods = stack.enter_context(waiting(found, cluster, view.tick))
-                wait = pods or _looking(found, view)
-            error = _follow(found, view, wait, as_json=as_json)
+            told = None
+            if (cluster := cluster_of(found)) is not None:
+                told = stack.enter_context(entries_in_pods(found, cluster, view.tick))
+            if told is None:
+                looked = found.place.follow_history(found.run, _looking(found, view))
+                told = read_entries(looked)
+            error = _follow(found, view, told, as_json=as_json)
     except KeyboardInterrupt:
         view.close()
         click.echo(f"\n{found.name} goes on; to see it again:   pymr attach {run}", err=True)
@@ -73,12 +73,12 @@ def _looking(found: FoundRun, view: ProgressView) -> Callable[[], bool]:
 
 
 def _follow(
-    found: FoundRun, view: ProgressView, wait: Callable[[], bool], *, as_json: bool
+    found: FoundRun, view: ProgressView, told: Iterator[Entry], *, as_json: bool
 ) -> PymrError | None:
     """Show what happens until the run has ended, and return the error that it ended with."""
     write = JsonLines(sys.stdout.buffer.write) if as_json else None
     last = None
-    for entry in read_entries(found.place.follow_history(found.run, wait)):
+    for entry in told:
         view.entry(entry)
         if write is not None:
             write(entry)

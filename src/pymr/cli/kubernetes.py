@@ -15,17 +15,27 @@ from pymr.cli.going_on import GoingOn
 from pymr.cli.reach import access_to_run
 from pymr.cli.view import View
 from pymr.config import Resolved, Settings
-from pymr.errors import PymrError
+from pymr.core.events import Entry
+from pymr.errors import (
+    ClusterError,
+    IncompleteError,
+    PymrError,
+    TimeoutReachedError,
+    from_dict,
+)
 from pymr.kubernetes.extra import require_extra
 from pymr.runner.find import FoundRun
 from pymr.runner.plan import Request
+from pymr.runner.reach import at_first
 from pymr.runner.stored import read_plan
+from pymr.store.access import Access
+from pymr.store.place import open_place
 from pymr.store.registry import Cluster, newest_runs
-from pymr.task.manifest import Manifest
+from pymr.task.manifest import Manifest, read_manifest
 from pymr.text_form import show_text
 
 if TYPE_CHECKING:
-    from pymr.kubernetes.follow import Seen, Waiting
+    from pymr.kubernetes.follow import Seen
     from pymr.kubernetes.kube import Kube
 
 END_WAIT_S = 20.0  # for the pods of a run that is over to be gone
@@ -76,7 +86,7 @@ def _begin(
     if detach:
         _tell_detached(found, settings)
         return None
-    return _follow(kube, found, settings, seen, after)
+    return _follow(kube, found, settings, store.here, seen, after)
 
 
 def resume_on_kubernetes(
@@ -132,7 +142,8 @@ class _Resumed:
         if detach:
             _tell_detached(found, ready.settings)
             return None
-        return _follow(self._kube, found, ready.settings, seen, self._after)
+        access, after = self._access, self._after
+        return _follow(self._kube, found, ready.settings, access, seen, after)
 
     def restart(self, *, detach: bool) -> Manifest | None:
         """Do all of it again, under another id."""
@@ -147,37 +158,43 @@ class _Resumed:
 
 
 def _follow(
-    kube: Kube, found: FoundRun, settings: Settings, seen: Seen, after: ExitStack
+    kube: Kube, found: FoundRun, settings: Settings, access: Access, seen: Seen, after: ExitStack
 ) -> Manifest:
     """Follow a run to its end; its pods go with it, and leave their logs. Ctrl-C stops the run.
 
-    With a terminal that is closed (SIGHUP) it goes on.
+    With a terminal that is closed (SIGHUP), or a store that is not seen from here, it goes on.
     """
-    from pymr.kubernetes.follow import Waiting, follow_run
+    from pymr.kubernetes.follow import Waiting, entries, follow_run
     from pymr.kubernetes.watch import Watch
 
-    timeout_s = settings.schedule_timeout_s
-    with Watch(kube, found.run, schedule_timeout_s=timeout_s) as watch:
+    with Watch(kube, found.run, schedule_timeout_s=settings.schedule_timeout_s) as watch:
+        wait = Waiting(watch, seen.tick, _sayer(settings), timeout_s=settings.timeout_s)
         try:
-            wait = Waiting(watch, seen.tick, _sayer(settings), timeout_s=settings.timeout_s)
-            manifest = follow_run(kube, found, watch, seen, wait)
+            finished = follow_run(kube, found, watch, seen, entries(found, access, wait))
         except KeyboardInterrupt as stop:
             if stop.args[:1] != ("SIGHUP",):
-                _end(kube, found)
+                _end(kube, found, access)
             raise
-        except PymrError:
-            _end(kube, found)
+        except (ClusterError, IncompleteError, TimeoutReachedError):
+            _end(kube, found, access)
             raise
-    after.callback(_end, kube, found)
-    return manifest
+    if finished.error is not None:
+        _end(kube, found, access)
+        raise from_dict(finished.error)
+    after.callback(_end, kube, found, access)
+    return read_manifest(found.place.objects)
 
 
-def _end(kube: Kube, found: FoundRun) -> None:
-    """Keep the logs of a run's pods, and remove them. Best effort: the run is over."""
+def _end(kube: Kube, found: FoundRun, access: Access | None = None) -> None:
+    """Keep the logs of a run's pods, and remove them. Best effort: the run is over.
+
+    Without `access` the place of the run is as patient as it should be.
+    """
     from pymr.kubernetes.launch import end
     from pymr.kubernetes.pod_logs import keep_logs
 
-    keep_logs(kube, found)
+    place = found.place if access is None else open_place(found.output, at_first(access))
+    keep_logs(kube, found, place)
     with suppress(PymrError):
         end(kube, found.run, wait_s=END_WAIT_S)
 
@@ -199,12 +216,12 @@ def cluster_of(found: FoundRun) -> Cluster | None:
 
 
 @contextmanager
-def waiting(
+def entries_in_pods(
     found: FoundRun, cluster: Cluster, tick: Callable[[float], None]
-) -> Iterator[Waiting | None]:
-    """Give what waits for more of a run in pods to come; None: the cluster knows it no more."""
+) -> Iterator[Iterator[Entry] | None]:
+    """Give what happens in a run in pods, until its end; None: the cluster knows it no more."""
     require_extra()
-    from pymr.kubernetes.follow import Waiting
+    from pymr.kubernetes.follow import Waiting, entries
     from pymr.kubernetes.kube import open_kube
     from pymr.kubernetes.launch import is_launched
     from pymr.kubernetes.watch import Watch
@@ -214,9 +231,11 @@ def waiting(
         if not is_launched(kube, found.run):
             yield None
             return
-        timeout_s = read_plan(found.place, found.run).settings.schedule_timeout_s
+        settings = read_plan(found.place, found.run).settings
+        timeout_s = settings.schedule_timeout_s
         watch = stack.enter_context(Watch(kube, found.run, schedule_timeout_s=timeout_s))
-        yield Waiting(watch, tick, _say)
+        access = access_to_run(settings, cluster)
+        yield entries(found, access, Waiting(watch, tick, _say))
         if watch.sight.master_end() is not None:
             _end(kube, found)
 

@@ -9,11 +9,19 @@ The run does not need whoever follows it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
+import msgspec
+
 from pymr.core.events import Entry, RunFinished
-from pymr.errors import ClusterError, IncompleteError, PymrError, TimeoutReachedError, from_dict
+from pymr.errors import (
+    ClusterError,
+    IncompleteError,
+    PymrError,
+    StoreUnavailableError,
+    TimeoutReachedError,
+)
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.pod_logs import last_words
 from pymr.kubernetes.watch import Watch
@@ -21,10 +29,12 @@ from pymr.observe.feed import read_entries
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Observer
 from pymr.runner.plan import Plan
-from pymr.store.place import Place
-from pymr.task.manifest import Manifest, read_manifest
+from pymr.store.access import Access
+from pymr.store.place import Place, open_place
 
 LOOK_S: Final = 0.2  # between looks into the history
+PATIENCE_S: Final = 5.0  # with a store, before there is another look at the pods
+FORGET_S: Final = 60.0  # without an outage, and the next one is a new one
 LATE_S: Final = 30.0  # for a master to end by itself when its time is up
 
 Say = Callable[[str], None]
@@ -98,18 +108,50 @@ class Waiting:
         return not was_over  # One look more, after the master has ended.
 
 
-def follow_run(kube: Kube, found: FoundRun, watch: Watch, seen: Seen, wait: Waiting) -> Manifest:
-    """Show what happens until the run is done, and return the manifest of its output.
+def entries(found: FoundRun, access: Access, wait: Callable[[], bool]) -> Iterator[Entry]:
+    """Yield what happened in a run and what happens, each once, until its end.
+
+    A store that is out of reach is waited for as long as `access` says; meanwhile `wait` looks on.
 
     Raises:
-        PymrError: what the run ended with.
+        StoreError: it is out of reach for longer, or refuses.
+        PymrError: as `wait`.
     """
-    for entry in read_entries(found.place.follow_history(found.run, wait)):
-        if seen.take(entry) and isinstance(entry.event, RunFinished):
-            if entry.event.error is None:
-                return read_manifest(found.place.objects)
-            if not is_moved(entry.event):
-                raise from_dict(entry.event.error)
+    quick = msgspec.structs.replace(access, storage_wait_s=PATIENCE_S)
+    place = open_place(found.output, quick)
+    last = 0
+    lost: list[float] = []  # when the store did not answer, of late
+    while True:
+        try:
+            for entry in read_entries(place.follow_history(found.run, wait)):
+                if entry.seq > last:
+                    last = entry.seq
+                    yield entry
+        except StoreUnavailableError:
+            now = time.monotonic()
+            lost = [*lost, now] if lost and now - lost[-1] < FORGET_S else [now]
+            if now - lost[0] >= access.storage_wait_s:
+                raise
+        else:
+            return
+
+
+def follow_run(
+    kube: Kube, found: FoundRun, watch: Watch, seen: Seen, told: Iterator[Entry]
+) -> RunFinished:
+    """Show what happens until the run has ended, and return how.
+
+    `told` is what `entries` yields.
+
+    Raises:
+        ClusterError: it comes to nothing.
+        IncompleteError: it is not at work, or was deleted.
+        StoreError: nobody sees how it goes; it may go on.
+    """
+    for entry in told:
+        is_end = seen.take(entry) and isinstance(entry.event, RunFinished)
+        if is_end and isinstance(entry.event, RunFinished) and not is_moved(entry.event):
+            return entry.event
     raise end_without_words(kube, found, watch)
 
 

@@ -14,20 +14,24 @@ from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.objects import labels
 from pymr.names import pod_log_key
 from pymr.runner.find import FoundRun
+from pymr.store.place import Place
 
 LOG_BYTES_MAX: Final = 2 << 20  # of one pod, its end
 LAST_LINES: Final = 20
 
 
-def keep_logs(kube: Kube, found: FoundRun) -> None:
-    """Put the log of each pod that is there into the store of the run. Best effort."""
+def keep_logs(kube: Kube, found: FoundRun, place: Place) -> None:
+    """Put the log of each pod that is there into the store of the run. Best effort.
+
+    `place` is that of the run, with the patience that logs are worth.
+    """
     with suppress(PymrError):
         for pod in kube.list(Pod, labels.run_selector(found.run)):
             name = str(pod.metadata.name) if pod.metadata is not None else ""
             body = read_log(kube, name)
             if body:
                 with suppress(PymrError):
-                    found.place.objects.replace(pod_log_key(found.run, name), body)
+                    place.objects.replace(pod_log_key(found.run, name), body)
 
 
 def read_log(kube: Kube, pod: str, *, lines: int | None = None) -> bytes:

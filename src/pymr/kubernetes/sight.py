@@ -11,11 +11,12 @@ from typing import Final, Literal, NamedTuple
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Event, Pod
 
-from pymr.errors import ClusterError
+from pymr.errors import ClusterError, IncompleteError, PymrError
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.refusal import Told
 from pymr.kubernetes.trouble import Trouble, event_trouble, has_ended, is_running, pod_trouble
 
+GONE_S: Final = 5.0  # for the end of a run that was cancelled to be read
 SAY_AGAIN_S: Final = 30.0  # the same trouble, while it lasts
 Part = Literal["master", "worker"]
 
@@ -44,6 +45,7 @@ class Sight:
         self._noticed: dict[str, Noticed] = {}  # by the name of a pod or Job
         self._said: dict[tuple[Part, str], float] = {}
         self._has_run: set[Part] = set()
+        self._gone_since: float | None = None  # the master's Job
 
     def take_pod(self, change: str, pod: Pod, now: float) -> None:
         """Take note of what a watch says of a pod."""
@@ -67,7 +69,10 @@ class Sight:
             return
         if change == "DELETED":
             self._jobs.pop(part, None)
+            if part == "master":
+                self._gone_since = now
             return
+        self._gone_since = None if part == "master" else self._gone_since
         self._jobs[part] = job
         wanted = (job.spec.parallelism or 0) if job.spec is not None else 0
         made = (job.status.active or 0) if job.status is not None else 0
@@ -132,8 +137,14 @@ class Sight:
                 said.append(f"{_called(each)}: {each.trouble.text}")
         return said
 
-    def failure(self, now: float) -> ClusterError | None:
+    def failure(self, now: float) -> PymrError | None:
         """Return why the run comes to nothing; None: it may yet."""
+        if self._gone_since is not None and now - self._gone_since >= GONE_S:
+            return IncompleteError(
+                f"the run was deleted from the cluster, or its namespace `{self._told.namespace}`",
+                hint=self._told.kubectl("get all"),
+                kind="gone",
+            )
         for each in self._by_kind().values():
             if each.part in self._has_run:
                 continue

@@ -13,7 +13,7 @@ from typing import Final, Self
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Event, Pod
 
-from pymr.errors import ClusterError
+from pymr.errors import ClusterError, PymrError
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
@@ -55,7 +55,7 @@ class Watch:
             time.sleep(until - time.monotonic())
         return [*said, *self.sight.news(time.monotonic())]
 
-    def failure(self) -> ClusterError | None:
+    def failure(self) -> PymrError | None:
         """Return why the run comes to nothing; None: it may yet."""
         return self.sight.failure(time.monotonic())
 

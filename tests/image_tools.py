@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+import time
 from pathlib import Path
 
 SCRIPT = """\
@@ -18,6 +20,10 @@ files = []
 if told[:1] in (["build"], ["bud"]):
     files = sorted(os.path.relpath(os.path.join(at, f), told[-1])
                    for at, _, found in os.walk(told[-1]) for f in found)
+if os.path.exists(os.path.join(state, "hangs", name + "-" + told[0])):
+    import signal
+    os.rename(os.path.join(state, "hangs", name + "-" + told[0]), os.path.join(state, "hung"))
+    signal.pause()
 def path(*names):
     return os.path.join(state, *names)
 with open(path("calls"), "a") as calls:
@@ -70,6 +76,18 @@ class ImageTools:
     def fail(self, name: str, command: str, words: str) -> None:
         """Have a command of a program fail with these words."""
         (self.state / "fails" / f"{name}-{command}").write_text(words)
+
+    def hang(self, name: str, command: str) -> None:
+        """Have a command of a program go on for ever."""
+        (self.state / "hangs").mkdir(exist_ok=True)
+        (self.state / "hangs" / f"{name}-{command}").touch()
+
+    def wait_hung(self) -> None:
+        """Return once such a command runs."""
+        deadline, pause = time.monotonic() + 30, threading.Event()
+        while not (self.state / "hung").exists():
+            assert time.monotonic() < deadline, "nothing hangs"
+            pause.wait(0.01)
 
     def have(self, image: str) -> None:
         """Have an image there."""

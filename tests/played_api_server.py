@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 class PlayedServer(ThreadingHTTPServer):
-    """Answers by method and path, else 404; remembers what it was asked."""
+    """Answers by method (or WATCH) and path, else 404; remembers what it was asked."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -49,7 +49,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: PlayedServer
 
     def _answer(self) -> None:
-        asked = f"{self.command} {urlsplit(self.path).path}"
+        parts = urlsplit(self.path)
+        verb = "WATCH" if "watch=true" in parts.query else self.command
+        asked = f"{verb} {parts.path}"
         self.server.asked.append(asked)
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         answer = self.server.answers.get(asked) or self.server.answers.get("*") or NOT_FOUND

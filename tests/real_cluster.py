@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Namespace
+from lightkube.types import CascadeType
 
 from cli import CommandLine
 from pymr.errors import ClusterError
@@ -78,6 +80,8 @@ def new_namespace() -> Iterator[Kube]:
         try:
             yield kube
         finally:
+            # Pods of indexed Jobs hold on to a namespace that goes before their Jobs.
+            kube.client.deletecollection(Job, cascade=CascadeType.BACKGROUND)
             kube.client.delete(Namespace, kube.namespace)
 
 

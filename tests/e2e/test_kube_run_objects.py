@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ from pymr.kubernetes.objects.manifest import manifest
 from pymr.kubernetes.objects.pod import MiB, Needs
 from pymr.kubernetes.objects.policy import OutsideStore
 from pymr.kubernetes.objects.run import JOIN_FILE, SPEC_FILE, Images, RunObjects, owner_of
+from pymr.kubernetes.preflight import namespace_of
 from pymr.names import new_run_id
-from real_cluster import KUBECONFIG, kubectl, ours, played_image, until
+from real_cluster import KUBECONFIG, command_line, kubectl, ours, played_image, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -171,6 +173,40 @@ def test_workers_are_evicted_within_the_budget(kube: Kube) -> None:
     _evict(kube, names[0])
     with pytest.raises(ClusterError, match="violate the pod's disruption budget"):
         _evict(kube, names[1])
+
+
+def test_down_in_the_middle_of_a_run_is_refused_unless_it_is_forced(
+    kube: Kube, tmp_path: Path
+) -> None:
+    """Then nothing of it is left but its data."""
+    cli = command_line(kube, tmp_path)
+    began(kube, WAITS)
+
+    refused = cli.run("down", "--purge")
+    before = ours(kube)
+    forced = cli.run("down", "--force")
+
+    refused.refused(8, "has runs that go on: `wordcount`", "pymr cancel wordcount", "--force")
+    assert len(before) >= 9
+    assert forced.code == 0, forced.stderr
+    assert ours(kube) == []
+
+
+def test_a_namespace_that_hangs_in_its_deletion_is_freed_by_down(
+    kube: Kube, tmp_path: Path
+) -> None:
+    """From 1.33 on pods go first, and a worker's pod waits for the next one, which never comes."""
+    cli = command_line(kube, tmp_path)
+    objects = began(kube, WAITS)
+    until("none runs", lambda: running(kube, objects, "worker"))
+    kubectl(kube, "delete", "namespace", kube.namespace, "--wait=false")
+    until("the pods do not go", lambda: not running(kube, objects, "worker"))
+
+    freed = cli.run("down", "--force")
+
+    assert freed.code == 0, freed.stderr
+    until("it hangs", lambda: not kubectl(kube, "get", "ns", "-o", "name").count(kube.namespace))
+    kube.client.create(namespace_of(kube.namespace))  # for the fixture to delete
 
 
 def _all(names: list[str], count: int) -> list[str]:

@@ -12,9 +12,10 @@ import yaml
 
 from cli import CommandLine
 from pymr.config.setting import DEFAULT_STORE
+from pymr.errors import ClusterError
 from pymr.kubernetes.forward import Forward
 from pymr.kubernetes.kube import Kube
-from pymr.kubernetes.storage import find_storage, target_of
+from pymr.kubernetes.storage import StorageWish, ensure_storage, find_storage, target_of
 from pymr.store.access import open_store
 from real_cluster import KUBECONFIG, command_line, kubectl, ours, storage_image
 
@@ -140,6 +141,56 @@ def test_f116_a_storage_class_that_is_not_there_is_found_before_anything_is_made
 
     refused.refused(8, "no storage class `golden` in the cluster; it has `")
     assert ours(kube) == []
+
+
+def test_f116_a_volume_that_is_never_made_is_told(kube: Kube) -> None:
+    """Nothing makes volumes of that class: in the words of the scheduler, when the time is up."""
+    name = f"{kube.namespace}-never"
+    never = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "example.com/none",
+    }
+    kubectl(kube, "apply", "-f", "-", stdin=yaml.safe_dump(never))
+    wish = StorageWish(image=lambda: "no-image:1", storage_class=name, ready_s=10.0)
+    try:
+        with pytest.raises(ClusterError, match=r"its volume is not there: .*unbound") as caught:
+            ensure_storage(kube, wish, print)
+    finally:
+        kubectl(kube, "delete", "storageclass", name)
+
+    assert caught.value.hint is not None
+    assert "get pvc" in caught.value.hint
+
+
+def test_what_render_prints_can_be_applied_by_kubectl(cli: CommandLine, kube: Kube) -> None:
+    """And is storage like any other."""
+    image = f"--minio-image={storage_image(kube)}"
+
+    rendered = cli.run("render", image, "--part=storage", "--secrets")
+    kubectl(kube, "apply", "-f", "-", stdin=rendered.stdout)
+    kubectl(kube, "rollout", "status", "statefulset", "minio", "--timeout=120s")
+    up(cli, kube)
+
+    assert object_of(kube, b"kept") == b"kept"
+
+
+def test_an_upgrade_changes_the_image_and_keeps_the_data(cli: CommandLine, kube: Kube) -> None:
+    """Only `up` does: a run takes the storage that is there."""
+    up(cli, kube)
+    object_of(kube, b"kept")
+    before = kubectl(kube, "get", "pod", "minio-0", "-o", "jsonpath={.metadata.uid}")
+    kubectl(kube, "set", "env", "statefulset/minio", "MINIO_UPDATE=on")
+
+    ensure_storage(kube, StorageWish(image=lambda: "no-image:1"), print)
+    upgraded = up(cli, kube)
+
+    assert "storage: MinIO is upgraded" in upgraded.stderr
+    after = kubectl(kube, "get", "pod", "minio-0", "-o", "json")
+    assert json.loads(after)["metadata"]["uid"] != before
+    assert '"MINIO_UPDATE"' in after
+    assert object_of(kube) == b"kept"
 
 
 def test_an_image_that_does_not_exist_is_told(cli: CommandLine) -> None:

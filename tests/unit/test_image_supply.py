@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from image_tools import ImageTools
@@ -11,6 +14,7 @@ from pymr.errors import ClusterError, ConfigError
 from pymr.kubernetes.images.context import master_context, worker_context
 from pymr.kubernetes.images.ensure import ImageRequest, Supply
 from pymr.kubernetes.images.load import Loader, choose_loader
+from pymr.kubernetes.images.meanwhile import meanwhile
 from pymr.kubernetes.images.nodes import Nodes
 from pymr.kubernetes.images.packages import Packages
 from pymr.kubernetes.images.reference import full_name
@@ -25,6 +29,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageTools:
     """Nothing but these programs is on PATH."""
     made = ImageTools(tmp_path)
     monkeypatch.setenv("PATH", str(made.bin))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     monkeypatch.delenv("GOPROXY", raising=False)
     return made
@@ -292,3 +297,73 @@ def test_half_a_choice_is_refused(wanted: str, registry: str | None, message: st
     """It is a mistake of the command line, exit code 2."""
     with pytest.raises(ConfigError, match=message):
         choose_loader("kind-c", Nodes(), wanted, registry)
+
+
+def test_no_build_goes_on_behind_an_error(tools: ImageTools) -> None:
+    """Planning fails, or Ctrl-C comes, while images are made: the builder is ended at once."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+    tools.hang("docker", "build")
+
+    with suppress(KeyboardInterrupt), meanwhile(lambda: supply(nodes())):
+        tools.wait_hung()
+        raise KeyboardInterrupt
+
+    assert tools.calls("build") == tools.calls("load") == []
+
+
+def test_images_that_are_made_meanwhile_are_waited_for(tools: ImageTools) -> None:
+    """What stops them is raised to who waits."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+
+    with meanwhile(lambda: supply(nodes())) as made:
+        assert made()[:2] == (MASTER, WORKER)
+    with pytest.raises(ClusterError), meanwhile(lambda: supply(nodes(), builder="podman")) as made:
+        made()
+
+
+def test_what_is_in_the_way_is_found_before_anything_is_begun(tools: ImageTools) -> None:
+    """Before inputs are uploaded: no builder, or none of what loads; with images there is none."""
+    request = ImageRequest()
+    with pytest.raises(ClusterError, match="neither docker nor podman nor buildah"):
+        Supply("kind-c", nodes(), request, print).check()
+    tools.add("docker")
+    with pytest.raises(ClusterError, match="`kind` is not on PATH"):
+        Supply("kind-c", nodes(), request, print).check()
+    tools.add("kind")
+
+    Supply("kind-c", nodes(), request, print).check()
+    Supply("kind-c", nodes(MASTER, WORKER), request, print).check()
+    named = ImageRequest(master_image="m:1", worker_image="w:1", load="minikube")
+    Supply("far", nodes(), named, print).check()
+
+    assert [call[1] for call in tools.calls()] == ["version"] * 2
+
+
+def test_what_was_loaded_just_now_is_not_loaded_again(tools: ImageTools) -> None:
+    """Nodes list it late. Into other nodes it is: those of a cluster that was made anew."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+    first = Nodes(architectures=frozenset({"amd64"}), ids=frozenset({"a", "b"}))
+    supply(first)
+
+    assert supply(first)[2] == []
+    assert len(tools.calls("load")) == 2
+    other = msgspec.structs.replace(first, ids=frozenset({"a", "c"}))
+    assert len(supply(other)[2]) == 2
+
+
+def test_nodes_that_still_do_not_list_it_are_asked_no_more(
+    tools: ImageTools, tmp_path: Path
+) -> None:
+    """After two minutes it is gone, if they do not list it; and so is what was remembered."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+    found = Nodes(architectures=frozenset({"amd64"}), ids=frozenset({"a"}))
+    supply(found)
+    for path in (tmp_path / "pymr/images").iterdir():
+        os.utime(path, (path.stat().st_mtime - 121,) * 2)
+
+    assert len(supply(found)[2]) == 2
+    assert len(list((tmp_path / "pymr/images").iterdir())) == 2

@@ -75,7 +75,7 @@ def test_f124_a_missing_permission_names_verb_and_resource() -> None:
         (
             403,
             "unable to create new content in namespace analytics because it is being terminated",
-            "kubectl --context kind-lab get namespace analytics --watch",
+            "pymr down --force --namespace analytics",
         ),
     ],
     ids=["quota", "pod-security", "webhook", "limits", "namespace", "invalid", "old", "ending"],

@@ -2,8 +2,8 @@
 
     watch of each kind ──► queue ──next()──► whoever waits, with a deadline of its own
 
-A watch that breaks begins anew, and tells once more what is there: nothing is missed, some is heard
-twice. So an API server that is away for a while is no error here.
+A watch that breaks begins anew: it tells once more what is there, and what has gone meanwhile. So
+nothing is missed and some is heard twice, and an API server that is away for a while is no error.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import lightkube
 
 from pymr.errors import ClusterError, UnreachableError
 from pymr.kubernetes.kube import Kube, plural
-from pymr.kubernetes.refusal import Told, refusing
+from pymr.kubernetes.refusal import refusing
 
 WATCH_AGAIN_S: Final = 1.0  # between two tries of a watch that broke
 WATCH_ANEW_S: Final = 300  # a watch is asked for anew: an idle one may be cut off unnoticed
 WATCH_CONNECT_S: Final = 10.0
+_ANEW: Final = ("Expired", "Gone")  # the server has forgotten the version to go on from
 
 
 class Wanted(NamedTuple):
@@ -50,6 +51,7 @@ class News:
         self._queue: asyncio.Queue[Item | ClusterError] = asyncio.Queue()
         self._client: lightkube.AsyncClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_closed = False
 
     def next(self, timeout_s: float) -> Item | None:
         """Return what has happened next; None: nothing in that time.
@@ -66,9 +68,10 @@ class News:
 
     def close(self) -> None:
         """End the watches. May be called twice."""
-        with suppress(RuntimeError):  # closed before
+        if not self._is_closed:
+            self._is_closed = True
             self._runner.run(self._end())
-        self._runner.close()
+            self._runner.close()
 
     def __enter__(self) -> Self:
         return self
@@ -97,29 +100,57 @@ class News:
             await self._client.close()
 
     async def _watch(self, wanted: Wanted) -> None:
+        """List and watch, over and over: as controllers of the cluster itself do."""
+        known: dict[str, Any] = {}
         has_begun = False
         while True:
             try:
-                await self._watch_once(wanted, self._kube.told)
+                version = await self._list(wanted, known)
                 has_begun = True
+                await self._follow(wanted, known, version)
             except UnreachableError as error:
                 if not has_begun:
                     self._queue.put_nowait(error)
                     return
             except ClusterError as error:
-                if error.fields.get("reason") != "Expired":  # The watch begins anew.
+                if error.fields.get("reason") not in _ANEW:
                     self._queue.put_nowait(error)
                     return
             await asyncio.sleep(WATCH_AGAIN_S)
 
-    async def _watch_once(self, wanted: Wanted, told: Told) -> None:
+    async def _list(self, wanted: Wanted, known: dict[str, Any]) -> str:
+        """Tell what is there, and what is no more; return the version to go on from."""
         assert self._client is not None, "it is made first"
-        with refusing(told, f"watch {plural(wanted.kind)}"):
+        there = {}
+        with refusing(self._kube.told, f"list {plural(wanted.kind)}"):
+            listed = self._client.list(wanted.kind, **self._selection(wanted))
+            async for one in listed:
+                there[str(one.metadata.name)] = one
+        for name in [name for name in known if name not in there]:
+            self._queue.put_nowait(Item("DELETED", known.pop(name)))
+        for one in there.values():
+            self._queue.put_nowait(Item("ADDED", one))
+        known.update(there)
+        return listed.resourceVersion
+
+    async def _follow(self, wanted: Wanted, known: dict[str, Any], version: str) -> None:
+        assert self._client is not None, "it is made first"
+        with refusing(self._kube.told, f"watch {plural(wanted.kind)}"):
             async for what, one in self._client.watch(
                 wanted.kind,
-                namespace=told.namespace,
-                labels=dict(wanted.labels) if wanted.labels else None,
-                fields=dict(wanted.fields) if wanted.fields else None,
+                resource_version=version,
                 server_timeout=WATCH_ANEW_S,
+                **self._selection(wanted),
             ):
+                if what == "DELETED":
+                    known.pop(str(one.metadata.name), None)
+                else:
+                    known[str(one.metadata.name)] = one
                 self._queue.put_nowait(Item(what, one))
+
+    def _selection(self, wanted: Wanted) -> dict[str, Any]:
+        return {
+            "namespace": self._kube.namespace,
+            "labels": dict(wanted.labels) if wanted.labels else None,
+            "fields": dict(wanted.fields) if wanted.fields else None,
+        }

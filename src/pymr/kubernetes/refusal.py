@@ -41,6 +41,7 @@ _FORBIDDEN: Final = re.compile(
 )
 _SERVER_ERRORS: Final = 500
 _TOO_MANY: Final = 429
+_NO_RIGHT: Final = (401, 403)
 
 
 @contextmanager
@@ -121,7 +122,8 @@ def _hint(status: Any, told: Told) -> str | None:
         f'namespaces "{told.namespace}" not found': f"pymr up --namespace {told.namespace}",
         "exceeded quota": told.kubectl("describe quota"),
         "violates PodSecurity": f"kubectl {of_namespace.format('describe namespace')}",
-        "is being terminated": f"kubectl {of_namespace.format('get namespace')} --watch",
+        # It may wait for Jobs of ours: see docs/kubernetes.md.
+        "is being terminated": f"pymr down --force --namespace {told.namespace}",
         "could not find the requested resource": told.kubectl("version", namespaced=False),
         "per Container is": told.kubectl("describe limitrange"),
         "per Pod is": told.kubectl("describe limitrange"),
@@ -130,6 +132,13 @@ def _hint(status: Any, told: Told) -> str | None:
 
 
 def _unreadable(code: int, told: Told, doing: str) -> ClusterError:
+    if code in _NO_RIGHT:  # Of a watch, nothing more is read.
+        return ClusterError(
+            f"cannot {doing} in namespace `{told.namespace}` of context `{told.context}`: the"
+            f" cluster answers with HTTP {code}",
+            hint=told.kubectl("auth can-i --list"),
+            code=code,
+        )
     return UnreachableError(
         f"cannot {doing}: {told.server} answers with HTTP {code} and no object of Kubernetes;"
         " maybe it is a proxy",

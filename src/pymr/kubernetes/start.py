@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,8 +23,10 @@ from pymr.kubernetes.images.ensure import (
     ImageRequest,
     ensure_images,
     ensure_storage_image,
+    find_supply,
     image_request,
 )
+from pymr.kubernetes.images.meanwhile import meanwhile
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.launch import StoreOfRun, launch
 from pymr.kubernetes.objects import labels
@@ -136,13 +137,12 @@ def submit(  # noqa: PLR0913 - what a run is made of
         PymrError: the plan, the upload or an image fails.
     """
     asked = msgspec.structs.replace(request, access=store.here)
-    with ThreadPoolExecutor(1, thread_name_prefix="pymr-images") as threads:
-        made: Future[Images] = threads.submit(ensure_images, kube, images, say)
+    with meanwhile(find_supply(kube, images, say).images) as made:
         if store.outside is None:
             make_default_store(request.settings, store.here)
         found = submit_run(asked, observer, over=over)
         remember(kube, found, store)
-        return Submission(found, made.result(), inputs_of(found))
+        return Submission(found, made(), inputs_of(found))
 
 
 def inputs_of(found: FoundRun) -> tuple[str, ...]:

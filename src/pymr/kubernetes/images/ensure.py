@@ -5,7 +5,8 @@ content ─► name ─► do all nodes have it? ─► does the builder have it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import cached_property
 
 import msgspec
 
@@ -22,6 +23,7 @@ from pymr.kubernetes.images.context import (
 from pymr.kubernetes.images.load import Loader, choose_loader
 from pymr.kubernetes.images.nodes import Nodes, read_nodes
 from pymr.kubernetes.images.packages import Packages, read_packages
+from pymr.kubernetes.images.recent import is_recent, remember_loaded
 from pymr.kubernetes.images.reference import is_in_registry
 from pymr.kubernetes.images.tool import Say
 from pymr.kubernetes.images.wheel import own_architecture
@@ -67,7 +69,21 @@ def ensure_images(kube: Kube, request: ImageRequest, say: Say, follow: Say | Non
         ClusterError: one cannot be built or loaded.
         ConfigError: settings contradict each other.
     """
-    return Supply(kube.context, read_nodes(kube), request, say, follow).images()
+    return find_supply(kube, request, say, follow).images()
+
+
+def find_supply(kube: Kube, request: ImageRequest, say: Say, follow: Say | None = None) -> Supply:
+    """Return what gives the images of a run, after a look at whether it can: as `ensure_images`.
+
+    That is quick. What it gives takes as long as a build, if there has to be one.
+
+    Raises:
+        ClusterError: there is no builder that answers, or no way to the nodes.
+        ConfigError: settings contradict each other.
+    """
+    supply = Supply(kube.context, read_nodes(kube), request, say, follow)
+    supply.check()
+    return supply
 
 
 def ensure_storage_image(
@@ -90,27 +106,38 @@ class Supply:
         self._nodes = nodes
         self._builder: Builder | None = None
 
+    def check(self) -> None:
+        """Find what is in the way of `images` before anything is begun.
+
+        Raises:
+            ClusterError: there is no builder that answers, or no way to the nodes.
+            ConfigError: settings contradict each other.
+        """
+        for wanted in (self._master, self._worker):
+            if isinstance(wanted, Context) and not self._is_there(self._loader, wanted.image):
+                self._find_builder()
+                self._loader.check()
+
     def images(self) -> Images:
         """See `ensure_images`."""
+        return Images(master=self._image(self._master), worker=self._image(self._worker))
+
+    @cached_property
+    def _master(self) -> str | Context:
+        return self._request.master_image or master_context(self._architecture())
+
+    @cached_property
+    def _worker(self) -> str | Context:
         request = self._request
-
-        def of_worker(architecture: str) -> Context:
-            return worker_context(architecture, request.packages)
-
-        return Images(
-            master=self._image(request.master_image, master_context),
-            worker=self._image(request.worker_image, of_worker),
-        )
+        return request.worker_image or worker_context(self._architecture(), request.packages)
 
     def storage_image(self) -> str:
         """See `ensure_storage_image`."""
-        return self._image(self._request.minio_image, minio_context)
+        return self._image(self._request.minio_image or minio_context(self._architecture()))
 
-    def _image(self, named: str | None, context_for: Callable[[str], Context]) -> str:
+    def _image(self, wanted: str | Context) -> str:
         """Return what a pod names an image by that is there now."""
-        if named is not None:
-            return self._named(named)
-        return self.bring(context_for(self._architecture()))
+        return self._named(wanted) if isinstance(wanted, str) else self.bring(wanted)
 
     def bring(self, context: Context) -> str:
         """Return what a pod names the image of a context by, which is there now.
@@ -118,7 +145,7 @@ class Supply:
         Raises:
             ClusterError: it cannot be built or loaded.
         """
-        loader = self._loader()
+        loader = self._loader
         if self._is_there(loader, context.image):
             return context.image
         builder = self._find_builder()
@@ -139,7 +166,7 @@ class Supply:
             return image
         path = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
         pinned = f"{path}:{found[:DIGEST_CHARACTERS]}"
-        loader = self._loader()
+        loader = self._loader
         if self._is_there(loader, pinned):
             return pinned
         builder.tag(image, pinned)
@@ -147,15 +174,20 @@ class Supply:
 
     def _is_there(self, loader: Loader, image: str) -> bool:
         """Return whether nodes have it. A registry has no names of ours: it is asked by a push."""
-        return loader.name != "registry" and self._nodes.all_have(image)
+        if loader.name == "registry":
+            return False
+        return self._nodes.all_have(image) or is_recent(image, self._nodes)
 
     def _load(self, loader: Loader, builder: Builder, image: str) -> str:
         if loader.name == "registry":
             self._say(f"pushing {image} to {loader.target}")
         elif loader.name != "none":
             self._say(f"loading {image} into {loader.name} {loader.target}")
-        return loader.load(builder, image)
+        loaded = loader.load(builder, image)
+        remember_loaded(image, self._nodes)
+        return loaded
 
+    @cached_property
     def _loader(self) -> Loader:
         request = self._request
         return choose_loader(self._context, self._nodes, request.load, request.registry)

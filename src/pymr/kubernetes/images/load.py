@@ -41,13 +41,26 @@ class Loader(msgspec.Struct, frozen=True):
             self._load_here(builder, image)
         return image
 
-    def _load_here(self, builder: Builder, image: str) -> None:
+    def check(self) -> None:
+        """Look whether there is what loads images.
+
+        Raises:
+            ClusterError: there is not.
+        """
+        if self.name not in {"registry", "none"}:
+            self._program()
+
+    def _program(self) -> str:
         program = shutil.which(self.name)
         if program is None:
             raise ClusterError(
                 f"images cannot be loaded into the cluster: `{self.name}` is not on PATH",
                 hint="--registry HOST/PATH   or another --load",
             )
+        return program
+
+    def _load_here(self, builder: Builder, image: str) -> None:
+        program = self._program()
         doing = f"load `{image}` into {self.name} cluster `{self.target}`"
         if builder.name == "docker":
             must([program, *self._command(image, is_archive=False)], doing)

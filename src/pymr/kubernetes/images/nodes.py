@@ -19,6 +19,7 @@ class Nodes(msgspec.Struct, frozen=True):
 
     images: tuple[frozenset[str], ...] = ()  # of each: full names
     architectures: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()  # another node of the same name has another
     minikube_profile: str | None = None  # if minikube has made them
 
     def all_have(self, image: str) -> bool:
@@ -50,6 +51,7 @@ def read_nodes(kube: Kube) -> Nodes:
             for node in usable
             if node.status is not None and node.status.nodeInfo is not None
         ),
+        ids=frozenset(uid for node in usable if node.metadata and (uid := node.metadata.uid)),
         minikube_profile=min(profiles, default=None),
     )
 

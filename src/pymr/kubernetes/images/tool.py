@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from pymr.errors import ClusterError
@@ -29,6 +32,32 @@ class Answer:
         self.words = last_lines(words or output)
 
 
+class Stop:
+    """Ends from one thread what another one runs by this module, and all that it would run next."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[str] | None = None
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """End the program that runs; may be called at any time, and twice."""
+        with self._lock:
+            self._is_stopped = True
+            if self._running is not None:
+                self._running.terminate()
+
+    def hold(self, process: subprocess.Popen[str] | None) -> None:
+        """Take a program that runs now; None: it has ended."""
+        with self._lock:
+            self._running = process
+            if process is not None and self._is_stopped:
+                process.terminate()
+
+
+STOP: ContextVar[Stop | None] = ContextVar("STOP", default=None)  # of what a thread runs
+
+
 def ask(command: Sequence[str], timeout_s: float = ANSWER_S) -> Answer:
     """Run a program to its end and return what it said, whatever its exit code.
 
@@ -36,20 +65,13 @@ def ask(command: Sequence[str], timeout_s: float = ANSWER_S) -> Answer:
         ClusterError: it cannot be run, or does not end.
     """
     try:
-        done = subprocess.run(
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-        )
+        with _running(command, subprocess.PIPE) as process:
+            output, words = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"`{show_command(command)}` has not ended in {timeout_s:g} s") from error
     except OSError as error:
         raise ClusterError(f"cannot run `{command[0]}`: {error.strerror}") from error
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return Answer(process.returncode, output, words)
 
 
 def must(command: Sequence[str], doing: str, *, hint: str | None = None) -> Answer:
@@ -73,24 +95,33 @@ def stream(command: Sequence[str], lines: deque[str], say: Say) -> int:
     Raises:
         OSError: it cannot be run.
     """
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    assert process.stdout is not None, "a pipe was asked for"
-    try:
-        for line in process.stdout:
+    with _running(command, subprocess.STDOUT) as process:
+        for line in process.stdout or ():
             lines.append(plain(line.rstrip()))
             say(lines[-1])
         return process.wait()
-    finally:  # After Ctrl-C, too: nothing goes on behind the user's back.
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+
+
+@contextmanager
+def _running(command: Sequence[str], words: int) -> Iterator[subprocess.Popen[str]]:
+    """Start a program; at the end of the block it has ended, after Ctrl-C, too."""
+    stop = STOP.get()
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=words,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            if stop is not None:
+                stop.hold(process)
+            yield process
+        finally:
+            if stop is not None:
+                stop.hold(None)
+            process.terminate()
 
 
 def show_command(command: Sequence[str]) -> str:

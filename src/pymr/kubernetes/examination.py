@@ -152,7 +152,11 @@ def _network(kube: Kube, nodes: Nodes) -> Iterator[Finding]:
         text = f"names and policies were not tried: there is {what} yet"
         yield _AREA.warning("network", text, "pymr start --on kubernetes …   and then this again")
         return
-    seen = look_around(kube, image)
+    try:
+        seen = look_around(kube, image)
+    except ClusterError as error:  # It is a question alone, and may need a right that no run needs.
+        yield _AREA.warning("network", f"was not tried: {error.message}", error.hint)
+        return
     if seen.names is not None:
         text = f"pods cannot look up names of the cluster: {seen.names}"
         remedy = f"kubectl --context {kube.context} -n kube-system get pods -l k8s-app=kube-dns"

@@ -19,7 +19,9 @@ from pymr.cluster.start import MasterSpec
 from pymr.config import Settings
 from pymr.errors import ClusterError
 from pymr.kubernetes.credentials import Scope, scoped
+from pymr.kubernetes.known_run import is_over
 from pymr.kubernetes.kube import Kube
+from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.objects.pod import SECRETS, Needs
 from pymr.kubernetes.objects.policy import MASTER_PORT, METRICS_PORT, OutsideStore
@@ -39,7 +41,8 @@ from pymr.store.credentials import credentials_text
 
 WORKER_KEYS_FILE: Final = "worker-credentials"  # what workers are given; both roles have it
 GONE_S: Final = 90.0  # for pods to end: they have GRACE_S to do it in order
-LOOK_S: Final = 0.25
+HURRY_S: Final = 2  # for a worker's pod to end
+LOOK_S: Final = 1.0
 
 
 class StoreOfRun(NamedTuple):
@@ -165,13 +168,42 @@ def _needs(settings: Settings) -> Needs:
 def end(kube: Kube, run: str, *, wait_s: float = GONE_S) -> None:
     """Remove what the cluster has of a run, and wait until its pods are gone. May be repeated.
 
+    A master has time to end in order. Workers have not: without one they would wait for another.
+
     Raises:
         ClusterError: refused.
     """
     kube.delete(Job, labels.master_name(run))
+    of_run = labels.run_selector(run)
     deadline = time.monotonic() + wait_s
-    while time.monotonic() < deadline and kube.list(Pod, labels.run_selector(run)):
-        time.sleep(LOOK_S)
+    if not (left := _hurried(kube, kube.list(Pod, of_run))):
+        return
+    with News(kube, Wanted(Pod, of_run)) as news:
+        while left and time.monotonic() < deadline:
+            item = news.next(LOOK_S)
+            if item is None:  # Some may have gone before the watch began.
+                left = _hurried(kube, kube.list(Pod, of_run))
+            elif item.what == "DELETED":
+                left.discard(item.object.metadata.name)
+            else:
+                left |= _hurried(kube, [item.object])
+
+
+def _hurried(kube: Kube, pods: list[Pod]) -> set[str]:
+    """Return the names of pods; those of workers are told to be quick."""
+    for pod in pods:
+        _hurry(kube, pod)
+    return {str(pod.metadata.name) for pod in pods if pod.metadata is not None}
+
+
+def _hurry(kube: Kube, pod: Pod) -> None:
+    """Have a worker's pod end soon, if nobody has said so yet."""
+    assert pod.metadata is not None, "the cluster's objects have metadata"
+    of_pod = pod.metadata.labels or {}
+    if of_pod.get(labels.COMPONENT) != "worker" or pod.metadata.name is None:
+        return
+    if (pod.metadata.deletionGracePeriodSeconds or GONE_S) > HURRY_S:
+        kube.delete(Pod, pod.metadata.name, grace_s=HURRY_S)
 
 
 def is_launched(kube: Kube, run: str) -> bool:
@@ -184,18 +216,15 @@ def is_launched(kube: Kube, run: str) -> bool:
 
 
 def refuse_living(kube: Kube, found: FoundRun) -> None:
-    """Refuse a run whose master's Job is at work; remove what is left of one that has ended.
+    """Refuse a run whose master's Job is at work; wait until nothing is left of an earlier one.
 
     Raises:
         ClusterError: it is, or refused.
     """
     job = kube.get(Job, labels.master_name(found.run))
-    if job is None:
-        return
-    conditions = (job.status.conditions or []) if job.status is not None else []
-    if not any(c.type in ("Complete", "Failed") and c.status == "True" for c in conditions):
+    if job is not None and not is_over(job):
         raise ClusterError(
             f"run {found.name} is at work in namespace `{kube.namespace}`",
             hint=f"pymr attach {found.name}   or first   pymr cancel {found.name}",
         )
-    end(kube, found.run)
+    end(kube, found.run)  # A master that is about to end would be taken for the next one.

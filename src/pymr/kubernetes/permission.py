@@ -70,7 +70,7 @@ FOR_RUN: Final = (
     *_needs("", "services", "create", "get", "patch"),
     *_needs("networking.k8s.io", "networkpolicies", "create", "patch"),
     *_needs("policy", "poddisruptionbudgets", "create", "patch"),
-    *_needs("", "pods", "get", "list", "watch"),
+    *_needs("", "pods", "delete", "get", "list", "watch"),
     *_needs("", "pods/log", "get"),
     *_needs("", "events", "list", "watch"),
     *_needs("", "pods/portforward", "create"),

@@ -67,12 +67,13 @@ class Sight:
         part = self._names.get(_name(job))
         if part is None:
             return
+        assert job.metadata is not None, "the cluster's objects have metadata"
+        is_gone = change == "DELETED" or job.metadata.deletionTimestamp is not None
+        if part == "master":
+            self._gone_since = (self._gone_since or now) if is_gone else None
         if change == "DELETED":
             self._jobs.pop(part, None)
-            if part == "master":
-                self._gone_since = now
             return
-        self._gone_since = None if part == "master" else self._gone_since
         self._jobs[part] = job
         wanted = (job.spec.parallelism or 0) if job.spec is not None else 0
         made = (job.status.active or 0) if job.status is not None else 0

@@ -108,6 +108,12 @@ class Sight:
         return sum(_part(pod) == "worker" and is_running(pod) for pod in self._pods.values())
 
     @property
+    def is_without_master(self) -> bool:
+        """Whether a master has run, and none runs now."""
+        masters = [pod for pod in self._pods.values() if _part(pod) == "master"]
+        return "master" in self._has_run and not any(map(_runs_on, masters))
+
+    @property
     def has_master_run(self) -> bool:
         """Whether a master has run."""
         return "master" in self._has_run
@@ -141,11 +147,7 @@ class Sight:
     def failure(self, now: float) -> PymrError | None:
         """Return why the run comes to nothing; None: it may yet."""
         if self._gone_since is not None and now - self._gone_since >= GONE_S:
-            return IncompleteError(
-                f"the run was deleted from the cluster, or its namespace `{self._told.namespace}`",
-                hint=self._told.kubectl("get all"),
-                kind="gone",
-            )
+            return deleted(self._told)
         for each in self._by_kind().values():
             if each.part in self._has_run:
                 continue
@@ -167,8 +169,22 @@ class Sight:
         return found
 
 
+def deleted(told: Told) -> IncompleteError:
+    """Return what it means that nothing is left of a run in the cluster."""
+    return IncompleteError(
+        f"the run was deleted from the cluster, or its namespace `{told.namespace}`",
+        hint=told.kubectl("get all"),
+    )
+
+
 def _called(noticed: Noticed) -> str:
     return f"the {noticed.part} (`{noticed.name}`)"
+
+
+def _runs_on(pod: Pod) -> bool:
+    """Say whether a pod runs, and was not told to end."""
+    is_leaving = pod.metadata is not None and pod.metadata.deletionTimestamp is not None
+    return is_running(pod) and not is_leaving
 
 
 def _part(pod: Pod) -> Part | None:

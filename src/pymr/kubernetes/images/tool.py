@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -18,6 +19,8 @@ from pymr.text_form import show_text
 ANSWER_S: Final = 60.0  # for an answer that needs no work
 MOVE_S: Final = 1800.0  # to save, load or push an image
 WORDS_SHOWN: Final = 10  # of a tool's own words, in a message
+# BuildKit's attestations are images within an image, which loaders do not understand.
+ENVIRONMENT: Final = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 Say = Callable[[str], None]
@@ -113,6 +116,7 @@ def _running(command: Sequence[str], words: int) -> Iterator[subprocess.Popen[st
         stderr=words,
         text=True,
         errors="replace",
+        env=os.environ | ENVIRONMENT,
     ) as process:
         try:
             if stop is not None:

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 # Takes all that a pod has, at one line of the input.
 GREEDY = SLOW.replace(
-    "    threading.Event().wait(0.25)\n", "    if 'line050' in line: bytes(8 << 30)\n"
+    "    threading.Event().wait(0.25)\n", "    if 'line050' in line: b'x' * (3 << 30)\n"
 )
 NOWHERE = "localhost:1/no-such-worker:1"
 
@@ -41,7 +41,7 @@ def pods(namespace: Kube, tmp_path: Path) -> Iterator[PodsRun]:
 @pytest.fixture
 def storage(pods: PodsRun) -> PodsRun:
     """Have the storage there, so that what is measured is the run alone."""
-    pods.ended(pods.start("--workers=1", name="first"))
+    pods.ended(pods.start("--workers=1", "--overwrite", name="first"))
     return pods
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from lightkube.resources.batch_v1 import Job
@@ -196,3 +197,18 @@ def test_f119_a_run_that_was_deleted_has_ended_in_a_moment() -> None:
     assert isinstance(error, IncompleteError)
     assert error.exit_code == 10
     assert "its namespace `data`" in error.message
+
+
+def test_a_master_that_was_told_to_end_is_none() -> None:
+    """Then somebody looks whether its namespace is about to go."""
+    seen = sight()
+    assert not seen.is_without_master
+    seen.take_pod("ADDED", pod("master", RUNNING), now=0.0)
+    assert not seen.is_without_master
+
+    leaving = pod("master", RUNNING)
+    assert leaving.metadata is not None
+    leaving.metadata.deletionTimestamp = datetime.now(UTC)
+    seen.take_pod("MODIFIED", leaving, now=1.0)
+
+    assert seen.is_without_master

@@ -111,11 +111,12 @@ def test_an_image_of_another_kind_of_machine_is_told_at_once() -> None:
 
 def test_a_crash_is_told_with_its_last_words() -> None:
     """They are what the container said last."""
-    state = {"terminated": {"reason": "Error", "exitCode": 2, "message": "✗ no such\nfile"}}
+    said = "worker of run x\n✗ no such\nfile"
+    state = {"terminated": {"reason": "Error", "exitCode": 2, "message": said}}
 
     found = troubled(pod_trouble(pod(state), TOLD))
 
-    assert found.text == "it ended with exit code 2: ✗ no such file"
+    assert found.text == "it ended with exit code 2: no such file"
     assert found.hint == "kubectl --context kind-x -n data logs w-0"
 
 
@@ -126,6 +127,7 @@ def test_a_crash_is_told_with_its_last_words() -> None:
         pod({"running": {}}),
         pod({"waiting": {"reason": "ContainerCreating"}}),
         pod({"terminated": {"reason": "Completed", "exitCode": 0}}),
+        pod({"terminated": {"reason": "Error", "exitCode": 143}}),
         Pod.from_dict({"metadata": {"name": "w-0"}}),
     ],
 )

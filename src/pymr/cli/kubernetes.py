@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pymr.kubernetes.follow import Seen
     from pymr.kubernetes.kube import Kube
 
+TROUBLES_S = 1.0  # for the cluster to tell what it knows of pods
 END_WAIT_S = 20.0  # for the pods of a run that is over to be gone
 
 
@@ -238,6 +239,20 @@ def entries_in_pods(
         yield entries(found, access, Waiting(watch, tick, _say))
         if watch.sight.master_end() is not None:
             _end(kube, found)
+
+
+def tell_troubles(found: FoundRun, cluster: Cluster) -> None:
+    """Say what is in the way of a run's pods now, if anything is. Best effort."""
+    from pymr.kubernetes.kube import open_kube
+    from pymr.kubernetes.watch import Watch
+
+    with (
+        suppress(PymrError),
+        open_kube(cluster.context, cluster.namespace) as kube,
+        Watch(kube, found.run, schedule_timeout_s=0.0) as watch,
+    ):
+        for line in watch.look(TROUBLES_S):
+            _say(line)
 
 
 def end_pods(found: FoundRun, cluster: Cluster) -> None:

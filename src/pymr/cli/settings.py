@@ -83,6 +83,7 @@ def _param(text: str) -> tuple[str, str]:
 def detach_error() -> ConfigError:
     """Return the refusal to leave a run of this machine to the background."""
     return ConfigError(
-        "--detach is for runs on workers that join (--on hosts), and this one is of this machine",
+        "--detach is for runs on workers that join (--on hosts) or in pods (--on kubernetes), and"
+        " this one is of this machine",
         hint="nohup pymr … &   and   pymr attach RUN",
     )

@@ -27,7 +27,7 @@ def start_command(
     try:
         resolved = resolved_settings(flags)
         request = request_of(worker, inputs, params, resolved)
-        if detach and resolved.settings.on != "hosts":
+        if detach and resolved.settings.on == "local":
             raise detach_error()
     except PymrError as error:
         if flags["json"]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from pymr.cli.kubernetes import cluster_of, tell_troubles
 from pymr.cli.reach import reach_options, usual_access
 from pymr.errors import PymrError
 from pymr.observe.feed import read_entries
@@ -50,7 +51,10 @@ def command(run: str | None, watch: bool, join_file: str | None, as_json: bool) 
             _look_by_master(Operator(join_file), screen, watch=watch)
         else:
             assert run is not None, "checked above"
-            _look_by_place(find_run(run, usual_access), screen, watch=watch)
+            found = find_run(run, usual_access)
+            if not as_json and (cluster := cluster_of(found)) is not None:
+                tell_troubles(found, cluster)
+            _look_by_place(found, screen, watch=watch)
     except KeyboardInterrupt:
         if not watch:
             raise

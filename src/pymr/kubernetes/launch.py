@@ -21,6 +21,7 @@ from pymr.errors import ClusterError
 from pymr.kubernetes.credentials import Scope, scoped
 from pymr.kubernetes.known_run import is_over
 from pymr.kubernetes.kube import Kube
+from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.objects.pod import SECRETS, Needs
 from pymr.kubernetes.objects.policy import MASTER_PORT, METRICS_PORT, OutsideStore
@@ -41,7 +42,7 @@ from pymr.store.credentials import credentials_text
 WORKER_KEYS_FILE: Final = "worker-credentials"  # what workers are given; both roles have it
 GONE_S: Final = 90.0  # for pods to end: they have GRACE_S to do it in order
 HURRY_S: Final = 2  # for a worker's pod to end
-LOOK_S: Final = 0.25
+LOOK_S: Final = 1.0
 
 
 class StoreOfRun(NamedTuple):
@@ -173,11 +174,26 @@ def end(kube: Kube, run: str, *, wait_s: float = GONE_S) -> None:
         ClusterError: refused.
     """
     kube.delete(Job, labels.master_name(run))
+    of_run = labels.run_selector(run)
     deadline = time.monotonic() + wait_s
-    while time.monotonic() < deadline and (pods := kube.list(Pod, labels.run_selector(run))):
-        for pod in pods:
-            _hurry(kube, pod)
-        time.sleep(LOOK_S)
+    if not (left := _hurried(kube, kube.list(Pod, of_run))):
+        return
+    with News(kube, Wanted(Pod, of_run)) as news:
+        while left and time.monotonic() < deadline:
+            item = news.next(LOOK_S)
+            if item is None:  # Some may have gone before the watch began.
+                left = _hurried(kube, kube.list(Pod, of_run))
+            elif item.what == "DELETED":
+                left.discard(item.object.metadata.name)
+            else:
+                left |= _hurried(kube, [item.object])
+
+
+def _hurried(kube: Kube, pods: list[Pod]) -> set[str]:
+    """Return the names of pods; those of workers are told to be quick."""
+    for pod in pods:
+        _hurry(kube, pod)
+    return {str(pod.metadata.name) for pod in pods if pod.metadata is not None}
 
 
 def _hurry(kube: Kube, pod: Pod) -> None:

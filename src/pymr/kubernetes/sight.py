@@ -67,12 +67,13 @@ class Sight:
         part = self._names.get(_name(job))
         if part is None:
             return
+        assert job.metadata is not None, "the cluster's objects have metadata"
+        is_gone = change == "DELETED" or job.metadata.deletionTimestamp is not None
+        if part == "master":
+            self._gone_since = (self._gone_since or now) if is_gone else None
         if change == "DELETED":
             self._jobs.pop(part, None)
-            if part == "master":
-                self._gone_since = now
             return
-        self._gone_since = None if part == "master" else self._gone_since
         self._jobs[part] = job
         wanted = (job.spec.parallelism or 0) if job.spec is not None else 0
         made = (job.status.active or 0) if job.status is not None else 0
@@ -105,6 +106,12 @@ class Sight:
     def workers_running(self) -> int:
         """How many workers run now."""
         return sum(_part(pod) == "worker" and is_running(pod) for pod in self._pods.values())
+
+    @property
+    def is_without_master(self) -> bool:
+        """Whether a master has run, and none runs now."""
+        masters = [pod for pod in self._pods.values() if _part(pod) == "master"]
+        return "master" in self._has_run and not any(map(_runs_on, masters))
 
     @property
     def has_master_run(self) -> bool:
@@ -140,11 +147,7 @@ class Sight:
     def failure(self, now: float) -> PymrError | None:
         """Return why the run comes to nothing; None: it may yet."""
         if self._gone_since is not None and now - self._gone_since >= GONE_S:
-            return IncompleteError(
-                f"the run was deleted from the cluster, or its namespace `{self._told.namespace}`",
-                hint=self._told.kubectl("get all"),
-                kind="gone",
-            )
+            return deleted(self._told)
         for each in self._by_kind().values():
             if each.part in self._has_run:
                 continue
@@ -166,8 +169,22 @@ class Sight:
         return found
 
 
+def deleted(told: Told) -> IncompleteError:
+    """Return what it means that nothing is left of a run in the cluster."""
+    return IncompleteError(
+        f"the run was deleted from the cluster, or its namespace `{told.namespace}`",
+        hint=told.kubectl("get all"),
+    )
+
+
 def _called(noticed: Noticed) -> str:
     return f"the {noticed.part} (`{noticed.name}`)"
+
+
+def _runs_on(pod: Pod) -> bool:
+    """Say whether a pod runs, and was not told to end."""
+    is_leaving = pod.metadata is not None and pod.metadata.deletionTimestamp is not None
+    return is_running(pod) and not is_leaving
 
 
 def _part(pod: Pod) -> Part | None:

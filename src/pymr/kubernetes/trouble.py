@@ -17,6 +17,7 @@ from lightkube.models.core_v1 import (
 )
 from lightkube.resources.core_v1 import Event, Pod
 
+from pymr.kubernetes.objects.run import TOLD_TO_END
 from pymr.kubernetes.refusal import Told
 from pymr.text_form import show_text
 
@@ -24,6 +25,7 @@ Kind = Literal[
     "image", "quota", "policy", "room", "volume", "secret", "start", "memory", "evicted", "crash"
 ]
 WORDS_MAX: Final = 600  # characters of what others say
+LAST_WORDS_MAX: Final = 400  # of what a container has said at its end
 AT_ONCE_S: Final = 0.0
 SOON_S: Final = 20.0  # a registry that is restarted, a Secret that is about to be made
 QUOTA_S: Final = 30.0  # other pods may be about to end
@@ -88,7 +90,7 @@ def _container_trouble(container: ContainerStatus, name: str, told: Told) -> Tro
         if found is not None:
             return found
         ended = last.terminated if last is not None else None
-    if ended is None or ended.exitCode == 0:
+    if ended is None or ended.exitCode in (0, *TOLD_TO_END):
         return None
     return _end_trouble(container.image, ended, name, told)
 
@@ -113,8 +115,8 @@ def _end_trouble(image: str, ended: ContainerStateTerminated, name: str, told: T
     if ended.reason == "OOMKilled":
         text = "it used more memory than it has, and was killed (`OOMKilled`)"
         return Trouble("memory", text, "--memory 4G   gives each worker more", NEVER_S)
-    last_words = f": {_words(ended.message)}" if ended.message else ""
-    text = f"it ended with exit code {ended.exitCode}{last_words}"
+    said = (ended.message or "").rpartition("✗ ")[2][-LAST_WORDS_MAX:]  # its error, if it told one
+    text = f"it ended with exit code {ended.exitCode}" + (f": {_words(said)}" if said else "")
     return Trouble("crash", text, told.kubectl(f"logs {name}"), NEVER_S)
 
 

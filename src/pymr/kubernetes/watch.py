@@ -11,14 +11,15 @@ from contextlib import suppress
 from typing import Final, Self
 
 from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Event, Pod
+from lightkube.resources.core_v1 import Event, Namespace, Pod
 
 from pymr.errors import ClusterError, PymrError
-from pymr.kubernetes.kube import Kube
+from pymr.kubernetes.kube import NOT_FOUND, Kube
 from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
-from pymr.kubernetes.sight import Sight
+from pymr.kubernetes.sight import Sight, deleted
 
+ASK_S: Final = 5.0  # between looks at a namespace, while no master runs that did
 TAKEN_AT_ONCE_MAX: Final = 1_000  # news, before there is a look at what they come to
 
 
@@ -28,6 +29,8 @@ class Watch:
     def __init__(self, kube: Kube, run: str, *, schedule_timeout_s: float) -> None:
         of_run = labels.run_selector(run)
         self.sight = Sight(run, kube.told, schedule_timeout_s=schedule_timeout_s)
+        self._kube = kube
+        self._ask_due = 0.0
         self._news = News(kube, Wanted(Pod, of_run), Wanted(Job, of_run), Wanted(Event))
 
     def __enter__(self) -> Self:
@@ -57,7 +60,13 @@ class Watch:
 
     def failure(self) -> PymrError | None:
         """Return why the run comes to nothing; None: it may yet."""
-        return self.sight.failure(time.monotonic())
+        now = time.monotonic()
+        error = self.sight.failure(now)
+        if error is None and self.sight.is_without_master and now >= self._ask_due:
+            self._ask_due = now + ASK_S
+            if _is_ending(self._kube):
+                return deleted(self._kube.told)
+        return error
 
     def _take(self, what: str, thing: object) -> None:
         now = time.monotonic()
@@ -68,3 +77,16 @@ class Watch:
                 self.sight.take_job(what, thing, now)
             case Event():
                 self.sight.take_event(thing, now)
+
+
+def _is_ending(kube: Kube) -> bool:
+    """Say whether a namespace is about to be deleted. No event tells: none can be made there.
+
+    It may take long, and its Jobs go last. Whoever may not look does not know.
+    """
+    try:
+        with kube.asking(f"get namespace `{kube.namespace}`"):
+            found = kube.client.get(Namespace, kube.namespace)
+    except ClusterError as error:
+        return error.fields.get("code") == NOT_FOUND
+    return found.status is not None and found.status.phase == "Terminating"

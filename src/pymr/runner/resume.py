@@ -216,9 +216,10 @@ def go_on(held: Held, settings: Settings, observer: Observer, code: Code | None)
 
 def _refuse_hosts(held: Held) -> None:
     """Refuse a run of workers that join: it has none here, and is another machine's size."""
-    if held.stored.plan.settings.on == "hosts":
+    where = held.stored.plan.settings.on
+    if where != "local":
         raise ConfigError(
-            f"run {held.found.name} is one of workers that join (`--on hosts`), expected one of"
+            f"run {held.found.name} is one of workers that join (`--on {where}`), expected one of"
             " this machine",
             hint=f"pymr {held.verb} {held.found.name}",
         )

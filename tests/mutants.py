@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("src", "tests", "benchmarks", "rust", "pyproject.toml", ".cargo")
+COPIED = (
+    *("src", "tests", "benchmarks", "rust", "pyproject.toml", ".cargo"),
+    *("Dockerfile.master", "Dockerfile.worker", "Dockerfile.minio"),
+)
 TIMEOUT_S = 300
 FAILED = 1  # what pytest says of tests that failed; anything else is no verdict
 

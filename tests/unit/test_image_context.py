@@ -83,6 +83,20 @@ def test_names_follow_the_content() -> None:
     assert worker_context("arm64", Packages()).image not in names
 
 
+def test_names_follow_all_that_a_builder_is_told() -> None:
+    """Arguments, labels and the architecture, and which is which."""
+    told = [
+        Context(role="master", architecture="amd64", files={}),
+        Context(role="master", architecture="arm64", files={}),
+        Context(role="master", architecture="amd64", files={"a": b"1"}),
+        Context(role="master", architecture="amd64", files={}, arguments={"a": "1"}),
+        Context(role="master", architecture="amd64", files={}, arguments={"a": "2"}),
+        Context(role="master", architecture="amd64", files={}, labels={"a": "1"}),
+    ]
+
+    assert len({context.image for context in told}) == len(told)
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "./x", "a//b"])
 def test_b44_a_path_that_leaves_the_context_is_refused(tmp_path: Path, name: str) -> None:
     """Nothing is written outside of the folder that the builder sees."""

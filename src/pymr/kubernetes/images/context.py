@@ -50,8 +50,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     def image(self) -> str:
         """The image's name: the same content has the same."""
         digest = hashlib.sha256()
-        told = {**self.arguments, **self.labels, "": self.architecture}
-        texts = {f"\0{name}": text.encode() for name, text in told.items()}
+        texts = {"\0architecture": self.architecture.encode()}
+        for kind, values in (("argument", self.arguments), ("label", self.labels)):
+            texts |= {f"\0{kind} {name}": value.encode() for name, value in values.items()}
         for name, body in sorted({**self.files, **texts}.items()):
             digest.update(b"%d %d\n%s%s" % (len(name.encode()), len(body), name.encode(), body))
         return f"pymr-{self.role}:{digest.hexdigest()[:DIGEST_CHARACTERS]}"

@@ -255,6 +255,15 @@ def tell_troubles(found: FoundRun, cluster: Cluster) -> None:
             _say(line)
 
 
+def gather_logs(found: FoundRun, cluster: Cluster) -> None:
+    """Put into the store what the run's pods have printed so far. Best effort."""
+    from pymr.kubernetes.kube import open_kube
+    from pymr.kubernetes.pod_logs import keep_logs
+
+    with suppress(PymrError), open_kube(cluster.context, cluster.namespace) as kube:
+        keep_logs(kube, found, found.place)
+
+
 def end_pods(found: FoundRun, cluster: Cluster) -> None:
     """Keep the logs of a run's pods, and remove them.
 

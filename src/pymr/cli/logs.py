@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import click
 
+from pymr.cli.kubernetes import cluster_of, gather_logs
 from pymr.cli.reach import reach_options, usual_access
 from pymr.runner.find import FoundRun, find_run, history_of, state_of
 from pymr.runner.logs import LogFile, logs_of
@@ -33,6 +34,8 @@ def command(run: str, task: str | None, number: int | None, follow: bool, as_jso
     if follow and as_json:
         raise click.UsageError("--json shows what there is, --follow what comes: choose one")
     found = find_run(run, usual_access)
+    if (cluster := cluster_of(found)) is not None:
+        gather_logs(found, cluster)
     if follow:
         with suppress(KeyboardInterrupt):
             _follow(found, task, number)

@@ -185,7 +185,7 @@ def _read(path: str) -> JoinFile | MasterFile:
         return msgspec.json.decode(body, type=JoinFile | MasterFile)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         # The error says where, not what: nothing of the file is shown.
-        raise ConfigError(f"`{show_path(path)}` is no join file: {error}") from None
+        raise _no_join_file(path, str(error)) from None
 
 
 def _read_private(path: str) -> bytes:
@@ -206,11 +206,18 @@ def _read_private(path: str) -> bytes:
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             _refuse_mode(path, status.st_mode)
         if status.st_size > JOIN_BYTES_MAX:
-            raise ConfigError(f"`{show_path(path)}` is no join file: {status.st_size} bytes")
+            raise _no_join_file(path, f"{status.st_size} bytes")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read()
     finally:
         os.close(descriptor)
+
+
+def _no_join_file(path: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"`{show_path(path)}` is no join file: {reason}",
+        hint="copy it again from the machine of the master",
+    )
 
 
 def _failed(verb: str, path: str, error: OSError) -> ConfigError:

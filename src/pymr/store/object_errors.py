@@ -96,7 +96,7 @@ _REGION_ROW: Final[_Row] = (
     Again.NEVER,
     StoreError,
     "the bucket is in another region",
-    "--region {region}",
+    "export AWS_REGION={region}   or   --region {region}",
 )
 _FULL: Final[_Row] = (
     Again.NEVER,

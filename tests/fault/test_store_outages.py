@@ -84,6 +84,7 @@ def test_f37_who_waits_for_the_store_says_since_when(hosts: Hosts) -> None:
     hosts.release(LAST)
     master.wait_for(rf"(?m)warning: {away}")
     master.wait_for(rf"(?m)warning: worker `\S+`: {away}")
+    worker.wait_for(rf"(?m)^WARNING {away}")
     status = hosts.run(MASTER, "status", "words", **hosts.with_keys())
     assert status.ended(SLOWLY_S) == 0, status.said
     assert re.search(rf"worker `\S+`: {away}", status.said), status.said

@@ -74,18 +74,25 @@ def work_for(
         link = Link(client, request, joined)
         pool = Pool(name=joined.worker)  # No other worker of the run has processes of that name.
         try:
-            return _work(link, joined, pool, folder, wanted)
+            return _work(link, joined, pool, folder, wanted, say)
         finally:
             pool.close()
             link.close()
 
 
-def _work(link: Link, joined: RegisterReply, pool: Pool, folder: str, wanted: int) -> Done | None:
+def _work(
+    link: Link,
+    joined: RegisterReply,
+    pool: Pool,
+    folder: str,
+    wanted: int,
+    say: Callable[[str], object],
+) -> Done | None:
     """Work in `wanted` slots until the run is over, or this worker has left."""
     # Whoever waits for the store longer than a lease lasts has lost what its slots run.
     access = msgspec.structs.replace(joined.access, storage_wait_s=OWN_STORE_WAIT_S)
     place = open_place(joined.root, access)
-    worker = Worker(link, joined, place.objects, folder)
+    worker = Worker(link, joined, place.objects, folder, say)
     try:
         spec = _ready(pool, place, joined, folder)
     except PymrError as error:

@@ -12,6 +12,7 @@ owns a channel: task processes do, and each of them loads the code from the run'
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, get_args
@@ -75,8 +76,17 @@ class _Held(msgspec.Struct):
 class Worker:
     """The work of one worker, from its registration to the end of the run."""
 
-    def __init__(self, link: Link, joined: RegisterReply, store: ObjectStore, tmp: str) -> None:
+    def __init__(
+        self,
+        link: Link,
+        joined: RegisterReply,
+        store: ObjectStore,
+        tmp: str,
+        say: Callable[[str], object] = str,
+    ) -> None:
+        """`say` is told here, too, what the master is warned of."""
         self.slots: Slots | None = None  # set before `run`
+        self._say = say
         self._link = link
         self._joined = joined
         self._store = store
@@ -250,6 +260,8 @@ class Worker:
             if held is not None:
                 held.progress = Progress(event.attempt, event.bytes_in, event.records_in)
         elif isinstance(event, get_args(WorkerNote)):
+            if isinstance(event, events.Warned):
+                self._say(event.message)
             self._link.send(Noted(event))
 
     def _fail(self, attempt: Attempt, error: dict[str, Any], kind: FailureKind) -> None:

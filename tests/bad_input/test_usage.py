@@ -57,6 +57,7 @@ def test_pymr_alone_shows_how_to_begin(cli: CommandLine) -> None:
         ("start worker.py", ["no input given", "--input PATH"]),
         ("strat", ["no such command: `strat`", "did you mean `start`?"]),
         ("--input in.txt", ["no such option: `--input`", "pymr --help"]),
+        ("worker", ["no --join-file given", "pymr worker --help"]),
         ("start --inptu in.txt", ["no such option: `--inptu`", "did you mean `--input`?"]),
         ("start worker.py --input", ["option `--input` requires an argument", "start --help"]),
         ("start --input=in.txt worker.py more", ["unexpected", "(more)", "pymr start --help"]),

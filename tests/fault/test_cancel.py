@@ -282,6 +282,43 @@ def test_nothing_that_a_manifest_names_is_removed(cli: CommandLine) -> None:
     assert cli.run("verify", "out").code == 0
 
 
+def secrets(cli: CommandLine, run: str) -> list[Path]:
+    """Write what an account keeps of a run on hosts, with a log, which is no secret."""
+    masters = cli.home / "state" / "pymr" / "masters"
+    masters.mkdir(exist_ok=True)
+    paths = [masters / f"{run}.{end}" for end in ("json", "operator.json", "spec.json")]
+    for path in (*paths, masters / f"{run}.log"):
+        path.write_text("12345")
+    return paths
+
+
+def test_secrets_of_a_run_that_another_machine_has_ended_go(cli: CommandLine) -> None:
+    """Its own master would have removed them; the log stays."""
+    prepare(cli)
+    start(cli).succeeded()
+    paths = secrets(cli, run_folder(cli).name)
+
+    listed = cli.run("gc")
+    assert "secrets of a run that ended" in listed.stdout
+    assert listed.stderr == "would remove 3 files, 15 B;   next: pymr gc --yes\n"
+    assert all(path.exists() for path in paths)
+
+    assert cli.run("gc", "--yes").stderr == "removed 3 files, 15 B\n"
+    assert not any(path.exists() for path in paths)
+    assert len(list(paths[0].parent.iterdir())) == 1
+    assert cli.run("gc", "words").stderr == "nothing to remove\n"
+
+
+def test_secrets_of_a_run_that_can_be_resumed_stay(cli: CommandLine) -> None:
+    """Workers that wait for its next master know no others."""
+    stopped(cli, "line17")
+    paths = secrets(cli, run_folder(cli).name)
+
+    cli.run("gc", "--yes")
+
+    assert all(path.exists() for path in paths)
+
+
 def test_a_map_only_result_is_left_alone(cli: CommandLine) -> None:
     """There map attempts are what the manifest names."""
     prepare(cli, MAP_ONLY)

@@ -141,6 +141,7 @@ def test_f35_a_master_of_another_authority_is_not_trusted(master: RunningMaster)
         registered(changed(master.join(), authority=strangers))
 
     assert "CERTIFICATE_VERIFY_FAILED" in caught.value.message
+    assert str(caught.value.hint).startswith("copy here the join file")
 
 
 def test_f35_a_worker_cannot_play_the_master() -> None:

@@ -263,8 +263,10 @@ def test_two_masters_cannot_listen_at_one_port(master: RunningMaster) -> None:
 )
 def test_an_address_of_another_machine_cannot_be_listened_at(host: str, reason: str) -> None:
     """Nor one that nobody has."""
-    with pytest.raises(ConfigError, match=reason), RunningMaster(host=host):
+    with pytest.raises(ConfigError, match=reason) as caught, RunningMaster(host=host):
         pass
+
+    assert str(caught.value.hint).startswith("--listen 0.0.0.0:")
 
 
 def test_a_message_of_a_worker_over_the_limit_is_not_sent(worker: StubWorker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -157,7 +158,8 @@ def test_the_output_of_a_run_that_died_is_not_another_s(store: InStore) -> None:
     """No lock tells that it is dead, so somebody has to say what becomes of it."""
     store.cli.write("at-line17", "kill-runner")
     store.start()
-    told = ["shows no sign of life", "pymr resume words", "pymr cancel words"]
+    where = shlex.quote(store.output)
+    told = ["shows no sign of life", f"pymr resume {where}", f"pymr cancel {where}"]
 
     store.start("--overwrite").refused(4, *told)
     store.cli.run("gc", "words").refused(4, *told)

@@ -193,6 +193,15 @@ def test_f96_a_reader_that_stops_early_is_no_failure(cli: CommandLine, command: 
 # -- cp ----------------------------------------------------------------------------------------
 
 
+def test_cp_into_a_store_is_refused(cli: CommandLine) -> None:
+    """It would be a folder that is called `s3:`."""
+    outcome = cli.run("cp", "out", "s3://bucket/copied")
+
+    assert outcome.code == 2
+    assert "`s3://bucket/copied` is an address, expected a folder of this machine" in outcome.stderr
+    assert not (cli.folder / "s3:").exists()
+
+
 def test_cp_copies_the_parts(cli: CommandLine, tmp_path: Path) -> None:
     """Byte for byte, folders made, nothing but the parts."""
     target = tmp_path / "a/b"

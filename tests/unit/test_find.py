@@ -116,7 +116,7 @@ def test_near_names_are_told() -> None:
 
     assert near.value.message.partition("; near: ")[2].count("words") == 3
     assert "near" not in far.value.message
-    assert near.value.hint == "pymr jobs"
+    assert str(near.value.hint).startswith("pymr jobs ")
 
 
 def test_a_manifest_that_is_corrupt_counts_as_none(here: Path) -> None:

@@ -162,7 +162,10 @@ def test_what_is_no_join_file_is_refused(tmp_path: Path, body: str) -> None:
     path.write_bytes(body.encode(errors="surrogateescape"))
     path.chmod(0o600)
 
-    assert "is no join file" in refused(str(path)).message
+    error = refused(str(path))
+
+    assert "is no join file" in error.message
+    assert error.hint == "copy it again from the machine of the master"
 
 
 def test_a_file_without_an_address_is_refused(tmp_path: Path) -> None:

@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 
 from pymr import names
 from pymr.errors import OutputError, ResourceError
-from pymr.store.claim import read_claim
+from pymr.store.claim import ClaimRecord, read_claim
 from pymr.store.folder_place import FolderPlace
 from pymr.store.local import LocalStore
+from pymr.store.object_place import ObjectPlace
+from pymr.store.object_store import ObstoreStore
 from pymr.task.commit import publish, verify_output
 from pymr.task.manifest import Manifest, read_manifest
-from pymr.task.output import prepare_output, reclaim_output
+from pymr.task.output import claim_output, prepare_output, reclaim_output
 from staged_run import NEW, OLD, published, read, shown, stage
 
 
@@ -322,6 +325,31 @@ def test_a_run_that_still_runs_is_not_claimed_again(tmp_path: Path) -> None:
             reclaim_output(FolderPlace(str(tmp_path)), run="r2", name="other")
 
     assert own.value.hint == "pymr attach wc"
+
+
+def test_of_two_starts_at_once_in_a_store_the_later_waits() -> None:
+    """The other has claimed it, and had no time yet to show that it lives."""
+    place = ObjectPlace(ObstoreStore(MemoryStore()), "s3://bucket/out")
+    claim_output(place, "r1", "first")
+
+    with pytest.raises(OutputError, match="is claimed by run r1") as caught:
+        claim_output(place, "r2", "second")
+
+    assert str(caught.value.hint).startswith("wait for it")
+
+
+def test_who_holds_an_output_in_a_store_without_a_sign_of_life_is_named_by_address() -> None:
+    """Its name may be that of another run here, which `pymr cancel` would end."""
+    place = ObjectPlace(ObstoreStore(MemoryStore()), "s3://bucket/my out")
+    place.claim(ClaimRecord(run="r1", name="first", pid=1, host="elsewhere", started=1.0))
+
+    with pytest.raises(OutputError, match=r"held by run first .* which shows no sign") as got:
+        claim_output(place, "r2", "second")
+
+    assert got.value.hint == (
+        "pymr resume 's3://bucket/my out'   goes on with it;"
+        " pymr cancel 's3://bucket/my out'   gives it up"
+    )
 
 
 def test_a_publication_that_was_stopped_is_brought_to_its_end(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from core_samples import attempt, receipt, spec
+from pymr.cluster.serve import Watching
 from pymr.core.events import (
     Entry,
     PhaseFinished,
@@ -95,6 +96,15 @@ def test_the_first_master_of_a_run_that_was_planned_for_one_begins_it():
     assert (view.snapshot.epoch, view.snapshot.started) == (1, 100.0)
     assert stream.getvalue().splitlines()[0].endswith("All workers connected")
     assert fold(Snapshot(), Entry(1, 1, 101.0, begun)).started == 101.0
+
+
+def test_a_later_master_knows_that_the_run_is_on_hosts_before_a_worker_comes():
+    """It hears of the run from its own first decision on, which does not tell."""
+    watching = Watching(ProgressView(io.StringIO(), is_terminal=False))
+
+    watching.entry(Entry(1, 9, 100.0, RESUMED))
+
+    assert (watching.snapshot.on, watching.snapshot.epoch) == ("hosts", 2)
 
 
 # -- progress -----------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from pymr.cli.reach import reach_options, usual_access
-from pymr.errors import OutputError
+from pymr.errors import ConfigError, OutputError
 from pymr.observe.quantity import show_many
 from pymr.runner.find import find_run
 from pymr.runner.result import Result
+from pymr.store.access import is_address
 from pymr.task.manifest import ManifestPart
 
 
@@ -23,6 +24,11 @@ from pymr.task.manifest import ManifestPart
 @reach_options
 def command(run: str, target: str, overwrite: bool, as_json: bool) -> None:
     """Copy the parts of RUN into FOLDER; each is checked against the manifest."""
+    if is_address(target):
+        raise ConfigError(
+            f"`{target}` is an address, expected a folder of this machine",
+            hint="pymr cp RUN FOLDER   and then what copies into that store: aws s3 cp, mc, rclone",
+        )
     result = Result(find_run(run, usual_access).place)
     parts = result.manifest.parts
     folder = Path(target)

@@ -68,7 +68,9 @@ def usage_error(error: click.UsageError, command: str) -> int:
 def _usage_message(error: click.UsageError) -> str:
     """Return what click has to say, in the style of our own messages."""
     if isinstance(error, click.MissingParameter) and error.param is not None:
-        return f"no {error.param.human_readable_name} given"
+        is_flag = isinstance(error.param, click.Option)
+        name = error.param.opts[0] if is_flag else error.param.human_readable_name
+        return f"no {name} given"
     if isinstance(error, click.NoSuchOption):
         near = " or ".join(f"`{name}`" for name in error.possibilities or ())
         question = f", did you mean {near}?" if near else ""

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from pymr.cli.reach import usual_access
+from pymr.cluster.run_files import RunFiles
 from pymr.errors import PymrError
 from pymr.observe.quantity import show_many, show_size
-from pymr.runner.find import find_run, known_place
+from pymr.runner.find import FoundRun, find_run, known_place, known_run, state_of
 from pymr.runner.gc import Leftover, find_leftovers
 from pymr.store.place import Place
 from pymr.store.registry import newest_runs
@@ -47,6 +48,10 @@ def command(runs: tuple[str, ...], yes: bool, drop_replay: bool, as_json: bool) 
         total += found
         for leftover in found:
             _show(output, leftover, is_removed=yes, as_json=as_json)
+    for run in _runs(runs):
+        if (secrets := _secrets_of(run, remove=yes)) is not None:
+            total.append(secrets)
+            _show(run.output, secrets, is_removed=yes, as_json=as_json)
     if not as_json:
         arguments = [*runs, *(["--drop-replay"] if drop_replay else []), "--yes"]
         _show_sum(total, is_removed=yes, removal=f"pymr gc {shlex.join(arguments)}")
@@ -58,6 +63,34 @@ def _outputs(runs: tuple[str, ...]) -> dict[str, Callable[[], Place]]:
         named = [find_run(run, usual_access).place for run in runs]
         return {str(place): partial(_same, place) for place in named}
     return {run.output: partial(known_place, run, usual_access) for run in newest_runs()}
+
+
+def _runs(runs: tuple[str, ...]) -> list[FoundRun]:
+    if runs:
+        return [find_run(run, usual_access) for run in runs]
+    kept = [known for known in newest_runs() if RunFiles(known.run).sizes()]
+    return [known_run(known, usual_access) for known in kept]
+
+
+def _secrets_of(found: FoundRun, *, remove: bool) -> Leftover | None:
+    """Return what this account still keeps of a run on hosts that ended elsewhere."""
+    files = RunFiles(found.run)
+    if not (sizes := files.sizes()):
+        return None
+    try:
+        if state_of(found) not in ("done", "cancelled", "replaced", "gone"):
+            return None
+    except PymrError:
+        return None  # Its output was told of as left alone.
+    if remove:
+        files.forget()
+    return Leftover(
+        run=found.run,
+        what="secrets of a run that ended",
+        path=files.secrets,
+        files=len(sizes),
+        bytes=sum(sizes),
+    )
 
 
 def _same(place: Place) -> Place:

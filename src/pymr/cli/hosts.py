@@ -113,7 +113,8 @@ def _detach(found: FoundRun, settings: Settings, access: Access) -> None:
         click.echo(json.dumps(told))
     if not settings.quiet:
         _say(f"{found.name} goes on in the background: process {left.pid}")
-        _say(f"on the other machines:   pymr worker --join-file {show_path(join)}")
+        for line in start.join_lines(join, left.addresses):
+            _say(line)
         _say(f"to see it:   pymr status {found.name} --watch   or   pymr attach {found.name}")
         _say(f"to stop it:   pymr cancel {found.name}")
         _say(f"its log:   {show_path(left.log)}")

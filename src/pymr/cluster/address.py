@@ -59,6 +59,13 @@ def hosts_of(host: str) -> tuple[str, ...]:
     return (host,)
 
 
+def is_of_this_machine(host: str) -> bool:
+    """Say whether nobody but this machine can call `host`."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
 def _outbound_address() -> str | None:
     """Return the address that packets to the world come from; sends none."""
     for family, remote in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
@@ -76,7 +83,8 @@ def unbound(address: HostPort) -> PymrError:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except socket.gaierror as error:
-        return ConfigError(f"cannot listen at `{address}`: no such host, {error.strerror}")
+        why = f"cannot listen at `{address}`: no such host, {error.strerror}"
+        return ConfigError(why, hint=_all_addresses(address))
     except OSError as error:
         reason = _BOUND.get(error.errno or 0, os.strerror(error.errno or 0))
         if error.errno == errno.EADDRINUSE:
@@ -85,5 +93,10 @@ def unbound(address: HostPort) -> PymrError:
                 hint=f"--listen {HostPort(address.host, 0)} takes any free port",
                 port=address.port,
             )
-        return ConfigError(f"cannot listen at `{address}`: {reason}")
+        hint = _all_addresses(address) if error.errno == errno.EADDRNOTAVAIL else None
+        return ConfigError(f"cannot listen at `{address}`: {reason}", hint=hint)
     return ClusterError(f"cannot listen at `{address}`", port=address.port)
+
+
+def _all_addresses(address: HostPort) -> str:
+    return f"--listen 0.0.0.0:{address.port} takes all addresses of this machine"

@@ -136,6 +136,24 @@ def _run_or_stop(loop: asyncio.AbstractEventLoop, mastery: _Mastery) -> None:
         raise
 
 
+async def tick_and_look(
+    tick: Callable[[], None], look: Callable[[], None], threads: Executor
+) -> None:
+    """Call `tick` now and then, and `look` in a thread, one at a time, until one of them raises."""
+    loop = asyncio.get_running_loop()
+    looking = loop.run_in_executor(threads, look)
+    try:
+        while True:
+            await asyncio.sleep(TICK_S)
+            tick()
+            if looking.done():
+                looking.result()
+                looking = loop.run_in_executor(threads, look)
+    finally:  # The run has ended: what a look finds now is no news, and asyncio would print it.
+        if not looking.cancel():
+            looking.exception()
+
+
 class _Mastery:
     """One master, from its start to its end, in one event loop."""
 
@@ -280,20 +298,16 @@ class _Mastery:
 
     async def _keep_time(self, master: Master) -> None:
         """Tell the core and who watches the time, and look whether the run was cancelled."""
-        loop = asyncio.get_running_loop()
-        look = None
-        while True:
-            await asyncio.sleep(TICK_S)
+
+        def tick() -> None:
             master.tick()
             self._duty.tick(time.monotonic())
             if self._gauges is not None:
                 store = getattr(self._store, "counts", None)
                 refused = self._admission.refused
                 self._gauges.beat(self._snapshot, master.roster, refused=refused, store=store)
-            if look is None or look.done():
-                if look is not None:
-                    look.result()
-                look = loop.run_in_executor(self._threads, self._duty.look)
+
+        await tick_and_look(tick, self._duty.look, self._threads)
 
     async def _terms(self) -> Terms:
         duty, settings = self._duty, self._duty.settings

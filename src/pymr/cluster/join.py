@@ -187,7 +187,7 @@ def _read(path: str) -> JoinFile | MasterFile:
         return msgspec.json.decode(body, type=JoinFile | MasterFile)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         # The error says where, not what: nothing of the file is shown.
-        raise ConfigError(f"`{show_path(path)}` is no join file: {error}") from None
+        raise _no_join_file(path, str(error)) from None
 
 
 def _read_private(path: str) -> bytes:
@@ -208,7 +208,7 @@ def _read_private(path: str) -> bytes:
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) and not _is_given(status):
             _refuse_mode(path, status.st_mode)
         if status.st_size > JOIN_BYTES_MAX:
-            raise ConfigError(f"`{show_path(path)}` is no join file: {status.st_size} bytes")
+            raise _no_join_file(path, f"{status.st_size} bytes")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read()
     finally:
@@ -219,6 +219,13 @@ def _is_given(status: os.stat_result) -> bool:
     """Say whether a file is root's, and lets the group of this process read it, and nobody else."""
     is_read_only = stat.S_IMODE(status.st_mode) == _GIVEN_MODE
     return status.st_uid == 0 and status.st_gid == os.getegid() and is_read_only
+
+
+def _no_join_file(path: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"`{show_path(path)}` is no join file: {reason}",
+        hint="copy it again from the machine of the master",
+    )
 
 
 def _failed(verb: str, path: str, error: OSError) -> ConfigError:

@@ -66,6 +66,14 @@ class RunFiles(NamedTuple):
             with suppress(OSError):
                 os.unlink(path)
 
+    def sizes(self) -> list[int]:
+        """Return the bytes of each file that `forget` would remove."""
+        sizes = []
+        for path in (self.secrets, self.operator, self.spec):
+            with suppress(OSError):
+                sizes.append(os.path.getsize(path))
+        return sizes
+
     def _told_join_file(self) -> str | None:
         """Return where a master in the background has put the join file."""
         with suppress(OSError, msgspec.MsgspecError), open(self.spec, "rb") as file:

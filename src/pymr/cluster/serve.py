@@ -81,7 +81,7 @@ class Watching(Observer):
     """Folds the feed for who asks the master how far it is, and passes it on."""
 
     def __init__(self, observer: Observer) -> None:
-        self.snapshot = Snapshot()
+        self.snapshot = Snapshot(on="hosts")  # A later master is not told how the run was planned.
         self._observer = observer
 
     def entry(self, entry: Entry) -> None:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from pymr.cluster.address import HostPort, hosts_of, parse_host_port
+from pymr.cluster.address import HostPort, hosts_of, is_of_this_machine, parse_host_port
 from pymr.cluster.certificate import new_authority
 from pymr.cluster.crew import Reception
 from pymr.cluster.join import (
@@ -103,6 +103,14 @@ def join_path(settings: Settings, name: str) -> str:
     return os.path.abspath(settings.join_file or f"{name}.join")
 
 
+def join_lines(join_file: str, addresses: tuple[str, ...]) -> list[str]:
+    """Return how workers come to a master at `addresses`, for people."""
+    lines = [f"on the other machines:   pymr worker --join-file {show_path(join_file)}"]
+    if all(is_of_this_machine(parse_host_port(address).host) for address in addresses):
+        lines.append(f"but none can reach {addresses[0]}: --listen 0.0.0.0:0 is for them")
+    return lines
+
+
 def reception_of(spec: MasterSpec, say: Say) -> Reception:
     """Return how workers come to the master that `spec` describes; `say` tells the user how.
 
@@ -120,7 +128,8 @@ def reception_of(spec: MasterSpec, say: Say) -> Reception:
         _replace(spec.join_file, worker)
         operator = join_file(authority, held.tokens, "operator", addresses)
         _replace(RunFiles(spec.run).operator, operator)
-        say(f"on the other machines:   pymr worker --join-file {show_path(spec.join_file)}")
+        for line in join_lines(spec.join_file, addresses):
+            say(line)
 
     return Reception(
         listen=_listen(spec),
@@ -147,7 +156,12 @@ def _listen(spec: MasterSpec) -> str:
 
 
 def _replace(path: str, join: JoinFile) -> None:
-    """Write a join file in the place of an older one of the same run."""
+    """Write a join file in the place of an older one of the same run.
+
+    Raises:
+        ConfigError: there is no such folder: the run may have begun on another machine.
+    """
+    _refuse_folder(path)
     temporary = f"{path}.{os.getpid()}"
     write_join_file(temporary, join)
     os.replace(temporary, path)
@@ -167,6 +181,10 @@ def refuse_join_file(settings: Settings) -> None:
             f"join file `{show_path(path)}` exists, and is not replaced",
             hint=f"pymr resume   with its run, or   rm {show_path(path)}",
         )
+    _refuse_folder(path)
+
+
+def _refuse_folder(path: str) -> None:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise ConfigError(

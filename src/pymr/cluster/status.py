@@ -76,6 +76,7 @@ def error_of(call: grpc.RpcError, address: str) -> PymrError:
     if _UNTRUSTED in details:
         return RefusedError(
             f"the master at `{address}` is not that of this join file: {details}",
+            hint="copy here the join file of the run that works there: that of each start is new",
             address=address,
         )
     if code in _REFUSALS:

@@ -64,7 +64,7 @@ def find_run(text: str, access: Reaching = usual_access) -> FoundRun:
             return known_run(known, access)
     raise RunNotFoundError(
         f"no run `{text}`: not the name, id or output folder of one{_nearest(text)}",
-        hint="pymr jobs",
+        hint="pymr jobs   (one of another machine has the name of its output: s3://bucket/…)",
     )
 
 

@@ -30,7 +30,12 @@ _REGION: Final = re.compile(r"(?:<Region>|expecting (?:'|&#39;))([\w-]+)")
 _CAUSES: Final = (
     r"\b(?:InvalidCertificate|AlertReceived)\(\s*(\w+)",
     r'message: "([^"]{1,120})"',
+    r'"dns error",\s*Custom \{\s*kind: \w+,\s*error: "([^"]{1,120})"',
     r"\bhyper::Error\(\s*(\w+)",  # such as IncompleteMessage: the connection ended
+)
+# Where a cloud tells its machines their keys; elsewhere a proxy may answer, and refuse.
+_OF_MACHINE: Final = re.compile(
+    r"Error performing \w+ http://169\.254\.169\.254/.*status code: 40[134]"
 )
 _CONFLICT: Final = 409
 _WORDS_SHOWN: Final = 160  # characters of the store's own words in a message
@@ -91,7 +96,7 @@ _REGION_ROW: Final[_Row] = (
     Again.NEVER,
     StoreError,
     "the bucket is in another region",
-    "--region {region}",
+    "export AWS_REGION={region}   or   --region {region}",
 )
 _FULL: Final[_Row] = (
     Again.NEVER,
@@ -204,6 +209,8 @@ _ENCRYPTED: Final[_Row] = (
 def refusal_of(error: BaseException) -> Refusal:
     """Return what the text of the library's error says."""
     text = str(error)
+    if _OF_MACHINE.search(text):
+        return Refusal(0, "", "", text)  # It was not the store that answered.
     status, code, words = _STATUS.search(text), _CODE.search(text), _WORDS.search(text)
     return Refusal(
         int(status[1]) if status else 0,

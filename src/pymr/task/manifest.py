@@ -79,6 +79,7 @@ class ManifestInput(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None  # hex; Σ over grid cells of xxh3_128, see contracts of the ledger
     records: int
     bad_records: int = 0  # of `records`, left out since the mapper raises for them
+    uploaded: str | None = None  # the object that was read, where the file itself was not
 
 
 class ManifestPart(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ stopped after its manifest appeared is finished first, whatever follows.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -25,6 +26,7 @@ from pymr.errors import (
 from pymr.names import MANIFEST, STATE, run_prefix
 from pymr.store.base import ObjectStore, is_there
 from pymr.store.claim import ClaimRecord, claimed_error
+from pymr.store.life_sign import LifeSign
 from pymr.store.place import Claim, Place
 from pymr.task.commit import is_shown, publish
 from pymr.task.manifest import Manifest, read_manifest
@@ -182,17 +184,23 @@ def claim_output(place: Place, run: str, name: str, over: str | None = None) -> 
         return place.claim(record, over)
     except OutputError as error:
         owner, is_alive = place.owner()
-        if place.folder is not None or owner is None or is_alive:
+        if place.folder is not None or owner is None or is_alive or _has_just_begun(owner):
             raise
+        where = shlex.quote(str(place))  # Its name may be another run's in this account.
         raise OutputError(
             f"output `{show_path(str(place))}` is held by run {owner.name}"
             f" (pid {owner.pid} on {owner.host}), which shows no sign of life",
-            hint=f"pymr gc {place}   again"
+            hint=f"pymr gc {where}   again"
             if owner.run == GC
-            else f"pymr resume {owner.name}   goes on with it; pymr cancel {owner.name}   gives"
-            " it up",
+            else f"pymr resume {where}   goes on with it; pymr cancel {where}   gives it up",
             **error.fields,
         ) from error
+
+
+def _has_just_begun(owner: ClaimRecord) -> bool:
+    """Say whether a run may not have shown its first sign of life yet."""
+    sign = LifeSign(epoch=0, pid=owner.pid, host=owner.host, time=owner.started)
+    return sign.is_fresh(time.time()) and not sign.is_over()
 
 
 def _sweep(place: Place, *folders: str) -> None:

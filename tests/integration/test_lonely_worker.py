@@ -24,7 +24,7 @@ from pymr.core import events
 from pymr.core.budget import TaskMemory
 from pymr.core.spec import Attempt, Code, Receipt, SplitReceipt, Stored
 from pymr.errors import InternalError
-from pymr.names import MANIFEST
+from pymr.names import MANIFEST, cancelled_key
 from pymr.runner.hang import HangWatch
 from pymr.runner.pool import Pool
 from pymr.runner.slots import Slots
@@ -98,6 +98,20 @@ def test_a_worker_without_a_master_sees_that_the_run_is_done(
     worker._store.put_if_absent(MANIFEST, encode_manifest(manifest))
 
     assert worker.run(slots) == Done()
+
+
+def test_a_worker_without_a_master_sees_that_the_run_was_cancelled(
+    lonely: tuple[Worker, Slots],
+) -> None:
+    """Nobody is left to tell it, and there will be no other master."""
+    worker, slots = lonely
+    worker._store.put_if_absent(cancelled_key(JOINED.run), b"")
+
+    done = worker.run(slots)
+
+    assert done is not None
+    assert done.error is not None
+    assert done.error["message"] == "cancelled by `pymr cancel`"
 
 
 def test_a_worker_that_is_told_twice_goes_though_its_master_is_gone(

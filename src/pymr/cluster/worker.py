@@ -44,9 +44,9 @@ from pymr.cluster.message import (
 from pymr.core import events
 from pymr.core.spec import Attempt, AttemptSpec, MapWork, Receipt, ReduceWork, Stored
 from pymr.errors import PymrError, ResourceError, StoreUnavailableError
-from pymr.names import new_nonce, told_key
+from pymr.names import cancelled_key, new_nonce, told_key
 from pymr.runner.slots import SlotReport, Slots
-from pymr.store.base import ObjectStore
+from pymr.store.base import ObjectStore, is_there
 from pymr.task.manifest import read_manifest
 from pymr.task.stored_object import get_stored, put_stored
 
@@ -56,6 +56,9 @@ TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
 FAREWELL_S: Final = 5.0  # for the master to take note of what is given back
 UNREADY_MAX: Final = 3  # task processes that end before they have loaded the code
+CANCELLED: Final = errors.InterruptedRunError(
+    "cancelled by `pymr cancel`", signal="SIGTERM", is_cancelled=True
+)
 # What an attempt fails of that is not its own fault, by the name of its error.
 NOT_ITS_FAULT: Final = frozenset({StoreUnavailableError.__name__, ResourceError.__name__})
 
@@ -130,9 +133,9 @@ class Worker:
             self._leaves_by = now
 
     def _look_whether_done(self, now: float) -> None:
-        """Without a master, look into the store now and then: the last one may have been done.
+        """Without a master, look into the store now and then: there may never be another one.
 
-        One that finds nothing left to be done does not wait for workers.
+        The last one may have been done, or the run was cancelled since.
         """
         if self._link.is_open:
             self._look_due = now + ORPHAN_LOOK_S
@@ -141,6 +144,9 @@ class Worker:
             with suppress(PymrError):
                 if read_manifest(self._store).run == self._joined.run:
                     self._done = Done()
+            with suppress(PymrError):
+                if is_there(self._store, cancelled_key(self._joined.run)):
+                    self._done = Done(errors.to_dict(CANCELLED))
 
     # -- what the master says ------------------------------------------------------------------
 

@@ -354,6 +354,18 @@ def test_what_was_loaded_just_now_is_not_loaded_again(tools: ImageTools) -> None
     assert len(supply(other)[2]) == 2
 
 
+def test_what_was_pushed_is_not_taken_for_loaded(tools: ImageTools) -> None:
+    """A registry has it, and no node."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+    found = Nodes(architectures=frozenset({"amd64"}), ids=frozenset({"a"}))
+    supply(found, registry="localhost:5000")
+
+    supply(found)
+
+    assert len(tools.calls("load")) == 2
+
+
 def test_nodes_that_still_do_not_list_it_are_asked_no_more(
     tools: ImageTools, tmp_path: Path
 ) -> None:

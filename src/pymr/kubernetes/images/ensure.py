@@ -181,7 +181,8 @@ class Supply:
     def _load(self, loader: Loader, builder: Builder, image: str) -> str:
         if loader.name == "registry":
             self._say(f"pushing {image} to {loader.target}")
-        elif loader.name != "none":
+            return loader.load(builder, image)
+        if loader.name != "none":
             self._say(f"loading {image} into {loader.name} {loader.target}")
         loaded = loader.load(builder, image)
         remember_loaded(image, self._nodes)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,7 +61,7 @@ def test_a_port_is_kubectls_choice_and_ends_with_the_block(folder: Path) -> None
         pid = (folder / "pids").read_text().strip()
         assert is_alive(pid)
 
-    assert not is_alive(pid)
+    until("kubectl is left", lambda: not is_alive(pid))
     assert (folder / "calls").read_text() == (
         "--context kind-x --namespace data port-forward --address 127.0.0.1 service/minio :9000\n"
     )
@@ -107,7 +109,27 @@ def test_without_kubectl_it_says_where_to_get_it(
     """Whoever has only Python learns what is missing."""
     monkeypatch.setenv("PATH", str(folder))
 
-    with pytest.raises(ClusterError, match="kubectl cannot be started") as caught:
+    with pytest.raises(ClusterError, match="there is no kubectl here") as caught:
         Forward(TARGET).open()
 
     assert caught.value.hint == "https://kubernetes.io/docs/tasks/tools/"
+
+
+def test_a_command_that_is_killed_leaves_no_kubectl(folder: Path) -> None:
+    """Whoever holds the port is gone, and so is the port."""
+    kubectl(folder)
+    script = (
+        "from pymr.kubernetes.forward import Forward, Target\n"
+        "Forward(Target('kind-x', 'data', 'service/minio', 9000)).open()\n"
+        "print('open', flush=True)\nimport signal; signal.pause()\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"open\n"
+    assert any(map(is_alive, pids(folder)))
+
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+
+    until("kubectl is left", lambda: not any(map(is_alive, pids(folder))))

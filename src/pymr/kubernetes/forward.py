@@ -7,11 +7,14 @@ port sees a store that is out of reach for a moment, and waits for that as for a
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, Self
 
 from pymr.errors import ClusterError
@@ -21,6 +24,8 @@ START_S: Final = 30.0  # for kubectl to say the port
 AGAIN_S: Final = 0.5  # between two tries, when the pod is gone
 END_S: Final = 5.0
 _SAID_CHARACTERS_MAX: Final = 300
+# Runs a command until it ends, or whoever holds the other end of its standard input does.
+_UNTIL_WE_END: Final = '("$@" < /dev/null; kill $$) & read _; kill 0'
 _PORT: Final = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+) ")
 
 
@@ -91,6 +96,8 @@ class Forward:
         while not self._is_closed.is_set():
             assert self._process is not None, "it was opened"
             self._process.wait()
+            with self._lock:
+                _end(self._process)  # What is left of it.
             if self._is_closed.wait(AGAIN_S):
                 return
             process, port, _ = _started(self.target.command(self.port))
@@ -102,21 +109,19 @@ class Forward:
 
 def _started(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], int | None, bytes]:
     """Start kubectl, and return it with the port that it says; else with what it says."""
-    try:
-        process = subprocess.Popen(
-            [*command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us: what we do last still needs the store.
-        )
-    except OSError as error:
+    if shutil.which(command[0]) is None:
         raise ClusterError(
-            f"kubectl cannot be started: {error.strerror}; it leads a port of this machine into"
-            " the cluster",
+            "there is no kubectl here, which leads a port of this machine into the cluster",
             hint="https://kubernetes.io/docs/tasks/tools/",
-        ) from error
-    late = threading.Timer(START_S, process.kill)
+        )
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", _UNTIL_WE_END, "sh", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C is for us: what we do last still needs the store.
+    )
+    late = threading.Timer(START_S, _end, [process])
     late.start()
     said = b""
     assert process.stdout is not None, "it is a pipe"
@@ -127,7 +132,7 @@ def _started(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], int | Non
                 _drain(process)
                 return process, int(found[1]), said
         process.stdout.close()
-        process.wait()
+        _end(process)
         return process, None, said
     finally:
         late.cancel()
@@ -146,14 +151,16 @@ def _drain(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(process: subprocess.Popen[bytes] | None) -> None:
-    if process is None or process.poll() is not None:
+    if process is None:
         return
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)  # It leads a group of its own.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+            break
+    assert process.stdin is not None, "it is a pipe"
+    process.stdin.close()
 
 
 def _last_words(said: bytes) -> str:

@@ -37,7 +37,12 @@ def command(runs: tuple[str, ...], yes: bool, drop_replay: bool, as_json: bool) 
     what it keeps for `pymr replay` by --drop-replay: a replay does all map tasks again then.
     """
     total: list[Leftover] = []
-    for output, place in _outputs(runs).items():
+    named = [find_run(run, usual_access) for run in runs]
+    for run in named or _keeping_secrets():  # While the output still tells how they ended.
+        if (secrets := _secrets_of(run, remove=yes)) is not None:
+            total.append(secrets)
+            _show(run.output, secrets, is_removed=yes, as_json=as_json)
+    for output, place in _outputs(named).items():
         try:
             found = find_leftovers(place(), remove=yes, drop_replay=drop_replay)
         except PymrError as error:
@@ -48,26 +53,19 @@ def command(runs: tuple[str, ...], yes: bool, drop_replay: bool, as_json: bool) 
         total += found
         for leftover in found:
             _show(output, leftover, is_removed=yes, as_json=as_json)
-    for run in _runs(runs):
-        if (secrets := _secrets_of(run, remove=yes)) is not None:
-            total.append(secrets)
-            _show(run.output, secrets, is_removed=yes, as_json=as_json)
     if not as_json:
         arguments = [*runs, *(["--drop-replay"] if drop_replay else []), "--yes"]
         _show_sum(total, is_removed=yes, removal=f"pymr gc {shlex.join(arguments)}")
 
 
-def _outputs(runs: tuple[str, ...]) -> dict[str, Callable[[], Place]]:
-    """Return each output once, and what opens it."""
-    if runs:
-        named = [find_run(run, usual_access).place for run in runs]
-        return {str(place): partial(_same, place) for place in named}
+def _outputs(named: list[FoundRun]) -> dict[str, Callable[[], Place]]:
+    """Return each output once, and what opens it: those of runs that were named, or all."""
+    if named:
+        return {str(run.place): partial(_same, run.place) for run in named}
     return {run.output: partial(known_place, run, usual_access) for run in newest_runs()}
 
 
-def _runs(runs: tuple[str, ...]) -> list[FoundRun]:
-    if runs:
-        return [find_run(run, usual_access) for run in runs]
+def _keeping_secrets() -> list[FoundRun]:
     kept = [known for known in newest_runs() if RunFiles(known.run).sizes()]
     return [known_run(known, usual_access) for known in kept]
 
@@ -81,7 +79,7 @@ def _secrets_of(found: FoundRun, *, remove: bool) -> Leftover | None:
         if state_of(found) not in ("done", "cancelled", "replaced", "gone"):
             return None
     except PymrError:
-        return None  # Its output was told of as left alone.
+        return None  # Its output will be told of as left alone.
     if remove:
         files.forget()
     return Leftover(

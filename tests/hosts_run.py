@@ -37,6 +37,13 @@ from s3_request import Server
 from services import access_to, new_bucket
 from stopped_run import SETTINGS, prepare, processes_of
 
+# What the worker file does then: it waits for the file `go`, and says so by another.
+WAIT = """\
+import os, select
+open("waits", "w")
+while not os.path.exists("go"):
+    select.select([], [], [], 0.01)
+"""
 WAIT_S = 60.0  # for anything; what takes so long hangs
 
 

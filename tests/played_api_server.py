@@ -7,10 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
+
+from pymr.kubernetes.kube import Kube, open_kube
 
 
 class Answer(NamedTuple):
@@ -32,6 +36,15 @@ class PlayedServer(ThreadingHTTPServer):
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @contextmanager
+    def opened(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube]:
+        """Open its namespace, by a kubeconfig that is written into `folder`."""
+        path = folder / "kubeconfig"
+        path.write_text(self.kubeconfig())
+        monkeypatch.setenv("KUBECONFIG", str(path))
+        with open_kube() as kube:
+            yield kube
 
     def kubeconfig(self) -> str:
         """Return a kubeconfig whose only context, `played`, is this server."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pods_run import ROWS, SLOW, PodsRun
 from pymr.kubernetes.kube import Kube
-from real_cluster import kubectl, new_namespace, until
+from real_cluster import kubectl, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -20,22 +19,6 @@ GREEDY = SLOW.replace(
     "    threading.Event().wait(0.25)\n", "    if 'line050' in line: b'x' * (3 << 30)\n"
 )
 NOWHERE = "localhost:1/no-such-worker:1"
-
-
-@pytest.fixture(scope="module")
-def namespace() -> Iterator[Kube]:
-    """Give a namespace whose storage all tests here share."""
-    with new_namespace() as kube:
-        yield kube
-
-
-@pytest.fixture
-def pods(namespace: Kube, tmp_path: Path) -> Iterator[PodsRun]:
-    """Give a folder for commands about it; afterwards nothing of a run may be left."""
-    pods = PodsRun(namespace, tmp_path)
-    yield pods
-    pods.stop()
-    until("objects of a run are left", lambda: pods.left() == [], 120.0)
 
 
 @pytest.fixture

@@ -5,37 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli import CommandLine
 from pods_run import COUNT, ROWS, SLOW, PodsRun
-from pymr.kubernetes.kube import Kube
-from real_cluster import new_namespace, until
+from real_cluster import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 WORD_COUNT = Path(__file__).parents[2] / "examples/wordcount/worker.py"
 LOG = ("All workers connected", "All map tasks completed!", "Map reduce completed")
 BIG_MEBIBYTES = int(os.environ.get("PYMR_E2E_MIB") or 64)
-
-
-@pytest.fixture(scope="module")
-def namespace() -> Iterator[Kube]:
-    """Give a namespace whose storage all tests here share; it is empty at first."""
-    with new_namespace() as kube:
-        yield kube
-
-
-@pytest.fixture
-def pods(namespace: Kube, tmp_path: Path) -> Iterator[PodsRun]:
-    """Give a folder for commands about it; afterwards nothing of a run may be left."""
-    pods = PodsRun(namespace, tmp_path)
-    yield pods
-    pods.stop()
-    until("objects of a run are left", lambda: pods.left() == [], 120.0)
 
 
 def test_one_command_leads_from_a_file_to_a_result_in_the_cluster(pods: PodsRun) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts_run import HostsRun, Running, until
+from hosts_run import WAIT, HostsRun, Running, until
 from pymr.names import journal_slot_key
 from s3_request import Server
 from stopped_run import WORKER, calls, undisturbed
@@ -23,12 +23,6 @@ import os, select, signal
 while not (os.path.exists("master.pid") and os.path.getsize("master.pid")):
     select.select([], [], [], 0.01)
 os.kill(int(open("master.pid").read()), signal.SIGKILL)
-"""
-WAIT = """\
-import os, select
-open("waits", "w")
-while not os.path.exists("go"):
-    select.select([], [], [], 0.01)
 """
 
 

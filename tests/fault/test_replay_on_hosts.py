@@ -14,7 +14,7 @@ import pytest
 
 import pymr
 from cli import CommandLine
-from hosts_run import HostsRun, Running, until
+from hosts_run import WAIT, HostsRun, Running, until
 from pymr.errors import ConfigError
 from pymr.task.commit import verify_output
 from pymr.task.manifest import read_manifest
@@ -30,12 +30,6 @@ STRICT = WORKER.replace(
 )
 BROKEN = STRICT.replace("import pymr\n", "import pymr\n\ndef mends():\n    return False\n", 1)
 MENDED = BROKEN.replace("return False", "return True")
-WAIT = """\
-import os, select
-open("waits", "w")
-while not os.path.exists("go"):
-    select.select([], [], [], 0.01)
-"""
 
 
 @pytest.fixture(scope="module")

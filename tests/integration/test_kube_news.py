@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Pod, Secret
 
 from played_api_server import Answer, PlayedServer, played_server, refusal
 from pymr.errors import ClusterError, UnreachableError
-from pymr.kubernetes.kube import Kube, open_kube
+from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.news import News, Wanted
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -29,10 +29,7 @@ def server() -> Iterator[PlayedServer]:
 @pytest.fixture
 def kube(server: PlayedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube]:
     """Open the server's namespace."""
-    path = tmp_path / "kubeconfig"
-    path.write_text(server.kubeconfig())
-    monkeypatch.setenv("KUBECONFIG", str(path))
-    with open_kube() as kube:
+    with server.opened(tmp_path, monkeypatch) as kube:
         yield kube
 
 

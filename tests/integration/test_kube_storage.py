@@ -12,7 +12,7 @@ import pytest
 from k8s_samples import CANARY, storage_objects
 from played_api_server import Answer, PlayedServer, played_server
 from pymr.errors import ClusterError
-from pymr.kubernetes.kube import Kube, open_kube
+from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.storage import StorageWish, ensure_storage, find_storage
 
 CORE = "GET /api/v1/namespaces/default"
@@ -38,10 +38,7 @@ def server() -> Iterator[PlayedServer]:
 @pytest.fixture
 def kube(server: PlayedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube]:
     """Open the server's namespace."""
-    path = tmp_path / "kubeconfig"
-    path.write_text(server.kubeconfig())
-    monkeypatch.setenv("KUBECONFIG", str(path))
-    with open_kube() as kube:
+    with server.opened(tmp_path, monkeypatch) as kube:
         yield kube
 
 

@@ -25,16 +25,11 @@ def command(as_json: bool, **flags: Any) -> None:
 
     require_extra()
     from pymr.config.setting import DEFAULT_STORE
-    from pymr.errors import ClusterError
-    from pymr.kubernetes.storage import REGION, find_storage, target_of
+    from pymr.kubernetes.reach import known_storage
+    from pymr.kubernetes.storage import REGION, target_of
 
     with open_namespace(resolved_settings(flags).settings) as kube:
-        storage = find_storage(kube)
-        if storage is None:
-            raise ClusterError(
-                f"namespace `{kube.namespace}` of context `{kube.context}` has no storage of PyMR",
-                hint=f"pymr up --namespace {kube.namespace}",
-            )
+        storage = known_storage(kube)
         forward = " ".join(target_of(kube).command(PORT))
     told = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{PORT}",

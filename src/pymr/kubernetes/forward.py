@@ -71,7 +71,7 @@ class Forward:
             raise ClusterError(
                 f"no port of this machine leads to {self.target.name} in namespace"
                 f" `{self.target.namespace}`: {_last_words(said)}",
-                hint=" ".join(self.target.command(0)).replace(" 0:", " :"),
+                hint=" ".join(self.target.command()),
             )
         self._process, self.port = process, port
         self._watch.start()

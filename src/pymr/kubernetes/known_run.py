@@ -9,6 +9,7 @@ from lightkube.resources.batch_v1 import Job
 from pymr.errors import ClusterError
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.objects import labels
+from pymr.kubernetes.trouble import end_of
 
 
 class KnownRun(NamedTuple):
@@ -42,14 +43,8 @@ def known_runs(kube: Kube) -> list[KnownRun]:
         about = job.metadata.labels if job.metadata is not None else None
         run = (about or {}).get(labels.RUN)
         if about is not None and run is not None:
-            found.append(KnownRun(run, about.get(labels.JOB, run), is_over(job)))
+            found.append(KnownRun(run, about.get(labels.JOB, run), end_of(job) is not None))
     return sorted(found)  # Ids are ordered by time.
-
-
-def is_over(job: Job) -> bool:
-    """Say whether a Job is done or has failed."""
-    conditions = job.status.conditions if job.status is not None else None
-    return any(c.type in ("Complete", "Failed") and c.status == "True" for c in conditions or ())
 
 
 def refuse_going_on(kube: Kube) -> None:

@@ -19,7 +19,7 @@ from pymr.cluster.start import MasterSpec
 from pymr.config import Settings
 from pymr.errors import ClusterError
 from pymr.kubernetes.credentials import Scope, scoped
-from pymr.kubernetes.known_run import is_over
+from pymr.kubernetes.known_run import delete_run
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
@@ -35,6 +35,7 @@ from pymr.kubernetes.objects.run import (
     RunObjects,
     owner_of,
 )
+from pymr.kubernetes.trouble import end_of
 from pymr.runner.find import FoundRun
 from pymr.store.access import Access
 from pymr.store.credentials import credentials_text
@@ -78,7 +79,7 @@ def launch(  # noqa: PLR0913 - what pods are made of
         kube.apply_all(objects.parts(owner))
         kube.patch(Job, labels.master_name(found.run), {"spec": {"suspend": False}})
     except BaseException:
-        kube.delete(Job, labels.master_name(found.run))
+        delete_run(kube, found.run)
         raise
 
 
@@ -173,7 +174,7 @@ def end(kube: Kube, run: str, *, wait_s: float = GONE_S) -> None:
     Raises:
         ClusterError: refused.
     """
-    kube.delete(Job, labels.master_name(run))
+    delete_run(kube, run)
     of_run = labels.run_selector(run)
     deadline = time.monotonic() + wait_s
     if not (left := _hurried(kube, kube.list(Pod, of_run))):
@@ -222,7 +223,7 @@ def refuse_living(kube: Kube, found: FoundRun) -> None:
         ClusterError: it is, or refused.
     """
     job = kube.get(Job, labels.master_name(found.run))
-    if job is not None and not is_over(job):
+    if job is not None and end_of(job) is None:
         raise ClusterError(
             f"run {found.name} is at work in namespace `{kube.namespace}`",
             hint=f"pymr attach {found.name}   or first   pymr cancel {found.name}",

@@ -23,8 +23,8 @@ def known_storage(kube: Kube) -> Storage:
     storage = find_storage(kube)
     if storage is None:
         raise ClusterError(
-            f"no storage in namespace `{kube.namespace}` of context `{kube.context}`",
-            hint=f"pymr up --context {kube.context} --namespace {kube.namespace}",
+            f"namespace `{kube.namespace}` of context `{kube.context}` has no storage of PyMR",
+            hint=f"pymr up --namespace {kube.namespace} --context {kube.context}",
         )
     return storage
 

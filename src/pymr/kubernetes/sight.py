@@ -14,7 +14,14 @@ from lightkube.resources.core_v1 import Event, Pod
 from pymr.errors import ClusterError, IncompleteError, PymrError
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.refusal import Told
-from pymr.kubernetes.trouble import Trouble, event_trouble, has_ended, is_running, pod_trouble
+from pymr.kubernetes.trouble import (
+    Trouble,
+    end_of,
+    event_trouble,
+    has_ended,
+    is_running,
+    pod_trouble,
+)
 
 GONE_S: Final = 5.0  # for the end of a run that was cancelled to be read
 SAY_AGAIN_S: Final = 30.0  # the same trouble, while it lasts
@@ -125,12 +132,7 @@ class Sight:
 
     def master_end(self) -> str | None:
         """Return how the master's Job has ended: `Complete` or `Failed`; None: it has not."""
-        job = self._jobs.get("master")
-        conditions = (job.status.conditions or []) if job is not None and job.status else []
-        for condition in conditions:
-            if condition.type in ("Complete", "Failed") and condition.status == "True":
-                return condition.type
-        return None
+        return end_of(self._jobs.get("master"))
 
     def news(self, now: float) -> list[str]:
         """Return what there is to say now: each trouble once, and again while it lasts.

@@ -15,6 +15,7 @@ from lightkube.models.core_v1 import (
     ContainerStateWaiting,
     ContainerStatus,
 )
+from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Event, Pod
 
 from pymr.kubernetes.objects.run import TOLD_TO_END
@@ -179,6 +180,15 @@ def is_running(pod: Pod) -> bool:
 def has_ended(pod: Pod) -> bool:
     """Say whether a pod has come to its end, one or the other."""
     return pod.status is not None and pod.status.phase in ("Succeeded", "Failed")
+
+
+def end_of(job: Job | None) -> str | None:
+    """Return how a Job has ended: `Complete` or `Failed`; None: it has not."""
+    status = job.status if job is not None else None
+    for condition in (status.conditions if status is not None else None) or ():
+        if condition.type in ("Complete", "Failed") and condition.status == "True":
+            return condition.type
+    return None
 
 
 def _statuses(pod: Pod) -> list[Any]:

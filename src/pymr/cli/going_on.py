@@ -7,6 +7,8 @@ import time
 from functools import partial
 from typing import Any, NamedTuple
 
+import click
+
 from pymr.cli.reach import access_to_run
 from pymr.cli.settings import resolved_settings
 from pymr.cli.view import View
@@ -14,6 +16,8 @@ from pymr.config import Settings, change
 from pymr.errors import PymrError
 from pymr.observe.feed import JsonLines, refused
 from pymr.runner.find import FoundRun, find_run
+from pymr.task.manifest import Manifest
+from pymr.text_form import show_path
 
 
 class GoingOn(NamedTuple):
@@ -43,3 +47,13 @@ def going_on(run: str, flags: dict[str, Any]) -> GoingOn:
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))
         raise
     return GoingOn(found, now, View(now), flags)
+
+
+def tell_done(found: FoundRun, manifest: Manifest, *, is_quiet: bool) -> None:
+    """Say that there is nothing left to do of a run, unless nothing is to be said."""
+    if is_quiet:
+        return
+    bad = manifest.bad_records
+    again = f"; pymr replay {found.name}   tries its bad records again" if bad else ""
+    told = f"✓ {found.name} is done: its result is in {show_path(found.output)}{again}"
+    click.echo(told, err=True)

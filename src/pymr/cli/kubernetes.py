@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pymr.cli.going_on import GoingOn
+from pymr.cli.going_on import GoingOn, tell_done
+from pymr.cli.kube_options import say
 from pymr.cli.reach import access_to_run
 from pymr.cli.view import View
 from pymr.config import Resolved, Settings
@@ -32,7 +33,6 @@ from pymr.store.access import Access
 from pymr.store.place import open_place
 from pymr.store.registry import Cluster, newest_runs
 from pymr.task.manifest import Manifest, read_manifest
-from pymr.text_form import show_text
 
 if TYPE_CHECKING:
     from pymr.kubernetes.follow import Seen
@@ -76,14 +76,14 @@ def _begin(
     from pymr.kubernetes.follow import Seen
 
     settings = request.settings
-    say = _sayer(settings)
+    tell = _sayer(settings)
     images = start.images_of(settings, request.code.path)
-    store = after.enter_context(start.store_of_run(kube, settings, images, say))
+    store = after.enter_context(start.store_of_run(kube, settings, images, tell))
     seen = Seen(view)
-    submission = start.submit(kube, request, store, images, seen, say, over=over)
+    submission = start.submit(kube, request, store, images, seen, tell, over=over)
     found = submission.found
     start.launch_submitted(kube, submission, settings, store)
-    say(f"{settings.workers} workers and a master in namespace {kube.namespace} of {kube.context}")
+    tell(f"{settings.workers} workers and a master in namespace {kube.namespace} of {kube.context}")
     if detach:
         _tell_detached(found, settings)
         return None
@@ -131,14 +131,14 @@ class _Resumed:
         refuse_living(self._kube, found)
         ready = make_ready(found, self._going.changed, lambda _: self._access, is_replay=is_replay)
         if ready.result is not None:
-            _tell_done(found, ready.result, ready.settings)
+            tell_done(found, ready.result, is_quiet=ready.settings.quiet)
             return None
         assert ready.plan is not None, "there is something left"
         seen = Seen(view, last_seq(found.place.read_history_end(found.run)))
         seen.planned(ready.plan, found.place)
-        say = _sayer(ready.settings)
+        tell = _sayer(ready.settings)
         start.launch_again(
-            self._kube, found, ready.settings, self._access, say, is_replay=is_replay
+            self._kube, found, ready.settings, self._access, tell, is_replay=is_replay
         )
         if detach:
             _tell_detached(found, ready.settings)
@@ -236,7 +236,7 @@ def entries_in_pods(
         timeout_s = settings.schedule_timeout_s
         watch = stack.enter_context(Watch(kube, found.run, schedule_timeout_s=timeout_s))
         access = access_to_run(settings, cluster)
-        yield entries(found, access, Waiting(watch, tick, _say))
+        yield entries(found, access, Waiting(watch, tick, say))
         if watch.sight.master_end() is not None:
             _end(kube, found)
 
@@ -252,7 +252,7 @@ def tell_troubles(found: FoundRun, cluster: Cluster) -> None:
         Watch(kube, found.run, schedule_timeout_s=0.0) as watch,
     ):
         for line in watch.look(TROUBLES_S):
-            _say(line)
+            say(line)
 
 
 def gather_logs(found: FoundRun, cluster: Cluster) -> None:
@@ -277,13 +277,6 @@ def end_pods(found: FoundRun, cluster: Cluster) -> None:
         _end(kube, found)
 
 
-def _tell_done(found: FoundRun, manifest: Manifest, settings: Settings) -> None:
-    if not settings.quiet:
-        bad = f"; pymr replay {found.name}   tries its bad records again"
-        told = f"✓ {found.name} is done: its result is in {found.output}"
-        click.echo(told + (bad if manifest.bad_records else ""), err=True)
-
-
 def _tell_detached(found: FoundRun, settings: Settings) -> None:
     if settings.json:
         told = {
@@ -294,15 +287,11 @@ def _tell_detached(found: FoundRun, settings: Settings) -> None:
             "namespace": settings.namespace,
         }
         click.echo(json.dumps(told))
-    say = _sayer(settings)
-    say(f"{found.name} goes on in the cluster")
-    say(f"to see it:   pymr status {found.name} --watch   or   pymr attach {found.name}")
-    say(f"to stop it:   pymr cancel {found.name}")
+    tell = _sayer(settings)
+    tell(f"{found.name} goes on in the cluster")
+    tell(f"to see it:   pymr status {found.name} --watch   or   pymr attach {found.name}")
+    tell(f"to stop it:   pymr cancel {found.name}")
 
 
 def _sayer(settings: Settings) -> Callable[[str], None]:
-    return (lambda _line: None) if settings.quiet else _say
-
-
-def _say(line: str) -> None:
-    click.echo(f"  {show_text(line)}", err=True)
+    return (lambda _line: None) if settings.quiet else say

@@ -7,14 +7,13 @@ from typing import Any
 
 import click
 
-from pymr.cli.going_on import going_on
+from pymr.cli.going_on import going_on, tell_done
 from pymr.cli.hosts import is_on_hosts, restart_on_hosts, resume_on_hosts
 from pymr.cli.kubernetes import cluster_of, resume_on_kubernetes
 from pymr.cli.settings import detach_error, setting_options
 from pymr.runner.reach import access_with
 from pymr.runner.resume import restart_run, resume_run
 from pymr.task.manifest import Manifest
-from pymr.text_form import show_path
 
 
 @click.command("resume")
@@ -47,11 +46,7 @@ def command(run: str, restart: bool, detach: bool, **flags: Any) -> int:
             manifest, was_done = resume_run(going.found, going.changed, going.view, access_with)
         if manifest is None or not was_done:
             return manifest
-        if not going.now.quiet:
-            where = show_path(going.found.output)
-            bad = manifest.bad_records
-            again = f"; pymr replay {going.found.name}   tries its bad records again" if bad else ""
-            click.echo(f"✓ {going.found.name} is done: its result is in {where}{again}", err=True)
+        tell_done(going.found, manifest, is_quiet=going.now.quiet)
         return None
 
     return going.view.show(work)

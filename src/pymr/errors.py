@@ -241,6 +241,11 @@ class InterruptedRunError(PymrError):
     exit_code = 130
 
 
+def cancelled_error(by: str) -> InterruptedRunError:
+    """Return what a run ends with that was cancelled `by` somebody."""
+    return InterruptedRunError(f"cancelled by {by}", signal="SIGTERM", is_cancelled=True)
+
+
 class InternalError(PymrError):
     """A bug of PyMR."""
 

@@ -253,7 +253,7 @@ class _Mastery:
             detail=lambda: told_standing(
                 self._snapshot, master.roster, output=str(duty.place), address=where
             ),
-            cancel=lambda: master.fail(_cancelled()),
+            cancel=lambda: master.fail(errors.cancelled_error("an operator")),
         )
         server = Server(
             handler,
@@ -337,7 +337,3 @@ class _Mastery:
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _cancelled() -> InterruptedRunError:
-    return InterruptedRunError("cancelled by an operator", signal="SIGTERM", is_cancelled=True)

@@ -56,9 +56,6 @@ TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
 FAREWELL_S: Final = 5.0  # for the master to take note of what is given back
 UNREADY_MAX: Final = 3  # task processes that end before they have loaded the code
-CANCELLED: Final = errors.InterruptedRunError(
-    "cancelled by `pymr cancel`", signal="SIGTERM", is_cancelled=True
-)
 # What an attempt fails of that is not its own fault, by the name of its error.
 NOT_ITS_FAULT: Final = frozenset({StoreUnavailableError.__name__, ResourceError.__name__})
 
@@ -146,7 +143,7 @@ class Worker:
                     self._done = Done()
             with suppress(PymrError):
                 if is_there(self._store, cancelled_key(self._joined.run)):
-                    self._done = Done(errors.to_dict(CANCELLED))
+                    self._done = Done(errors.to_dict(errors.cancelled_error("`pymr cancel`")))
 
     # -- what the master says ------------------------------------------------------------------
 

@@ -193,8 +193,7 @@ class Life:
             in_folder = self._place.folder is not None
             self._look_due = now + (CANCEL_LOOK_S if in_folder else STORE_LOOK_S)
             if self._is_cancelled():
-                text = "cancelled by `pymr cancel`"
-                raise InterruptedRunError(text, signal="SIGTERM", is_cancelled=True)
+                raise errors.cancelled_error("`pymr cancel`")
 
     def _is_cancelled(self) -> bool:
         try:

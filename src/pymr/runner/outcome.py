@@ -30,7 +30,7 @@ from pymr.task.manifest import (
     bad_file,
     manifest_input,
 )
-from pymr.text_form import show_path, show_paths
+from pymr.text_form import show_paths
 
 LARGE_PART_RATIO = 1.2  # of an even share: what sampling is off by stays below
 LARGE_KEYS_SHOWN = 3
@@ -125,15 +125,13 @@ def _large_keys(plan: Plan, receipts: list[Receipt]) -> Iterator[str]:
 
 def _inputs(plan: Plan, summary: LedgerSummary) -> tuple[ManifestInput, ...]:
     return tuple(
-        msgspec.structs.replace(
-            manifest_input(
-                file.name,
-                size=file.size,
-                digest=f"{total.digest:032x}",
-                records=total.records,
-                bad_records=total.bad_records,
-            ),
-            uploaded=None if file.shown is None else show_path(file.path),
+        manifest_input(
+            file.name,
+            size=file.size,
+            digest=f"{total.digest:032x}",
+            records=total.records,
+            bad_records=total.bad_records,
+            uploaded=None if file.shown is None else file.path,
         )
         for file, total in zip(plan.inputs, summary.inputs, strict=True)
     )

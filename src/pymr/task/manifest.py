@@ -181,7 +181,13 @@ def bad_file(receipt: Receipt, bad: BadObject) -> ManifestPart:
 
 
 def manifest_input(
-    path: bytes, *, size: int, digest: str | None, records: int, bad_records: int = 0
+    path: bytes,
+    *,
+    size: int,
+    digest: str | None,
+    records: int,
+    bad_records: int = 0,
+    uploaded: bytes | None = None,
 ) -> ManifestInput:
     """Return the entry of the input `path`, whatever bytes its name has."""
     text = show_path(path)
@@ -193,6 +199,7 @@ def manifest_input(
         digest=digest,
         records=records,
         bad_records=bad_records,
+        uploaded=None if uploaded is None else show_path(uploaded),
     )
 
 

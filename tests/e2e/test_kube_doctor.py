@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from pods_run import PodsRun
+from pymr.kubernetes.images.nodes import read_nodes
 from pymr.kubernetes.kube import Kube
-from real_cluster import ours
+from pymr.kubernetes.probe import image_for_probe
+from real_cluster import ours, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -27,6 +29,7 @@ def test_a_cluster_is_looked_over_and_nothing_is_left(kube: Kube, tmp_path: Path
     pods = PodsRun(kube, tmp_path)
     empty = looked_at(pods, "--workers=1")
     pods.ended(pods.start("--workers=1"))
+    until("nodes list what they have", lambda: image_for_probe(read_nodes(kube)), 120.0)  # Late.
     before = ours(kube)
 
     found = looked_at(pods, "--workers=1")

@@ -41,7 +41,7 @@ def hosts(sizes: Sizes, *, with_peers: bool) -> Measure:
         bucket.clear("alone")
         return alone.run()
 
-    sides = [Side(HOSTS, lambda: _run(bucket)), alone._replace(run=run_alone)]
+    sides = [Side(HOSTS, lambda: run_on_hosts(bucket)), alone._replace(run=run_alone)]
     figures = [Figure("", "÷ pymr start on this machine, wall", wall_ratio(HOSTS, HERE_ALONE))]
     if with_peers:
         sides.append(
@@ -67,7 +67,8 @@ def hosts(sizes: Sizes, *, with_peers: bool) -> Measure:
     )
 
 
-def _run(bucket: Bucket) -> Clocked:
+def run_on_hosts(bucket: Bucket) -> Clocked:
+    """Count the words of the bucket's text into `hosts`, by workers that join."""
     bucket.clear("hosts")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
@@ -100,19 +101,21 @@ class _Counted:
             WrongAnswerError: those of PyMR differ.
         """
         right, by_hosts = (
-            _counts(self._bucket.rows_of(f"{self._bucket.address}/{output}"))
+            counts_of(self._bucket.rows_of(f"{self._bucket.address}/{output}"))
             for output in ("alone", "hosts")
         )
         if by_hosts != right:
-            raise WrongAnswerError(f"{HOSTS}: {_distance(by_hosts, right)} words are wrong")
+            raise WrongAnswerError(f"{HOSTS}: {distance(by_hosts, right)} words are wrong")
         if self._by_lithops is not None:
             with self._by_lithops.open("rb") as rows:
-                self.wrong = _distance(_counts(rows), right)
+                self.wrong = distance(counts_of(rows), right)
 
 
-def _counts(rows: Iterable[bytes]) -> Counter[bytes]:
+def counts_of(rows: Iterable[bytes]) -> Counter[bytes]:
+    """Return the count of each word."""
     return Counter({word: int(count) for word, count in (row.split(b"\t") for row in rows)})
 
 
-def _distance(one: Counter[bytes], other: Counter[bytes]) -> int:
+def distance(one: Counter[bytes], other: Counter[bytes]) -> int:
+    """Return how many words are counted in one and not in the other."""
     return ((one - other) + (other - one)).total()

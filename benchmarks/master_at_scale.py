@@ -144,7 +144,14 @@ def _server(master: Master) -> tuple[Server, Authority, Tokens]:
     async def read(_stored: Stored) -> bytes:
         raise InternalError("all receipts are small")
 
-    handler = MasterHandler(master, terms, read=read, detail=dict, cancel=lambda: None)
+    handler = MasterHandler(
+        master,
+        terms,
+        read=read,
+        detail=dict,
+        cancel=lambda: None,
+        explain=lambda failure: failure,
+    )
     admission = Admission(RUN, tokens, connections_max=10_000)
     identity = authority.for_master(["127.0.0.1"])
     return Server(handler, admission, authority.certificate, identity), authority, tokens

@@ -24,6 +24,7 @@ from group_sum import SHOWN, group_sum
 from growth import growth
 from instructions import instructions
 from memory import memory
+from pods import pods
 from recovery import recovery
 from scaling import scaling
 from scheduler import scheduler
@@ -32,6 +33,7 @@ from sort_records import sort_records
 from start_up import start_up
 from store import JOBS, store
 from table import render
+from warm_start import warm_start
 from word_count import word_count
 
 from hosts import hosts
@@ -54,6 +56,8 @@ MEASURES = (
     "assignments",
     "recovery",
     "hosts",
+    "warm_start",
+    "pods",
 )
 
 
@@ -108,6 +112,8 @@ def _measures(arguments: argparse.Namespace, sizes: Sizes) -> Iterator[Callable[
         "assignments": [partial(assignments, sizes)],
         "recovery": [partial(recovery, sizes)],
         "hosts": [partial(hosts, sizes, with_peers=with_peers)],
+        "warm_start": [warm_start],
+        "pods": [partial(pods, sizes)],
     }
     assert tuple(builders) == MEASURES
     for name in arguments.measures or MEASURES:

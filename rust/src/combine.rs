@@ -6,7 +6,7 @@
 use crate::bytes::{self, int_of, put_int};
 use crate::run_writer::RunWriter;
 use crate::trouble::Trouble;
-use crate::value_key::key_of;
+use crate::value_order::order_of;
 use std::mem;
 
 const PENDING_BYTES: usize = 64 << 10; // values of one key that are written as one entry
@@ -153,7 +153,7 @@ impl Group {
 
     fn compare(&mut self, value: &[u8]) {
         self.key.clear();
-        if key_of(value, &mut self.key).is_none() {
+        if order_of(value, &mut self.key).is_none() {
             return self.pass(value);
         }
         let better = match &self.best {

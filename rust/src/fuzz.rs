@@ -15,7 +15,7 @@ use crate::merge::Merge;
 use crate::output;
 use crate::run_writer::RunWriter;
 use crate::trouble::Trouble;
-use crate::value_key::key_of;
+use crate::value_order::order_of;
 use sample::{Memory, Random, Stored, done, mutated, sample, text};
 use std::collections::BTreeMap;
 use std::env;
@@ -134,7 +134,7 @@ fn look_at(key: &[u8], values: &[u8], count: u64, counted: bool) {
         };
         let value = &values[position..end];
         scratch.clear();
-        let is_key = key_of(value, &mut scratch);
+        let is_key = order_of(value, &mut scratch);
         assert!(is_key.is_none() || !scratch.is_empty());
         bytes::int_of(value);
         output::fuzz_cells(key, value);

@@ -35,7 +35,7 @@ mod table;
 mod trouble;
 mod value_decode;
 mod value_encode;
-mod value_key;
+mod value_order;
 
 use pyo3::prelude::*;
 

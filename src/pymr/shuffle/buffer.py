@@ -21,11 +21,11 @@ from pymr.core.spec import EdgeSum, Limits
 from pymr.shuffle.combine import Combine, Combiner
 from pymr.shuffle.merge import merge_into, narrow
 from pymr.shuffle.normal_form import normalized
-from pymr.shuffle.partition import partition_of, range_of
+from pymr.shuffle.partition import partition_by, partition_of, range_of
 from pymr.shuffle.sorted_run import SortedRunReader, SortedRunWriter
 from pymr.shuffle.spill import SpillFolder
 from pymr.shuffle.value_codec import encode_value
-from pymr.shuffle.values import short_repr, too_large
+from pymr.shuffle.values import too_large
 from pymr.store.base import ObjectWriter
 
 # What a record and a group cost beside their encoded bytes, so that the limit holds for
@@ -191,13 +191,7 @@ class MapBuffer:
             if self._boundaries is not None:
                 return range_of(data, self._boundaries)
             return partition_of(data, self._partitions, self._partition_seed)
-        partition = self._partitioner(key, self._partitions)
-        if isinstance(partition, int) and 0 <= partition < self._partitions:
-            return partition
-        raise ValueError(
-            f"partitioner returned {short_repr(partition)}, expected an int from 0 to"
-            f" {self._partitions - 1}"
-        )
+        return partition_by(self._partitioner, self._partitions, key)
 
     def _make_room(self) -> None:
         if self._forgets:

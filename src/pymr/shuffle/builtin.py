@@ -2,7 +2,8 @@
 
 Law: a result does not depend on how, or how often, values were combined before. So SUM
 combines ints only, which is exact; floats reach the reducer one by one, which adds everything
-exactly and rounds once, as `math.fsum` does. MIN and MAX use the key order, which is total.
+exactly and rounds once, as `math.fsum` does. MIN and MAX use an order that is total: the key
+order, but for ints and floats, which are compared as the numbers they are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pymr.shuffle.combine import Combine
 from pymr.shuffle.values import short_repr
 
 _SMALL_INTS = {encode_value(value): value for value in range(-16, 112)}  # those of one byte
+Order = tuple[Any, ...]
 IDENTITY = "identity"  # writes each pair; there is nothing to compute
+_TRUTH, _NUMBER, _NAN, _TEXT, _TUPLE = range(5)  # kinds of values as they follow each other
 _UNIT_BITS = 1074  # Every finite float is a whole number of units of 2**-1074.
 
 
@@ -62,17 +65,19 @@ def _combine_sum(_: bytes, values: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _combine_extreme(
-    is_better: Callable[[bytes, bytes], bool], values: Iterator[bytes]
+    is_better: Callable[[Order, Order], bool], values: Iterator[bytes]
 ) -> Iterator[bytes]:
-    best: tuple[bytes, bytes] | None = None
+    best: tuple[Order, bytes] | None = None
     for data in values:
+        value = decode_value(data)
         try:
-            key = encode_key(decode_value(data))
+            encode_key(value)
         except (TypeError, ValueError):  # The reducer refuses it, with its key at hand.
             yield data
             continue
-        if best is None or is_better(key, best[0]):
-            best = key, data
+        order = _order(value)
+        if best is None or is_better(order, best[0]):
+            best = order, data
     if best is not None:
         yield best[1]
 
@@ -105,17 +110,33 @@ def _sum(values: Iterable[Any]) -> int | float:
         return math.inf if units > 0 else -math.inf
 
 
-def _key_for(name: str) -> Callable[[Any], bytes]:
-    def key_of(value: Any) -> bytes:
+def _order(value: Any) -> Order:
+    """Return what orders a value that can be a key. Of numbers that are equal the int comes first.
+
+    NaN comes behind all numbers, as among keys.
+    """
+    kind = type(value)
+    if kind is int:
+        return _NUMBER, value, 0
+    if kind is float:
+        return (_NAN,) if math.isnan(value) else (_NUMBER, value, 1)
+    if kind is tuple:
+        return _TUPLE, tuple(map(_order, value))
+    return _TEXT if kind in (str, bytes) else _TRUTH, encode_key(value)
+
+
+def _order_for(name: str) -> Callable[[Any], Order]:
+    def order_of(value: Any) -> Order:
         try:
-            return encode_key(value)
+            encode_key(value)
         except TypeError as error:
             raise TypeError(
-                f"pymr.{name} compares by key order,"
+                f"pymr.{name} compares numbers, and else by key order,"
                 f" found a {type(value).__name__}: {short_repr(value)}; {error}"
             ) from error
+        return _order(value)
 
-    return key_of
+    return order_of
 
 
 # The first of equal values wins, here as in the built-in min and max below.
@@ -128,6 +149,6 @@ _COMBINES: dict[str, Combine] = {
 _REDUCES: dict[str, Callable[[Iterable[Any]], Any]] = {
     "sum": _sum,
     "count": _sum,
-    "min": lambda values: min(values, key=_key_for("MIN")),
-    "max": lambda values: max(values, key=_key_for("MAX")),
+    "min": lambda values: min(values, key=_order_for("MIN")),
+    "max": lambda values: max(values, key=_order_for("MAX")),
 }

@@ -20,8 +20,8 @@ from pymr.shuffle.combine import Combine
 from pymr.shuffle.merge import narrow
 from pymr.shuffle.native_combine import NativeCombine, native_combine
 from pymr.shuffle.normal_form import normalized
+from pymr.shuffle.partition import partition_by
 from pymr.shuffle.spill import failure
-from pymr.shuffle.values import short_repr
 from pymr.store.base import ObjectWriter
 
 
@@ -61,7 +61,7 @@ class NativeMapBuffer(RecordBuffer):
             value_bytes_max=limits.value_bytes_max,
             spill_folder=spill_folder or "",
             combine=native,
-            partition_of=partial(_partition, partitioner, partitions) if partitioner else None,
+            partition_of=partial(partition_by, partitioner, partitions) if partitioner else None,
             normalized=partial(normalized, normalize) if normalize else None,
             count_only=count_only,
             partition_seed=partition_seed,
@@ -162,12 +162,3 @@ class NativeMapBuffer(RecordBuffer):
 
 def _forget(_data: bytes) -> None:
     pass
-
-
-def _partition(partitioner: Callable[[Any, int], int], partitions: int, key: Any) -> int:
-    partition = partitioner(key, partitions)
-    if isinstance(partition, int) and 0 <= partition < partitions:
-        return int(partition)
-    raise ValueError(
-        f"partitioner returned {short_repr(partition)}, expected an int from 0 to {partitions - 1}"
-    )

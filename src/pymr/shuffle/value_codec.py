@@ -172,8 +172,12 @@ def pickled(value: Any) -> bytes:
             f"a value of type `{type(value).__name__}` is nested too deeply to be pickled"
         ) from error
     except (pickle.PicklingError, TypeError, AttributeError) as error:
+        kind = type(value)
+        remedy = ""
+        if kind.__module__ == "__main__":  # Of a script or notebook, and found in no other process.
+            remedy = f"; define `{kind.__name__}` in a module that is imported"
         raise TypeError(
-            f"a value of type `{type(value).__name__}` cannot be pickled: {error}"
+            f"a value of type `{kind.__name__}` cannot be pickled: {error}{remedy}"
         ) from error
     return bytes((_PICKLE,)) + encode_varint(len(body)) + body
 

@@ -7,6 +7,8 @@ stands here is the only way from such bytes to a message, a log or a page.
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Sequence
 
 NAMES_SHOWN_MAX = 3  # of many files in one message
@@ -75,3 +77,8 @@ def _character(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 - a byte that is no UTF-8 (PEP 383)
         return f"\\x{code - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+def install_line(*requirements: str) -> str:
+    """Return the line of a shell that installs packages for the Python that runs here."""
+    return shlex.join([sys.executable, "-m", "pip", "install", *requirements])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,7 +22,8 @@ from pymr.core.trial import (
     ReduceTrial,
     ReduceTrialWork,
 )
-from pymr.errors import PymrError, TaskLostError, TimeoutReachedError, UserCodeError
+from pymr.errors import PymrError, TaskLostError, TimeoutReachedError
+from pymr.runner.hang import HangWatch
 from pymr.runner.plan import Plan
 from pymr.runner.pool import TICK_S, Pool
 from pymr.runner.process import TaskProcess
@@ -31,7 +32,8 @@ from pymr.text_form import show_path
 
 TRIAL_MAP_S = 10.0  # of mapping, in each process
 TRIAL_REDUCE_S = 5.0
-TRIAL_ANSWER_S = 60.0  # beyond the time that a trial may take: a call that does not return
+TRIAL_ANSWER_S = 60.0  # without progress: a call that does not return; --task-timeout goes first
+TRIAL_QUIET_S = 10.0  # of a trial, before its first call has ended: what was mapped is sorted
 TRIAL_CALLS_MAX = 100_000  # of the mapper with one split, and of the reducer
 TRIAL_CELLS_MAX = 8  # 512 KiB decoded, from the front
 
@@ -53,20 +55,22 @@ def observe(
     pool: Pool,
     tmp: str,
     deadline: float | None,
+    task_timeout_s: float | None,
 ) -> Observation:
     """Return what the job of `plan` does with `splits`; `pool` holds one process, which is ready.
 
     Raises:
-        UserCodeError: a function raised; fields name the record or key.
+        UserCodeError: a function raised, or made no progress; fields name the record or key.
         InputError: an input cannot be read as asked.
         TaskLostError: user code ended its process.
         TimeoutReachedError: the deadline has passed.
     """
     (first,) = pool.processes.values()
     second = pool.start()
-    trials = _Trials(plan, pool, tmp, deadline)
+    trials = _Trials(plan, pool, tmp, deadline, task_timeout_s)
+    is_watched = task_timeout_s is not None
     for process in (first, second):
-        process.begin(plan.spec, plan.output, plan.access)
+        process.begin(plan.spec, plan.output, plan.access, is_watched=is_watched)
     found = trials.map_first(first, splits)
     numbers = sorted(found)
     map_differences = trials.map_again(first, second, splits, found)
@@ -93,11 +97,20 @@ def spread(count: int) -> list[int]:
 class _Trials:
     """Asks task processes for trials."""
 
-    def __init__(self, plan: Plan, pool: Pool, tmp: str, deadline: float | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        pool: Pool,
+        tmp: str,
+        deadline: float | None,
+        task_timeout_s: float | None,
+    ) -> None:
         self._plan = plan
         self._pool = pool
         self._tmp = tmp
         self._deadline = deadline
+        self._task_timeout_s = task_timeout_s
+        self._hangs = HangWatch(task_timeout_s or TRIAL_ANSWER_S)
 
     def map_first(self, process: TaskProcess, splits: tuple[Split, ...]) -> dict[int, MapTrial]:
         """Map splits as long as there is time, at least one if there is any."""
@@ -137,7 +150,7 @@ class _Trials:
 
     def reduce(self, process: TaskProcess, work: ReduceTrialWork) -> ReduceTrial:
         """Reduce what the process has mapped."""
-        trial = self._ask(process, work, work.seconds_max, "the groups of the sample")
+        trial = self._ask(process, work, "the groups of the sample")
         assert isinstance(trial, ReduceTrial)
         return trial
 
@@ -175,39 +188,50 @@ class _Trials:
         )
 
     def _map(self, process: TaskProcess, work: MapTrialWork) -> MapTrial:
-        trial = self._ask(process, work, work.seconds_max, _place(work.file, work.split))
+        trial = self._ask(process, work, _place(work.file, work.split))
         assert isinstance(trial, MapTrial)
         return trial
 
     def _ask(
-        self,
-        process: TaskProcess,
-        work: MapTrialWork | ReduceTrialWork,
-        seconds_max: float,
-        what: str,
+        self, process: TaskProcess, work: MapTrialWork | ReduceTrialWork, what: str
     ) -> MapTrial | ReduceTrial:
         process.try_out(work)
-        until = time.monotonic() + seconds_max + TRIAL_ANSWER_S
-        while (now := time.monotonic()) < until:
+        self._hangs.progressed(process, time.monotonic() + TRIAL_QUIET_S)
+        while True:
+            now = time.monotonic()
             if self._deadline is not None and now >= self._deadline:
                 raise TimeoutReachedError("--timeout was reached while a sample was tried")
+            self._hangs.look(now)
             for sender, messages in self._pool.wait(TICK_S):
                 if messages is None:
                     raise self._lost(sender, what)
                 for message in messages:
                     match message:
+                        case channel.Progressed():
+                            self._hangs.progressed(sender, time.monotonic())
                         case channel.Tried(trial):
+                            if self._hangs.ended(sender):
+                                raise self._hung(what, None)
                             return trial
                         case channel.LoadFailed(error) | channel.TryFailed(error):
-                            raise errors.from_dict(error)
-        raise UserCodeError(
-            f"a call of the worker's code did not return within {TRIAL_ANSWER_S:.0f} s, in {what}",
-            **process.where(),
-        )
+                            has_hung = self._hangs.ended(sender)
+                            raise self._hung(what, error) if has_hung else errors.from_dict(error)
 
     def _lost(self, process: TaskProcess, what: str) -> PymrError:
+        has_hung = self._hangs.ended(process)
         lost = self._pool.remove(process)
+        if has_hung:
+            return self._hung(what, errors.to_dict(lost))
         return TaskLostError(f"{lost.message}, in {what}", **lost.fields)
+
+    def _hung(self, what: str, reported: dict[str, Any] | None) -> PymrError:
+        """Return the error of a call that did not return; `reported` is what came of it."""
+        error = errors.from_dict(self._hangs.error(f"the worker's code, in {what},", reported))
+        if self._task_timeout_s is None:
+            waited = f"did not return within {TRIAL_ANSWER_S:.0f} s"
+            error.message = f"a call of the worker's code {waited}, in {what}"
+            error.hint = None
+        return error
 
 
 def _place(file: InputFile, split: Split) -> str:

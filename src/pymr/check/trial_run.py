@@ -40,7 +40,7 @@ def try_job(request: Request, deadline: float | None) -> Outcome:
         plan = plan_run(request, pool)
         tmp = os.path.abspath(f"{temporary_folder(settings)}/pymr-check-{plan.spec.run}")
         splits = trial_splits(plan.inputs, whole=plan.maps_whole_files)
-        observation = observe(plan, splits, pool, tmp, deadline)
+        observation = observe(plan, splits, pool, tmp, deadline, settings.task_timeout_s)
     finally:
         pool.close()
         for folder in (tmp, plan.spool_folder if plan else None):

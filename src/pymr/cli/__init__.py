@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -91,11 +92,27 @@ def _nearest(name: str) -> str:
     return f", did you mean `{near[0]}`?" if near else ""
 
 
+def _print_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        from pymr.cli.version import version_lines
+
+        click.echo("\n".join(version_lines()))
+        context.exit()
+
+
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
     epilog="First steps:  pymr init worker.py;  pymr start --input FILE worker.py",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print versions and exit.",
 )
 @click.pass_context
 def group(ctx: click.Context) -> None:
@@ -117,7 +134,8 @@ def run_file(job: Job) -> None:
     main_file = getattr(sys.modules["__main__"], "__file__", None)
     if main_file is None:
         raise SystemExit(f"pymr.main({job!r}) is for a file; here call pymr.run(job, input=…)")
-    sys.exit(run_command(start_command, [*sys.argv[1:], "--", main_file], name=main_file))
+    name = f"python {shlex.quote(sys.argv[0])}"
+    sys.exit(run_command(start_command, [*sys.argv[1:], "--", main_file], name=name))
 
 
 def run_command(command: click.Command, arguments: list[str], name: str = "pymr") -> int:

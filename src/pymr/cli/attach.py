@@ -15,10 +15,17 @@ from pymr.cli.failure import fail
 from pymr.cli.kubernetes import cluster_of, entries_in_pods
 from pymr.cli.reach import reach_options, usual_access
 from pymr.core.events import Entry, RunFinished
-from pymr.errors import IncompleteError, PymrError, RunNotFoundError
+from pymr.errors import IncompleteError, PymrError
 from pymr.observe.feed import JsonLines, read_entries
 from pymr.observe.progress import ProgressView
-from pymr.runner.find import FoundRun, committed_manifest, find_run
+from pymr.runner.find import (
+    FoundRun,
+    committed_manifest,
+    find_run,
+    no_history,
+    owner_of,
+    state_of,
+)
 
 EXIT_DETACHED = 130
 LOOK_S = 0.2  # between looks for what is new
@@ -39,6 +46,7 @@ def command(run: str, as_json: bool, quiet: bool) -> int:
         with ExitStack() as stack:
             told = None
             if (cluster := cluster_of(found)) is not None:
+                view.snapshot.on = "kubernetes"
                 told = stack.enter_context(entries_in_pods(found, cluster, view.tick))
             if told is None:
                 looked = found.place.follow_history(found.run, _looking(found, view))
@@ -50,6 +58,9 @@ def command(run: str, as_json: bool, quiet: bool) -> int:
         return EXIT_DETACHED
     view.close()
     if error is not None:
+        if state_of(found) == "cancelled":  # Maybe after it had ended so: nothing of it is kept.
+            error.fields["is_cancelled"] = True
+            error.hint = f"pymr resume {found.name} --restart   does all tasks again"
         return fail(error, name=found.name, snapshot=view.snapshot)
     if not quiet:
         _show_success(found, view)
@@ -66,8 +77,7 @@ def _looking(found: FoundRun, view: ProgressView) -> Callable[[], bool]:
             time.sleep(LOOK_S)
         is_first = False
         view.tick(time.monotonic())
-        owner, is_held = found.place.owner()
-        return is_held and owner is not None and owner.run == found.run
+        return owner_of(found) is not None
 
     return wait
 
@@ -85,9 +95,7 @@ def _follow(
             sys.stdout.buffer.flush()
         last = entry.event
     if last is None:
-        raise RunNotFoundError(
-            f"run {found.name} has no history in `{found.output}`", hint="pymr jobs"
-        )
+        raise no_history(found)
     if isinstance(last, RunFinished):
         return None if last.error is None else errors.from_dict(last.error)
     return IncompleteError("it ended without a word: killed, or the machine went down")
@@ -99,7 +107,9 @@ def _show_success(found: FoundRun, view: ProgressView) -> None:
 
     manifest = committed_manifest(found.place)
     if manifest is None or manifest.run != found.run:
-        click.echo(f"✓ {found.name} was done; its result was replaced since", err=True)
+        is_damaged = state_of(found) == "damaged"
+        what = f"is damaged; next: pymr verify {found.name}" if is_damaged else "was replaced since"
+        click.echo(f"✓ {found.name} was done; its result {what}", err=True)
         return
     first_rows: list[bytes] = []
     with suppress(PymrError):

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from pymr.cli.reach import reach_options, usual_access
-from pymr.runner.find import find_run
-from pymr.runner.result import Result
+from pymr.cli.reach import reach_options
+from pymr.cli.result import find_result
 from pymr.task.manifest import Manifest
 
 INPUTS_SHOWN = 20
@@ -21,7 +20,7 @@ INPUTS_SHOWN = 20
 @reach_options
 def command(run: str, as_json: bool) -> None:
     """Print what went in, across the shuffle and out of RUN; each line must balance."""
-    manifest = Result(find_run(run, usual_access).place).manifest
+    manifest = find_result(run)[1].manifest
     if as_json:
         inputs = [{"path": i.path, "size": i.size, "records": i.records} for i in manifest.inputs]
         click.echo(json.dumps({"run": manifest.run, "inputs": inputs, **manifest.ledger}))

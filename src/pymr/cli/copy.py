@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from pymr.cli.reach import reach_options, usual_access
+from pymr.cli.reach import reach_options
+from pymr.cli.result import find_result
 from pymr.errors import ConfigError, OutputError
 from pymr.observe.quantity import show_many
-from pymr.runner.find import find_run
 from pymr.runner.result import Result
 from pymr.store.access import is_address
 from pymr.task.manifest import ManifestPart
@@ -29,7 +29,7 @@ def command(run: str, target: str, overwrite: bool, as_json: bool) -> None:
             f"`{target}` is an address, expected a folder of this machine",
             hint="pymr cp RUN FOLDER   and then what copies into that store: aws s3 cp, mc, rclone",
         )
-    result = Result(find_run(run, usual_access).place)
+    _, result = find_result(run)
     parts = result.manifest.parts
     folder = Path(target)
     _prepare(folder, parts, overwrite=overwrite)

@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import nullcontext
+from typing import NoReturn, TextIO
 
 import click
 
@@ -45,7 +46,9 @@ def command(
     if with_pdb and (with_trace or as_json):
         raise ConfigError("--pdb goes neither with --trace nor with --json")
     _take_hashes_of_tasks()
+    out = _stdout_alone() if as_json else sys.stdout
     faulthandler.enable()  # What ends a task's process ends this one, and says where.
+    _raise_exits()
     found = find_run(run, usual_access)
     debugged = open_debug(found, task)
     pairs = _Pairs()
@@ -58,12 +61,22 @@ def command(
     if as_json:
         facts = {"run": found.run, "task": target.task, "what": target.what, **pairs.facts()}
         failed = None if shown is None else errors.to_dict(shown)
-        click.echo(json.dumps({**facts, "error": failed}, default=repr))
+        with out:
+            click.echo(json.dumps({**facts, "error": failed}, default=repr), file=out)
     else:
         click.echo("\n".join(pairs.lines()))
         _show_end(debugged, target, error, with_pdb=with_pdb)
     if shown is not None:
         raise shown
+
+
+def _stdout_alone() -> TextIO:
+    """Return stdout, which nobody else has from now on: what user code prints goes to stderr."""
+    sys.stdout.flush()
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return own
 
 
 class _Pairs:
@@ -180,6 +193,18 @@ def _go_on(debugged: Debugged) -> str:
     name = debugged.found.name
     verb = "replay" if state_of(debugged.found) == "done" else "resume"
     return f'pymr.{verb}("{name}", job=job)' if is_by_value else f"pymr {verb} {name}"
+
+
+def _raise_exits() -> None:
+    """Let user code that ends this process raise instead, so that its line shows."""
+    leave, pid = os._exit, os.getpid()
+
+    def exit_or_raise(status: int) -> NoReturn:
+        if os.getpid() != pid:  # A child that it has forked may do so.
+            leave(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = exit_or_raise
 
 
 def _take_hashes_of_tasks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import sys
 import time
 from contextlib import suppress
@@ -38,6 +39,7 @@ def fail(
     """
     from pymr.observe.failure import render_failure, render_prints
 
+    _leave_word(error)
     if verbose:
         click.echo(error.fields.get("traceback") or _traceback_of(error), err=True)
     if isinstance(error, InternalError):
@@ -45,6 +47,15 @@ def fail(
     with suppress(OSError):  # Nobody reads it, or its disk is full: the code still tells.
         click.echo(render_prints(error, name) + render_failure(error, snapshot, name), err=True)
     return exit_code_of(error)
+
+
+def _leave_word(error: PymrError) -> None:
+    """Tell whoever started this command where END_FILE says, such as the kubelet of a pod."""
+    from pymr.observe.feed import END_FILE, last_word
+
+    if (path := os.environ.get(END_FILE)) is not None:
+        with suppress(OSError), open(path, "wb") as file:
+            file.write(last_word(error, time.time()))
 
 
 def exit_code_of(error: PymrError) -> int:
@@ -61,8 +72,16 @@ def usage_error(error: click.UsageError, command: str) -> int:
     click.echo(f"✗ {show_text(_usage_message(error))}", err=True)
     if error.ctx is not None:
         click.echo(f"  {error.ctx.command.get_usage(error.ctx)}", err=True)
-    click.echo(f"  hint: {command} --help", err=True)
+    click.echo(f"  hint: {_usage_hint(error)}{command} --help", err=True)
     return 2
+
+
+def _usage_hint(error: click.UsageError) -> str:
+    """Return what to say to who has typed an input in the place of the worker file."""
+    given = {} if error.ctx is None else error.ctx.params
+    if "unexpected extra argument" not in error.message or given.get("inputs") != ():
+        return ""
+    return f"--input {show_text(shlex.quote(given['worker']))}   if that is an input; "
 
 
 def _usage_message(error: click.UsageError) -> str:

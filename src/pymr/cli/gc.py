@@ -76,7 +76,7 @@ def _secrets_of(found: FoundRun, *, remove: bool) -> Leftover | None:
     if not (sizes := files.sizes()):
         return None
     try:
-        if state_of(found) not in ("done", "cancelled", "replaced", "gone"):
+        if state_of(found) not in ("done", "cancelled", "replaced", "damaged", "gone"):
             return None
     except PymrError:
         return None  # Its output will be told of as left alone.

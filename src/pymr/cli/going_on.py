@@ -17,7 +17,7 @@ from pymr.errors import PymrError
 from pymr.observe.feed import JsonLines, refused
 from pymr.runner.find import FoundRun, find_run
 from pymr.task.manifest import Manifest
-from pymr.text_form import show_path
+from pymr.text_form import show_path, show_text
 
 
 class GoingOn(NamedTuple):
@@ -47,6 +47,13 @@ def going_on(run: str, flags: dict[str, Any]) -> GoingOn:
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))
         raise
     return GoingOn(found, now, View(now), flags)
+
+
+def tell_nothing_to_replay(found: FoundRun, *, is_quiet: bool) -> None:
+    """Say that a run has no bad records, unless nothing is to be said."""
+    if not is_quiet:
+        name = show_text(found.name)
+        click.echo(f"✓ {name} has no bad records: there is nothing to try again", err=True)
 
 
 def tell_done(found: FoundRun, manifest: Manifest, *, is_quiet: bool) -> None:

@@ -77,6 +77,7 @@ def resume_on_hosts(
 def _start(request: Request, view: View, *, detach: bool, over: str | None) -> Manifest | None:
     require_extra()
     from pymr.cluster import start
+    from pymr.cluster.ending import ending_told
     from pymr.cluster.submit import for_hosts, make_default_store, submit_run
     from pymr.config.setting import DEFAULT_STORE
 
@@ -89,7 +90,8 @@ def _start(request: Request, view: View, *, detach: bool, over: str | None) -> M
     asked = msgspec.structs.replace(request, settings=settings, access=access)
     found = submit_run(asked, view, over=over)
     if not detach:
-        return start.serve_here(found, settings, access, view, _say)
+        with ending_told(found, access):
+            return start.serve_here(found, settings, access, view, _say)
     _detach(found, settings, access)
     return None
 

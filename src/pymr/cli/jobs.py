@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from functools import cache
 from itertools import islice
@@ -12,26 +13,34 @@ import click
 import msgspec
 
 from pymr.cli.reach import usual_access
-from pymr.errors import ClusterError, ConfigError, StoreError
+from pymr.errors import ClusterError, ConfigError, StoreError, StoreUnavailableError
 from pymr.observe.quantity import show_kept
 from pymr.runner.find import known_run, state_of, unfinished
 from pymr.runner.reach import Reaching
 from pymr.runner.stored import StoredRun
-from pymr.store.access import Access
+from pymr.store.access import Access, is_address
 from pymr.store.registry import Cluster, RegisteredRun, newest_runs
+from pymr.text_form import show_path
 
 STORE_WAIT_S = 3.0  # for a store that does not answer: a list is no place to wait
+_Store = tuple[str | None, str | None, Cluster | None]  # endpoint, region, where it is
 
 
 @click.command("jobs")
 @click.option(
-    "-n", "--number", default=20, metavar="N", type=click.IntRange(min=1), show_default=True
+    "-n",
+    "--number",
+    default=20,
+    metavar="N",
+    type=click.IntRange(1, sys.maxsize),
+    show_default=True,
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each run.")
 def command(number: int, as_json: bool) -> None:
     """List runs, newest first; how each stands is read from its output."""
     access = cache(_access)
-    rows = [_row(run, access) for run in islice(newest_runs(), number)]
+    silent: set[_Store] = set()
+    rows = [_row(run, access, silent) for run in islice(newest_runs(), number)]
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
@@ -42,23 +51,28 @@ def command(number: int, as_json: bool) -> None:
         for row in rows:
             started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started"]))
             kept = f"  {_kept_line(row['kept'])}" if row["kept"] else ""
-            line = f"{row['name']:<{width}}  {row['state']:<11}  {started}  {row['output']}{kept}"
+            output = show_path(row["output"])
+            line = f"{row['name']:<{width}}  {row['state']:<11}  {started}  {output}{kept}"
             click.echo(line)
 
 
 def _access(cluster: Cluster | None) -> Access:
-    return msgspec.structs.replace(usual_access(cluster), storage_wait_s=STORE_WAIT_S)
+    return msgspec.structs.replace(
+        usual_access(cluster), storage_wait_s=STORE_WAIT_S, silence_s=STORE_WAIT_S
+    )
 
 
-def _row(known: RegisteredRun, access: Reaching) -> dict[str, Any]:
+def _row(known: RegisteredRun, access: Reaching, silent: set[_Store]) -> dict[str, Any]:
+    """Return how a run stands; `silent` are stores that did not answer, which wait for once."""
+    store = known.endpoint, known.region, known.cluster
+    state, stored = "unreachable", None
     try:
-        state, stored = _standing(known, access)
-    except (
-        ClusterError,
-        ConfigError,
-        StoreError,
-    ):  # Its store may be switched off, or the keys another's.
-        state, stored = "unreachable", None
+        if store not in silent or not is_address(known.output):
+            state, stored = _standing(known, access)
+    except StoreUnavailableError:
+        silent.add(store)
+    except (ClusterError, ConfigError, StoreError):
+        pass  # The keys may be another's.
     kept = None
     if stored is not None:
         maps, reduces = stored.replay.kept

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from pymr.cli.going_on import GoingOn, tell_done
+from pymr.cli.going_on import GoingOn, tell_done, tell_nothing_to_replay
 from pymr.cli.kube_options import say
 from pymr.cli.reach import access_to_run
 from pymr.cli.view import View
@@ -21,12 +21,17 @@ from pymr.errors import (
     ClusterError,
     IncompleteError,
     PymrError,
+    ResourceError,
+    StoreUnavailableError,
     TimeoutReachedError,
     from_dict,
 )
 from pymr.kubernetes.extra import require_extra
+from pymr.kubernetes.objects.labels import storage_endpoint
 from pymr.runner.find import FoundRun
-from pymr.runner.plan import Request
+from pymr.runner.life import interruption
+from pymr.runner.plan import Request, refuse_here
+from pymr.runner.pool import Pool
 from pymr.runner.reach import at_first
 from pymr.runner.stored import read_plan
 from pymr.store.access import Access
@@ -45,6 +50,7 @@ END_WAIT_S = 20.0  # for the pods of a run that is over to be gone
 def start_on_kubernetes(request: Request, resolved: Resolved, view: View, *, detach: bool) -> int:
     """Run a job in pods; return the exit code."""
     require_extra()
+    view.runs_on("kubernetes")
     with ExitStack() as after:
         work = partial(_start, request, resolved, view, after, detach=detach)
         return view.show(work, adopts=False)
@@ -53,19 +59,27 @@ def start_on_kubernetes(request: Request, resolved: Resolved, view: View, *, det
 def _start(
     request: Request, resolved: Resolved, view: View, after: ExitStack, *, detach: bool
 ) -> Manifest | None:
+    from pymr.cluster.submit import loading
+
+    # The code is loaded while lightkube is, and while the cluster is looked for.
+    pool = after.enter_context(closing(loading(request)))
     from pymr.kubernetes import start
     from pymr.kubernetes.kube import open_kube
+    from pymr.kubernetes.outside import refuse_lone_endpoint
 
     given = resolved.settings
+    is_typed = resolved.origin("region") == "flag --region"
+    refuse_lone_endpoint(given, given.region if is_typed else None)
     kube = after.enter_context(open_kube(given.context, given.namespace))
     settings = start.for_kubernetes(resolved, kube)
     asked = msgspec.structs.replace(request, settings=settings)
-    return _begin(kube, asked, view, after, detach=detach)
+    return _begin(kube, asked, pool, view, after, detach=detach)
 
 
 def _begin(
     kube: Kube,
     request: Request,
+    pool: Pool,
     view: View,
     after: ExitStack,
     *,
@@ -78,16 +92,17 @@ def _begin(
     settings = request.settings
     tell = _sayer(settings)
     images = start.images_of(settings, request.code.path)
-    store = after.enter_context(start.store_of_run(kube, settings, images, tell))
-    seen = Seen(view)
-    submission = start.submit(kube, request, store, images, seen, tell, over=over)
-    found = submission.found
-    start.launch_submitted(kube, submission, settings, store)
-    tell(f"{settings.workers} workers and a master in namespace {kube.namespace} of {kube.context}")
-    if detach:
-        _tell_detached(found, settings)
-        return None
-    return _follow(kube, found, settings, store.here, seen, after)
+    refuse_here(request, pool)  # What fails here is told before anything is made there.
+    ground = after.enter_context(start.ground_of_run(kube, settings, images, tell))
+    store, seen = ground.store, Seen(view)
+    with _volume_told(kube, None if store.outside else store.here):
+        submission = start.submit(kube, request, ground, pool, seen, over=over)
+        found = submission.found
+        start.launch_submitted(kube, submission, settings, store, tell)
+        if detach:
+            _tell_detached(found, settings)
+            return None
+        return _follow(kube, found, settings, store.here, seen, after)
 
 
 def resume_on_kubernetes(
@@ -100,6 +115,7 @@ def resume_on_kubernetes(
 ) -> int:
     """Go on with a run in pods, or try its bad records again; return the exit code."""
     require_extra()
+    going.view.runs_on("kubernetes")
     with ExitStack() as after:
         resumed = _Resumed(going, cluster, after)
         work = partial(resumed.restart if restart else resumed.go_on, detach=detach)
@@ -113,14 +129,22 @@ class _Resumed:
 
     def __init__(self, going: GoingOn, cluster: Cluster, after: ExitStack) -> None:
         from pymr.kubernetes.kube import open_kube
+        from pymr.kubernetes.outside import refuse_another_endpoint
 
+        if cluster.has_store:
+            refuse_another_endpoint(going.flags["endpoint"], going.flags["region"])
         self._going = going
         self._after = after
-        self._access = access_to_run(going.now, cluster)
+        self._cluster = cluster
+        self._owner = access_to_run(going.now, cluster) if cluster.has_store else None
         self._kube = after.enter_context(open_kube(cluster.context, cluster.namespace))
 
     def go_on(self, *, detach: bool, is_replay: bool = False) -> Manifest | None:
         """Do what is left of it."""
+        with _volume_told(self._kube, self._owner):
+            return self._go_on(detach=detach, is_replay=is_replay)
+
+    def _go_on(self, *, detach: bool, is_replay: bool) -> Manifest | None:
         from pymr.cluster.resume import make_ready
         from pymr.kubernetes import start
         from pymr.kubernetes.follow import Seen
@@ -129,33 +153,54 @@ class _Resumed:
 
         found, view = self._going.found, self._going.view
         refuse_living(self._kube, found)
-        ready = make_ready(found, self._going.changed, lambda _: self._access, is_replay=is_replay)
+        ready = make_ready(found, self._going.changed, self._reach, is_replay=is_replay)
         if ready.result is not None:
-            tell_done(found, ready.result, is_quiet=ready.settings.quiet)
+            if is_replay:
+                tell_nothing_to_replay(found, is_quiet=ready.settings.quiet)
+            else:
+                tell_done(found, ready.result, is_quiet=ready.settings.quiet)
             return None
         assert ready.plan is not None, "there is something left"
         seen = Seen(view, last_seq(found.place.read_history_end(found.run)))
         seen.planned(ready.plan, found.place)
         tell = _sayer(ready.settings)
         start.launch_again(
-            self._kube, found, ready.settings, self._access, tell, is_replay=is_replay
+            self._kube, found, ready.settings, ready.access, tell, is_replay=is_replay
         )
         if detach:
             _tell_detached(found, ready.settings)
             return None
-        access, after = self._access, self._after
-        return _follow(self._kube, found, ready.settings, access, seen, after)
+        return _follow(self._kube, found, ready.settings, ready.access, seen, self._after)
 
     def restart(self, *, detach: bool) -> Manifest | None:
         """Do all of it again, under another id."""
+        from pymr.cluster.submit import loading
         from pymr.kubernetes.launch import refuse_living
         from pymr.runner.resume import asked_again
 
         found = self._going.found
         refuse_living(self._kube, found)
-        again = asked_again(found, self._going.changed, lambda _: self._access)
+        again = asked_again(found, self._going.changed, self._reach)
         view, after = self._going.view, self._after
-        return _begin(self._kube, again, view, after, detach=detach, over=found.run)
+        pool = after.enter_context(closing(loading(again)))
+        return _begin(self._kube, again, pool, view, after, detach=detach, over=found.run)
+
+    def _reach(self, settings: Settings) -> Access:
+        """Return how the store of a run with these settings is reached from here."""
+        return access_to_run(settings, self._cluster)
+
+
+@contextmanager
+def _volume_told(kube: Kube, owner: Access | None) -> Iterator[None]:
+    """Have an error of the block say so if the storage is full; None: it is not the namespace's."""
+    from pymr.kubernetes.volume import tell_full_volume
+
+    try:
+        yield
+    except ResourceError as error:
+        if owner is not None:
+            tell_full_volume(error, kube, owner)
+        raise
 
 
 def _follow(
@@ -165,39 +210,51 @@ def _follow(
 
     With a terminal that is closed (SIGHUP), or a store that is not seen from here, it goes on.
     """
+    from pymr.cluster.ending import tell_ending
     from pymr.kubernetes.follow import Waiting, entries, follow_run
     from pymr.kubernetes.watch import Watch
 
-    with Watch(kube, found.run, schedule_timeout_s=settings.schedule_timeout_s) as watch:
-        wait = Waiting(watch, seen.tick, _sayer(settings), timeout_s=settings.timeout_s)
-        try:
-            finished = follow_run(kube, found, watch, seen, entries(found, access, wait))
-        except KeyboardInterrupt as stop:
-            if stop.args[:1] != ("SIGHUP",):
-                _end(kube, found, access)
-            raise
-        except (ClusterError, IncompleteError, TimeoutReachedError):
+    try:
+        with Watch(kube, found.run, schedule_timeout_s=settings.schedule_timeout_s) as watch:
+            wait = Waiting(watch, seen.tick, _sayer(settings), timeout_s=settings.timeout_s)
+            told = entries(found, access, wait, after=seen.last)
+            finished = follow_run(found, watch, seen, told)
+    except KeyboardInterrupt as stop:
+        if stop.args[:1] != ("SIGHUP",):
             _end(kube, found, access)
-            raise
+            tell_ending(found, interruption(stop), access)
+        raise
+    except (ClusterError, IncompleteError, ResourceError, TimeoutReachedError) as error:
+        _end(kube, found, access)
+        tell_ending(found, error, access)
+        raise
+    except StoreUnavailableError as error:  # The way there is away, and not the run.
+        error.hint = f"pymr attach {found.name}"
+        raise
     if finished.error is not None:
         _end(kube, found, access)
         raise from_dict(finished.error)
-    after.callback(_end, kube, found, access)
+    after.callback(_end, kube, found, access, waits=False)
     return read_manifest(found.place.objects)
 
 
-def _end(kube: Kube, found: FoundRun, access: Access | None = None) -> None:
+def _end(kube: Kube, found: FoundRun, access: Access | None = None, *, waits: bool = True) -> None:
     """Keep the logs of a run's pods, and remove them. Best effort: the run is over.
 
-    Without `access` the place of the run is as patient as it should be.
+    Without `access` the place of the run is as patient as it should be. Pods of a run that is done
+    have ended, and nobody `waits` until the cluster has forgotten them: that takes seconds.
     """
+    from pymr.kubernetes.known_run import delete_run
     from pymr.kubernetes.launch import end
     from pymr.kubernetes.pod_logs import keep_logs
 
     place = found.place if access is None else open_place(found.output, at_first(access))
     keep_logs(kube, found, place)
     with suppress(PymrError):
-        end(kube, found.run, wait_s=END_WAIT_S)
+        if waits:
+            end(kube, found.run, wait_s=END_WAIT_S)
+        else:
+            delete_run(kube, found.run)
 
 
 def cluster_of(found: FoundRun) -> Cluster | None:
@@ -213,7 +270,8 @@ def cluster_of(found: FoundRun) -> Cluster | None:
         return None
     if settings.on != "kubernetes" or settings.context is None or settings.namespace is None:
         return None
-    return Cluster(settings.context, settings.namespace, has_store=True)
+    has_store = settings.endpoint == storage_endpoint(settings.namespace)
+    return Cluster(settings.context, settings.namespace, has_store)
 
 
 @contextmanager
@@ -236,7 +294,11 @@ def entries_in_pods(
         timeout_s = settings.schedule_timeout_s
         watch = stack.enter_context(Watch(kube, found.run, schedule_timeout_s=timeout_s))
         access = access_to_run(settings, cluster)
-        yield entries(found, access, Waiting(watch, tick, say))
+        try:
+            yield entries(found, access, Waiting(watch, tick, say))
+        except ResourceError:
+            _end(kube, found)
+            raise
         if watch.sight.master_end() is not None:
             _end(kube, found)
 
@@ -249,7 +311,7 @@ def tell_troubles(found: FoundRun, cluster: Cluster) -> None:
     with (
         suppress(PymrError),
         open_kube(cluster.context, cluster.namespace) as kube,
-        Watch(kube, found.run, schedule_timeout_s=0.0) as watch,
+        Watch(kube, found.run, schedule_timeout_s=0.0, say_after_s=0.0) as watch,
     ):
         for line in watch.look(TROUBLES_S):
             say(line)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import suppress
 
 import click
 
 from pymr.cli.kubernetes import cluster_of, gather_logs
 from pymr.cli.reach import reach_options, usual_access
+from pymr.core.replay import TaskName
 from pymr.runner.find import FoundRun, find_run, history_of, state_of
-from pymr.runner.logs import LogFile, logs_of
+from pymr.runner.logs import LogFile, logs_of, refuse_absent_attempt, task_of_run
 from pymr.text_form import show_lines
 
 FOLLOW_LOOK_S = 0.2  # between looks for what is new
@@ -36,22 +36,26 @@ def command(run: str, task: str | None, number: int | None, follow: bool, as_jso
     found = find_run(run, usual_access)
     if (cluster := cluster_of(found)) is not None:
         gather_logs(found, cluster)
+    wanted = None if task is None else task_of_run(found, task)
     if follow:
-        with suppress(KeyboardInterrupt):
-            _follow(found, task, number)
+        _follow(found, wanted, number)
         return
-    logs = logs_of(found, task, number)
+    logs = logs_of(found, wanted, number)
     for log in logs:
         if as_json:
             click.echo(json.dumps(_row(found, log)))
         else:
             _show(found, log, with_title=len(logs) > 1)
-    if not logs and not as_json:
-        is_gone = not history_of(found)
-        click.echo(f"{found.name}: {'its logs are gone' if is_gone else _nothing(task)}", err=True)
+    if not logs:
+        history = history_of(found)
+        if history and number is not None:
+            refuse_absent_attempt(found, history, wanted, number)
+        if not as_json:
+            told = _nothing(task) if history else "its logs are gone"
+            click.echo(f"{found.name}: {told}", err=True)
 
 
-def _follow(found: FoundRun, task: str | None, number: int | None) -> None:
+def _follow(found: FoundRun, task: TaskName | None, number: int | None) -> None:
     """Write what is there and what is added, as it comes, while the run works."""
     objects = found.place.objects
     shown: dict[str, int] = {}

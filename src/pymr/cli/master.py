@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pymr.cli.going_on import tell_done
 from pymr.cli.settings import resolved_settings
 from pymr.cli.view import View
 
@@ -23,8 +24,9 @@ def command(spec: str, **flags: Any) -> int:
     from pymr.cluster.extra import require_extra
 
     require_extra()
+    from pymr.cluster.master_spec import read_spec
     from pymr.cluster.serve import settings_for_master
-    from pymr.cluster.start import read_spec, serve_spec
+    from pymr.cluster.start import serve_spec
     from pymr.runner.find import find_run
     from pymr.runner.reach import access_with
     from pymr.runner.stored import read_plan
@@ -41,7 +43,11 @@ def command(spec: str, **flags: Any) -> int:
     def say(line: str) -> None:
         click.echo(f"  {line}", err=True)
 
-    def work() -> Manifest:
-        return serve_spec(told, found, settings, access, view, say, is_replay=told.is_replay)
+    def work() -> Manifest | None:
+        made = serve_spec(told, found, settings, access, view, say, is_replay=told.is_replay)
+        if view.has_plan:
+            return made
+        tell_done(found, made, is_quiet=settings.quiet)  # A master before this one has done it.
+        return None
 
     return view.show(work)

@@ -7,14 +7,13 @@ from typing import Any
 
 import click
 
-from pymr.cli.going_on import going_on
+from pymr.cli.going_on import going_on, tell_nothing_to_replay
 from pymr.cli.hosts import is_on_hosts, resume_on_hosts
 from pymr.cli.kubernetes import cluster_of, resume_on_kubernetes
 from pymr.cli.settings import setting_options
 from pymr.runner.reach import access_with
 from pymr.runner.replay import replay_run
 from pymr.task.manifest import Manifest
-from pymr.text_form import show_text
 
 
 @click.command("replay")
@@ -39,9 +38,7 @@ def command(run: str, **flags: Any) -> int:
             manifest, was_done = replay_run(going.found, going.changed, going.view, access_with)
         if not was_done:
             return manifest
-        if not going.now.quiet:
-            name = show_text(going.found.name)
-            click.echo(f"✓ {name} has no bad records: there is nothing to try again", err=True)
+        tell_nothing_to_replay(going.found, is_quiet=going.now.quiet)
         return None
 
     return going.view.show(work)

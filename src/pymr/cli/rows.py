@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from pymr.cli.reach import reach_options, usual_access
-from pymr.runner.find import find_run
+from pymr.cli.reach import reach_options
+from pymr.cli.result import find_result
 from pymr.runner.result import Result
+from pymr.text_form import show_lines
 
 JSON_HELP = "One JSON object for each row."
 
@@ -19,13 +20,19 @@ JSON_HELP = "One JSON object for each row."
 @click.command("head")
 @click.argument("run", metavar="RUN")
 @click.option(
-    "-n", "--rows", "number", default=10, metavar="N", type=click.IntRange(min=0), show_default=True
+    "-n",
+    "--rows",
+    "number",
+    default=10,
+    metavar="N",
+    type=click.IntRange(0, sys.maxsize),
+    show_default=True,
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @reach_options
 def head_command(run: str, number: int, as_json: bool) -> None:
     """Show the first rows of RUN: a name, an id or an output folder."""
-    result = Result(find_run(run, usual_access).place)
+    _, result = find_result(run)
     _write(islice(_json_rows(result) if as_json else result.raw_rows(), number))
 
 
@@ -36,7 +43,7 @@ def head_command(run: str, number: int, as_json: bool) -> None:
 @reach_options
 def cat_command(run: str, is_sorted: bool, as_json: bool) -> None:
     """Write all rows of RUN, part after part: a name, an id or an output folder."""
-    result = Result(find_run(run, usual_access).place)
+    _, result = find_result(run)
     if is_sorted:
         _write_sorted(result, _as_json(result) if as_json else bytes)
     else:
@@ -81,6 +88,8 @@ def _write_sorted(result: Result, convert: Callable[[bytes], bytes]) -> None:
 
 def _write(rows: Iterator[Any]) -> None:
     out = sys.stdout.buffer
+    if sys.stdout.isatty():  # It would take some of it for commands.
+        rows = map(show_lines, rows)
     for row in rows:
         out.write(row + b"\n")
     out.flush()

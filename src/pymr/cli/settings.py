@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from pymr.config import SETTINGS, Resolved, resolve
+from pymr.config.setting import ELSEWHERE
 from pymr.core.spec import Code
 from pymr.errors import ConfigError
 from pymr.runner.plan import Request
@@ -80,10 +81,27 @@ def _param(text: str) -> tuple[str, str]:
     return key, value
 
 
+def refuse_elsewhere(flags: dict[str, Any], *, detach: bool) -> None:
+    """Refuse what was typed for a run of this machine and is only about others.
+
+    Raises:
+        ConfigError: names the first such flag.
+    """
+    if detach:
+        raise detach_error()
+    for setting in SETTINGS:
+        if setting.name in ELSEWHERE and flags[setting.name] is not None:
+            raise _elsewhere_error(setting.flag, hint="add --on hosts or --on kubernetes")
+
+
 def detach_error() -> ConfigError:
     """Return the refusal to leave a run of this machine to the background."""
+    return _elsewhere_error("--detach", hint="nohup pymr … &   and   pymr attach RUN")
+
+
+def _elsewhere_error(flag: str, *, hint: str) -> ConfigError:
     return ConfigError(
-        "--detach is for runs on workers that join (--on hosts) or in pods (--on kubernetes), and"
+        f"{flag} is for runs on workers that join (--on hosts) or in pods (--on kubernetes), and"
         " this one is of this machine",
-        hint="nohup pymr … &   and   pymr attach RUN",
+        hint=hint,
     )

@@ -16,14 +16,16 @@ from pymr.errors import PymrError
 from pymr.observe.bad_records import Kind, first_of_kinds, group, render_bad_records
 from pymr.observe.failure import next_step, render_failure, render_prints
 from pymr.observe.feed import encode_entry
-from pymr.observe.quantity import show_duration, show_kept, show_many, show_memory, show_size
+from pymr.observe.quantity import show_kept, show_many, show_memory, show_size
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
+from pymr.observe.summary import show_took
 from pymr.runner.bad_records import bad_records_of
 from pymr.runner.find import (
     FoundRun,
     committed_manifest,
     find_run,
     history_of,
+    no_history,
     state_of,
     unfinished,
 )
@@ -60,7 +62,10 @@ def show_command(run: str, as_json: bool) -> None:
 def errors_command(run: str, limit: int | None, as_json: bool) -> None:
     """Show what failed in RUN: attempts, the run itself, and records that were left out."""
     found = find_run(run, usual_access)
-    failures = [entry for entry in history_of(found) if _error_of(entry) is not None]
+    history = history_of(found)
+    if not history and committed_manifest(found.place) is None:
+        raise no_history(found)
+    failures = [entry for entry in history if _error_of(entry) is not None]
     if as_json:
         _print_json(failures)
         for record in first_of_kinds(bad_records_of(found), limit):
@@ -128,7 +133,8 @@ def _failures(found: FoundRun, entries: list[Entry]) -> Iterator[str]:
         if (type(error), error.message) == last:
             yield "  with the same error"
         else:
-            yield render_prints(error, found.name) + render_failure(error, None, found.name)
+            of_run = found.name if isinstance(entry.event, RunFinished) else None
+            yield render_prints(error, found.name) + render_failure(error, None, of_run)
         yield ""
         last = type(error), error.message
 
@@ -161,7 +167,8 @@ def _lines(found: FoundRun, history: list[Entry]) -> Iterator[str]:
         yield f"worker  {snapshot.worker}: {', '.join(snapshot.functions)}"
         files = show_many(snapshot.input_files, "file")
         yield f"input   {files}, {show_size(snapshot.input_bytes)}"
-        yield f"took    {show_duration((snapshot.finished or snapshot.time) - snapshot.started)}"
+        ended = snapshot.finished or snapshot.time
+        yield f"took    {show_took(found.started, ended, snapshot)}"
         if snapshot.memory is not None:
             yield f"memory  peak {show_memory(*snapshot.memory)}"
         yield from _phase("map", snapshot.map)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pymr.cli.settings import detach_error, request_of, resolved_settings, run_options
+from pymr.cli.settings import refuse_elsewhere, request_of, resolved_settings, run_options
 from pymr.cli.view import View
 from pymr.errors import PymrError
 from pymr.observe.feed import JsonLines, refused
@@ -27,8 +27,8 @@ def start_command(
     try:
         resolved = resolved_settings(flags)
         request = request_of(worker, inputs, params, resolved)
-        if detach and resolved.settings.on == "local":
-            raise detach_error()
+        if resolved.settings.on == "local":
+            refuse_elsewhere(flags, detach=detach)
     except PymrError as error:
         if flags["json"]:
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))

@@ -17,7 +17,7 @@ from pymr.observe.feed import read_entries
 from pymr.observe.snapshot import Snapshot, fold
 from pymr.observe.standing import Standing
 from pymr.observe.table import table_lines
-from pymr.runner.find import FoundRun, find_run
+from pymr.runner.find import FoundRun, find_run, is_going
 from pymr.runner.standing import stored_standing
 
 if TYPE_CHECKING:
@@ -52,12 +52,10 @@ def command(run: str | None, watch: bool, join_file: str | None, as_json: bool) 
         else:
             assert run is not None, "checked above"
             found = find_run(run, usual_access)
-            if not as_json and (cluster := cluster_of(found)) is not None:
+            if (cluster := cluster_of(found)) is not None and not as_json:
                 tell_troubles(found, cluster)
-            _look_by_place(found, screen, watch=watch)
-    except KeyboardInterrupt:
-        if not watch:
-            raise
+            on = "local" if cluster is None else "kubernetes"
+            _look_by_place(found, screen, on=on, watch=watch)
     finally:
         screen.close()
 
@@ -77,13 +75,13 @@ def _look_by_master(operator: Operator, screen: _Screen, *, watch: bool) -> None
         operator.close()
 
 
-def _look_by_place(found: FoundRun, screen: _Screen, *, watch: bool) -> None:
+def _look_by_place(found: FoundRun, screen: _Screen, *, on: str, watch: bool) -> None:
     """Show what the master tells, if it can be asked, and else the place."""
     ask = _asking(found.run)
     if not watch:
-        screen.show(ask() or stored_standing(found))
+        screen.show(ask() or stored_standing(found, on=on))
         return
-    snapshot, is_first = Snapshot(), True
+    snapshot, is_first = Snapshot(on=on), True
 
     def wait() -> bool:
         nonlocal is_first
@@ -92,8 +90,7 @@ def _look_by_place(found: FoundRun, screen: _Screen, *, watch: bool) -> None:
             return True
         screen.show(ask() or stored_standing(found, snapshot))
         time.sleep(screen.interval_s)
-        owner, is_held = found.place.owner()
-        return is_held and owner is not None and owner.run == found.run
+        return is_going(found)
 
     for entry in read_entries(found.place.follow_history(found.run, wait)):
         fold(snapshot, entry)

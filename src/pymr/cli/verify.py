@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import click
 
-from pymr.cli.reach import reach_options, usual_access
+from pymr.cli.reach import reach_options
+from pymr.cli.result import find_result
 from pymr.errors import IntegrityError
-from pymr.names import STATE, SUCCESS
+from pymr.names import MANIFEST, STATE, SUCCESS
 from pymr.observe.quantity import show_many, show_size
-from pymr.runner.find import find_run
 from pymr.task.commit import Difference, verify_output
-from pymr.task.manifest import read_manifest
 
 DIFFERENCES_SHOWN = 10
 
@@ -24,9 +23,8 @@ def command(run: str, as_json: bool) -> None:
 
     Exit code 7 if anything differs; what differs is listed.
     """
-    found = find_run(run, usual_access)
-    store = found.place.objects
-    differences = verify_output(store)
+    found, result = find_result(run)
+    differences = verify_output(found.place.objects)
     texts = [str(difference) for difference in differences]
     if as_json:
         import json
@@ -40,7 +38,7 @@ def command(run: str, as_json: bool) -> None:
             hint=_hint(found.name, differences),
         )
     if not as_json:
-        manifest = read_manifest(store)
+        manifest = result.manifest
         click.echo(
             f"✓ {found.name}: {show_many(len(manifest.parts), 'part')},"
             f" {show_many(manifest.records, 'row')},"
@@ -48,9 +46,13 @@ def command(run: str, as_json: bool) -> None:
         )
 
 
-def _hint(name: str, differences: list[Difference]) -> str | None:
-    """Return what helps a run that was stopped between its manifest and its `_SUCCESS`."""
+def _hint(name: str, differences: list[Difference]) -> str:
+    """Return what helps, by whether what was committed is whole, and was ever shown."""
     keys = [difference.key for difference in differences]
-    if SUCCESS in keys and not any(key.startswith(f"{STATE}/") for key in keys):
-        return f"`pymr resume {name}` shows the parts that were committed"
-    return None
+    if MANIFEST in keys:  # Nobody can say what it is that would be replaced.
+        return "pymr start   with another --output"
+    if any(key.startswith(f"{STATE}/") for key in keys):
+        return "pymr start --overwrite   with its arguments does it anew"
+    if SUCCESS in keys and all(difference.is_missing for difference in differences):
+        return f"pymr resume {name}   shows the parts that were committed"
+    return f"pymr cp {name} FOLDER   copies the parts as they were committed"

@@ -20,6 +20,7 @@ from pymr.cli.failure import fail, unforeseen_error
 from pymr.config import Settings
 from pymr.core.events import Entry
 from pymr.errors import PymrError
+from pymr.observe.failure import render_end_at_once  # here: a signal may come while one imports
 from pymr.observe.feed import JsonLines, refused
 from pymr.observe.progress import ProgressView
 from pymr.runner.life import Observer, interruption
@@ -29,6 +30,7 @@ from pymr.store.place import Place
 from pymr.task.manifest import Manifest
 
 ROWS_SHOWN = 3
+SHOW_CURSOR = "\x1b[?25h"  # DECTCEM: rich hides it while it draws
 EXIT_OF_SIGNAL = 128  # and its number, as a shell has it
 
 
@@ -41,6 +43,7 @@ class View(Observer):
         self._tells_events = tells_events
         self._plan: Plan | None = None
         self._place: Place | None = None
+        self._last_seq = 0
         self._progress = ProgressView(
             sys.stderr,
             is_terminal=sys.stderr.isatty(),
@@ -49,6 +52,10 @@ class View(Observer):
         )
         self._json = JsonLines(sys.stdout.buffer.write) if settings.json else None
 
+    def runs_on(self, place: str) -> None:
+        """Say where tasks run, as far as it is known before any event: see `Snapshot.on`."""
+        self._progress.snapshot.on = place
+
     def planned(self, plan: Plan, place: Place) -> None:
         """Take note of the name and the output, and say what may go wrong."""
         self._plan, self._place = plan, place
@@ -56,6 +63,7 @@ class View(Observer):
 
     def entry(self, entry: Entry) -> None:
         """Show what happened."""
+        self._last_seq = entry.seq
         if self._json is not None and self._tells_events:
             self._write_json(self._json, entry)
         self._progress.entry(entry)
@@ -72,13 +80,18 @@ class View(Observer):
         """Show how the run goes, if it is time."""
         self._progress.tick(now)
 
+    @property
+    def has_plan(self) -> bool:
+        """Whether a run was planned, or taken on again, as far as this view was told."""
+        return self._plan is not None
+
     def show(self, work: Callable[[], Manifest | None], *, adopts: bool = True) -> int:
         """Do `work`, a run, while signals stop it; show how it ended and return the exit code.
 
         None: there was nothing to do, and that was said. Where `work` starts programs of its own
         nothing is adopted: those would be taken for what user code has left.
         """
-        _Stop().listen()
+        _Stop(self._last_words).listen()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Ignored, it hides how a process ended.
         if adopts:
             adopt_orphans()
@@ -99,11 +112,16 @@ class View(Observer):
         """Show why the run failed and return the exit code."""
         self._progress.close()
         name = self._plan.spec.name if self._plan else None
-        is_untold = name is None or not self._tells_events  # No event has said so.
-        if self._json is not None and is_untold:
-            self._write_json(self._json, refused(error, time.time()))
+        is_told = self._tells_events and self._progress.snapshot.finished is not None
+        if self._json is not None and not is_told:  # No event has said so.
+            self._write_json(self._json, refused(error, time.time(), after=self._last_seq))
         verbose = self._settings.verbose
         return fail(error, name=name, snapshot=self._progress.snapshot, verbose=verbose)
+
+    def _last_words(self) -> str:
+        """Return what is said of a run that is not waited for any more."""
+        name = self._plan.spec.name if self._plan else None
+        return render_end_at_once(self._progress.snapshot, name)
 
     def _succeed(self, manifest: Manifest) -> None:
         """Show what came out."""
@@ -128,7 +146,8 @@ class View(Observer):
 class _Stop:
     """Stops the run: at the first signal in good order, at the second at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_words: Callable[[], str]) -> None:
+        self._last_words = last_words
         self._is_asked = False
 
     def listen(self) -> None:
@@ -140,6 +159,10 @@ class _Stop:
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         if self._is_asked:
             kill_all()
+            signal.signal(number, signal.SIG_DFL)  # A third one does not wait for who reads this.
+            before = f"\n{SHOW_CURSOR}" if sys.stderr.isatty() else ""  # below what shows progress
+            with suppress(OSError):
+                os.write(2, f"{before}{self._last_words()}\n".encode(errors="replace"))
             os._exit(EXIT_OF_SIGNAL + number)
         self._is_asked = True
         raise KeyboardInterrupt(signal.Signals(number).name)

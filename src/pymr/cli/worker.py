@@ -6,6 +6,7 @@ import signal
 
 import click
 
+from pymr.config.setting import WORKERS_MAX
 from pymr.errors import ConfigError
 
 WORKER_WAIT = "10m"
@@ -13,7 +14,11 @@ WORKER_WAIT = "10m"
 
 @click.command("worker")
 @click.option("--join-file", required=True, metavar="PATH", help="What `pymr start` has written.")
-@click.option("--slots", type=click.IntRange(1), help="Tasks at once.  [default: the cores]")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, WORKERS_MAX),
+    help="Tasks at once.  [default: the cores]",
+)
 @click.option("--tmp-dir", metavar="PATH", help="Folder for spills.")
 @click.option(
     "--master-wait",

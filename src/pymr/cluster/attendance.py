@@ -83,16 +83,17 @@ class Attendance:
     def _refuse_refusals(self) -> None:
         refusals = self._master.refusals
         if len(refusals) >= self._wanted:
+            last = refusals[-1]
             raise ClusterError(
-                f"no worker can run the job: {refusals[-1]}",
-                hint="mend that there, then   pymr resume   with the run",
+                f"no worker can run the job: {last.message}",
+                **{**last.fields, "first": "mend that"},
             )
 
     def _refuse_long_wait(self, waited_s: float) -> None:
         if waited_s >= self._wait_s:
             refusals = self._master.refusals
-            why = f"; the last one said: {refusals[-1]}" if refusals else ""
+            why = f"; the last one said: {refusals[-1].message}" if refusals else ""
             raise IncompleteError(
                 f"no worker was connected for {self._wait_s:g} s, which is --worker-wait{why}",
-                hint="start workers, then   pymr resume   with the run",
+                first="start workers",
             )

@@ -1,9 +1,9 @@
 """Calls to the master, repeated until they are answered: by a worker or an operator.
 
 Every call has a deadline. One that may have got lost is made again, after a pause with full jitter
-(0.2 s, doubling up to 5 s), at the next address if this one does not answer. All calls may be
-repeated. What the master says itself is not asked for twice,
-unless it says that it may be otherwise later.
+(0.2 s, growing by a quarter up to 2 s), at the next address if this one does not answer. All calls
+may be repeated. What the master says itself is not asked for twice, unless it says that it may be
+otherwise later.
 
 Thread-safe.
 """
@@ -26,7 +26,10 @@ from pymr.errors import PymrError, UnknownWorkerError, UnreachableError
 
 CALL_S: Final = 20.0  # for one try at a call
 _LAST_CALL_S: Final = 0.5  # for the last one
-REDIAL_S: Final = 0.2  # at most, before the second try; then twice as much
+REDIAL_S: Final = 0.2  # at most, before the second try
+# Workers and their master are started at once, and a master takes a second or two: with pauses that
+# double, the last of a few workers came as late again.
+REDIAL_GROWTH: Final = 1.25
 REDIAL_MAX_S: Final = 2.0
 _TOLD_AT: Final = 2  # tries in a row without an answer: connections end now and then
 
@@ -94,11 +97,12 @@ class Client:
                 reply = wire.decode(reply_type, call(body, timeout_s, self.metadata))
             except grpc.RpcError as error:
                 problem = error_of(error, address)
+                is_cut = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and timeout_s < CALL_S
             else:
                 self.reached(address)
                 return reply
             if isinstance(problem, UnreachableError):
-                self.give_up(channel, address, problem)
+                self.give_up(channel, address, problem, is_cut=is_cut)
             if not problem.retryable or isinstance(problem, UnknownWorkerError):
                 raise problem
             if time.monotonic() + pause > deadline or self.closing.wait(pause):
@@ -121,10 +125,16 @@ class Client:
                 )
             return address, self._channel
 
-    def give_up(self, channel: grpc.Channel, address: str, problem: PymrError) -> None:
-        """Dial the next address from now on, if nobody has come to that before."""
+    def give_up(
+        self, channel: grpc.Channel, address: str, problem: PymrError, *, is_cut: bool = False
+    ) -> None:
+        """Dial the next address from now on, if nobody has come to that before.
+
+        `is_cut`: there was no time left to learn what the problem is; an earlier one says more.
+        """
         with self._lock:
-            self._problems[address] = problem
+            if not is_cut or address not in self._problems:
+                self._problems[address] = problem
             self._missed += 1
             if self._missed == _TOLD_AT:
                 self._say(f"{problem.message}; trying for {self.wait_s:g} s")
@@ -161,4 +171,4 @@ def pauses() -> Iterator[float]:
     limit = REDIAL_S
     while True:
         yield random.uniform(0.0, limit)  # noqa: S311 - no secret
-        limit = min(2 * limit, REDIAL_MAX_S)
+        limit = min(REDIAL_GROWTH * limit, REDIAL_MAX_S)

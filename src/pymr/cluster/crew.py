@@ -22,10 +22,12 @@ from pymr.cluster.address import HostPort, hosts_of
 from pymr.cluster.admission import Admission
 from pymr.cluster.attendance import Attendance
 from pymr.cluster.decisions import Decisions
+from pymr.cluster.failure import with_memory_of_pods
 from pymr.cluster.handler import MasterHandler, Terms
 from pymr.cluster.join import MasterFile
 from pymr.cluster.master import Master
 from pymr.cluster.server import Server
+from pymr.cluster.stop_signal import between_steps
 from pymr.cluster.told import told_standing
 from pymr.core import events
 from pymr.core.limit import HOST_LOSSES_MAX, PhaseLimits
@@ -124,16 +126,22 @@ def _run_or_stop(loop: asyncio.AbstractEventLoop, mastery: _Mastery) -> None:
     Raises:
         KeyboardInterrupt: a signal came.
     """
-    task = loop.create_task(mastery.run())
-    try:
-        loop.run_until_complete(task)
-    except KeyboardInterrupt as stop:
-        mastery.stopped = interruption(stop)
-        if not task.done():
-            task.cancel()
-            with suppress(asyncio.CancelledError, PymrError):
-                loop.run_until_complete(task)
-        raise
+    stops: list[KeyboardInterrupt] = []
+
+    def stop(raised: KeyboardInterrupt) -> None:
+        stops.append(raised)
+        mastery.stopped = interruption(raised)
+        task.cancel()
+
+    with between_steps(loop, stop):
+        task = loop.create_task(mastery.run())
+        try:
+            loop.run_until_complete(task)
+        except (asyncio.CancelledError, PymrError):
+            if not stops:
+                raise
+    if stops:
+        raise stops[0]
 
 
 async def tick_and_look(
@@ -216,13 +224,13 @@ class _Mastery:
         """Return what puts into the feed that this master waits for the store."""
         loop, said = asyncio.get_running_loop(), Said()
 
-        def note(store: str, since: float | None) -> None:
-            if (line := said.line(store, since, time.time())) is not None:
+        def note(store: str, since: float | None, how: str) -> None:
+            if (line := said.line(store, since, time.time(), how)) is not None:
                 master.note(events.Warned(line, at_once=True))
 
-        def heard(store: str, since: float | None) -> None:
+        def heard(store: str, since: float | None, how: str) -> None:
             with suppress(RuntimeError):  # The loop has ended, and a thread still waits.
-                loop.call_soon_threadsafe(note, store, since)
+                loop.call_soon_threadsafe(note, store, since, how)
 
         return heard
 
@@ -254,6 +262,7 @@ class _Mastery:
                 self._snapshot, master.roster, output=str(duty.place), address=where
             ),
             cancel=lambda: master.fail(errors.cancelled_error("an operator")),
+            explain=partial(with_memory_of_pods, settings=self._duty.settings),
         )
         server = Server(
             handler,

@@ -39,13 +39,18 @@ class MasterHandler:
         read: Callable[[Stored], Awaitable[bytes]],
         detail: Callable[[], dict[str, Any]],
         cancel: Callable[[], None],
+        explain: Callable[[m.Failure], m.Failure],
     ) -> None:
-        """`read` returns an object; `detail` says how far the run is, in plain values."""
+        """`read` returns an object; `detail` says how far the run is, in plain values.
+
+        `explain` returns a failure with what this run has for an answer.
+        """
         self._master = master
         self._terms = terms
         self._read = read
         self._detail = detail
         self._cancel = cancel
+        self._explain = explain
 
     async def register(self, request: m.RegisterRequest) -> m.RegisterReply:
         """Take a worker in, which has come when its stream begins."""
@@ -89,6 +94,8 @@ class MasterHandler:
                 outcome = msgspec.json.decode(await self._read(outcome), type=Receipt)
             except msgspec.MsgspecError as error:
                 raise ProtocolError(f"a receipt is none: {error}") from error
+        if isinstance(outcome, m.Failure):
+            outcome = self._explain(outcome)
         return await self._master.complete(completion.attempt, outcome)
 
     async def status(self, request: m.StatusRequest) -> m.StatusReply:

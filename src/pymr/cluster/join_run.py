@@ -10,7 +10,7 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from select import select
 from types import FrameType
 from typing import Final
@@ -71,10 +71,11 @@ def work_for(
         python=platform.python_version(),
         slots=wanted,
     )
-    with work_folder(tmp_dir) as folder:
+    with work_folder(tmp_dir) as folder, closing(Pool()) as pool:
+        pool.warm_up()  # While the master is not there yet, or answers.
         joined = client.register(request)
+        pool.name = joined.worker  # No other worker of the run has processes of that name.
         link = Link(client, request, joined)
-        pool = Pool(name=joined.worker)  # No other worker of the run has processes of that name.
         try:
             return _work(link, joined, pool, folder, wanted, say)
         finally:
@@ -117,7 +118,7 @@ def _work(
         try:
             return worker.run(slots) or next(iter(told), None)
         except PymrError as error:
-            link.send(Leaving(error.message))  # As far as there is anybody to hear it.
+            link.send(_leaving(error))  # As far as there is anybody to hear it.
             time.sleep(SAY_S)
             raise
 
@@ -151,9 +152,13 @@ def _excuse(link: Link, joined: RegisterReply, error: PymrError) -> None:
             for arrival in link.receive():
                 if isinstance(arrival, Opened):
                     link.send(Hello(joined.run, arrival.epoch, arrival.joined.worker))
-                    link.send(Leaving(error.message))
+                    link.send(_leaving(error))
                     time.sleep(SAY_S)
                     return
+
+
+def _leaving(error: PymrError) -> Leaving:
+    return Leaving(error.message, errors.to_dict(error))
 
 
 @contextmanager

@@ -49,6 +49,7 @@ from pymr.core.spec import (
     Receipt,
 )
 from pymr.errors import (
+    ClusterError,
     CorruptDataError,
     LostPartError,
     ObjectMissingError,
@@ -85,7 +86,7 @@ class Master:
         """`publish` blocks; `clock` gives monotonic seconds."""
         self.job = job
         self.roster = Roster()
-        self.refusals: list[str] = []  # why workers that came have left before any work
+        self.refusals: list[ClusterError] = []  # why workers that came have left before any work
         self._is_open = False  # nothing is granted before
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._decisions = decisions
@@ -159,10 +160,11 @@ class Master:
                 self._warn(f"worker `{member.name}`: {text}")
             case Noted(event):
                 self.note(event)
-            case Leaving(reason):
+            case Leaving(reason, error):
                 member.is_leaving = True
                 if not member.has_asked:
-                    self.refusals.append(f"`{member.host}`: {reason}")
+                    fields = {} if error is None else error["fields"]
+                    self.refusals.append(ClusterError(f"`{member.host}`: {reason}", **fields))
                 self._warn(f"worker `{member.name}` leaves: {reason}")
 
     def part(self, member: Member, outbox: Outbox) -> None:

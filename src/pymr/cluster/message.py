@@ -191,9 +191,13 @@ class Noted(msgspec.Struct, frozen=True):
 
 
 class Leaving(msgspec.Struct, frozen=True):
-    """The worker takes nothing more, and goes when what it holds is done."""
+    """The worker takes nothing more, and goes when what it holds is done.
+
+    `error`: errors.to_dict of why it cannot work; None: it was told to go.
+    """
 
     reason: str
+    error: dict[str, Any] | None = None
 
 
 FromWorker = Hello | Ask | Renew | Started | Noted | Leaving | Completion

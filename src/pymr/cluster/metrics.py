@@ -194,7 +194,9 @@ class MetricsServer:
             ConfigError: no address to listen at, or not one of this machine.
             ClusterError: somebody listens there.
         """
-        wanted = HostPort(*parse_host_port(listen))
+        wanted = parse_host_port(listen)
+        if wanted.host == "::" and not socket.has_dualstack_ipv6():
+            wanted = HostPort("0.0.0.0", wanted.port)  # noqa: S104 - all addresses, as was asked
         try:
             self._server = _Server(wanted, gauges)
         except OSError as error:
@@ -239,6 +241,8 @@ class _Server(HTTPServer):
     def server_bind(self) -> None:
         """Bind without a look-up of names: that may take seconds."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.server_address[0] == "::":  # IPv4, too, whatever the machine does by default
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         host, self.server_port = self.server_address[:2]

@@ -17,7 +17,7 @@ import msgspec
 
 from pymr.cluster.serve import code_of, plan_of
 from pymr.config import Settings
-from pymr.core.events import RunPlanned, RunResumed, encode
+from pymr.core.events import RunPlanned, encode
 from pymr.core.spec import Code, Shape
 from pymr.runner.find import FoundRun
 from pymr.runner.plan import Plan, skip_rules
@@ -36,7 +36,7 @@ from pymr.runner.resume import (
     remove_leftovers,
     settings_of,
 )
-from pymr.runner.stored import StoredRun, planned_of, read_stored
+from pymr.runner.stored import StoredRun, planned_of, read_stored, resumed_of
 from pymr.store.access import Access
 from pymr.task.bundle import put_code
 from pymr.task.manifest import Manifest
@@ -82,7 +82,8 @@ def make_ready(found: FoundRun, change: Change, reach: Reach, *, is_replay: bool
         spec = msgspec.structs.replace(stored.replay.spec, shape=shape, skip=skip_rules(settings))
         plan = plan_of(held, settings, access)
         if (code, spec) != (code_of(stored), stored.replay.spec):
-            _write(held, msgspec.structs.replace(planned_of(plan), spec=spec), code)
+            planned = planned_of(plan, stored.plan.started)
+            _write(held, msgspec.structs.replace(planned, spec=spec), code)
             return Ready(settings, access, plan=plan)
     return Ready(settings, access, stored=stored, plan=plan)
 
@@ -109,15 +110,7 @@ def _write(held: Held, planned: RunPlanned, code: Code) -> None:
     """Have the journal say what is other; a master that still lives is deposed by that."""
     found, stored = held.found, held.stored
     epoch = stored.replay.epoch + 1
-    resumed = RunResumed(
-        planned.spec,
-        planned.map_tasks,
-        planned.input_files,
-        planned.input_bytes,
-        epoch=epoch,
-        is_replay=held.is_replay,
-        code=code,
-    )
+    resumed = resumed_of(planned, epoch, is_replay=held.is_replay, code=code)
     with closing(found.place.reopen_journal(found.run, epoch, stored.records)) as journal:
         journal.append(encode(resumed))
         journal.sync()

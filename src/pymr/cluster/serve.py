@@ -125,6 +125,7 @@ def plan_of(held: Held, settings: Settings, access: Access) -> Plan:
         memory_bytes=settings.memory_bytes,
         spool_folder=None,
         warnings=tuple(dict.fromkeys((*before.warnings, *spec.shape.warnings, *notes))),
+        alerts=tuple(notes),
         access=access,
     )
 

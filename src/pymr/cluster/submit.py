@@ -7,7 +7,7 @@ for a master
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import msgspec
@@ -17,10 +17,11 @@ from pymr.config.setting import DEFAULT_STORE
 from pymr.core.events import RunFinished, UploadProgressed, Warned
 from pymr.errors import ConfigError, PymrError, to_dict
 from pymr.observe.feed import Feed, JsonLines, thin
+from pymr.runner.cancel_mark import CancelMark
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Observer, interruption, remove_folder
 from pymr.runner.local import LocalCrew
-from pymr.runner.plan import Plan, Request, absolute_output, plan_run
+from pymr.runner.plan import Plan, Request, absolute_output, begin_loading, plan_run
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
 from pymr.runner.reach import at_first
@@ -33,19 +34,55 @@ from pymr.store.root import check_root, ensure_root
 from pymr.task.bundle import put_code
 from pymr.task.output import prepare_output, refuse_taken
 
+Look = Callable[[Plan], Plan]
 
-def submit_run(request: Request, observer: Observer, *, over: str | None = None) -> FoundRun:
+
+def loading(request: Request) -> Pool:
+    """Return a pool that loads the code of a request, for `submit_run` later on.
+
+    Raises:
+        ConfigError, ResourceError: as the planning of a run.
+    """
+    refuse_few_files()
+    pool = Pool(None)
+    begin_loading(request, pool)
+    return pool
+
+
+def submit_run(
+    request: Request,
+    observer: Observer,
+    *,
+    over: str | None = None,
+    look: Look | None = None,
+    pool: Pool | None = None,
+) -> FoundRun:
     """Plan a run and return it, for a master to take it on: all that it needs is in its store.
 
     The output stays claimed for it.
-    `over` is the id of an unfinished run whose work may be dropped.
+    `over` is the id of an unfinished run whose work may be dropped. `look` is given the plan before
+    anything is in the store: it raises what stands against it, or returns it with more warnings.
+    `pool` is one that loads the code already (`loading`); it is closed.
 
     Raises:
         ConfigError: the output is no address, for instance.
         PymrError: as the planning of any run; or the store refuses.
     """
-    settings, access = request.settings, request.access
+    with closing(pool or _warm_pool()) as ready:  # While the store is looked at.
+        _look_at_store(request)
+        return _submit(request, ready, observer, over, look)
+
+
+def _warm_pool() -> Pool:
     refuse_few_files()
+    pool = Pool(None)
+    pool.warm_up()
+    return pool
+
+
+def _look_at_store(request: Request) -> None:
+    """Refuse a store that cannot be used, and an output that is somebody's, before any work."""
+    settings, access = request.settings, request.access
     if settings.store is not None:
         check_root(settings.store, at_first(access))
     where = settings.output or settings.store
@@ -54,12 +91,18 @@ def submit_run(request: Request, observer: Observer, *, over: str | None = None)
         if settings.output is not None:
             refuse_taken(place, overwrite=settings.overwrite)
         refuse_unsafe_store(place, access, settings)
-    pool = Pool(None)
+
+
+def _submit(
+    request: Request, pool: Pool, observer: Observer, over: str | None, look: Look | None
+) -> FoundRun:
+    settings = request.settings
     spool_folder = None
     try:
         plan = plan_run(msgspec.structs.replace(request, settings=_of_all(settings)), pool)
         spool_folder = plan.spool_folder
         plan = looked_over(plan, settings)
+        plan = plan if look is None else look(plan)
         place = _place(plan.output, request)
         spec, started = plan.spec, time.time()
         if not settings.overwrite:
@@ -67,8 +110,6 @@ def submit_run(request: Request, observer: Observer, *, over: str | None = None)
         overwrite = settings.overwrite
         output = prepare_output(place, overwrite=overwrite, run=spec.run, name=spec.name, over=over)
         try:
-            observer.planned(plan, place)
-            remember(spec.run, spec.name, place, started, access)
             _write(plan, request, pool, place, observer, started)
         except BaseException:
             output.claim.release()
@@ -130,23 +171,32 @@ def _write(
     run, settings = plan.spec.run, request.settings
     with place.life_signs(run, 0), place.history(run, thin) as history:
         feed = Feed([JsonLines(history.append), observer.entry], time.time)
+        mark = CancelMark(place, run)
 
         def report(event: UploadProgressed) -> None:
             feed.append(event)
 
+        def tick(now: float) -> None:
+            observer.tick(now)
+            mark.look()
+
         with _failing_told(feed):
+            observer.planned(plan, place)
+            remember(run, plan.spec.name, place, started, request.access)
             root = settings.store or str(place)
-            inputs = upload_inputs(plan.inputs, root, request.access, report)
+            inputs = upload_inputs(plan.inputs, root, request.access, report, mark.look)
             plan = msgspec.structs.replace(plan, inputs=inputs, spool_folder=None)
             if plan.sample is not None:
-                plan = LocalCrew(pool, settings).settle(plan, feed, observer.tick, None)
+                cores = this_machine().cores  # The sample is mapped here; workers are elsewhere.
+                here = msgspec.structs.replace(plan, workers=min(plan.workers, cores))
+                plan = LocalCrew(pool, settings).settle(here, feed, tick, None)
             code = put_code(place.objects, run, request.code, plan.spec.shape)
             asked = msgspec.structs.replace(request, code=code)
             with closing(place.create_journal(run, 0)) as journal:
                 for record in head_of(asked, plan, started, epoch=0):
                     journal.append(record)
                 journal.sync()
-        feed.append(planned_of(plan, epoch=0))
+        feed.append(planned_of(plan, started, epoch=0))
         for warning in plan.warnings:
             feed.append(Warned(warning))
 

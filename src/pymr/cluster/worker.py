@@ -54,6 +54,7 @@ ORPHAN_LOOK_S: Final = 10.0  # without a master, between looks whether the run i
 RENEW_S: Final = 2.0  # seven of them fit into a lease
 TICK_S: Final = 0.5
 DRAIN_S: Final = 60.0  # for what runs when the worker is told to go: a pod has as long
+ALONE_S: Final = 20.0  # the same without any master: a pod takes 10 s to take the place of another
 FAREWELL_S: Final = 5.0  # for the master to take note of what is given back
 UNREADY_MAX: Final = 3  # task processes that end before they have loaded the code
 # What an attempt fails of that is not its own fault, by the name of its error.
@@ -84,7 +85,7 @@ class Worker:
         tmp: str,
         say: Callable[[str], object] = str,
     ) -> None:
-        """`say` is told here, too, what the master is warned of."""
+        """`say` is told here, too, what the master is warned of; and that this worker goes."""
         self.slots: Slots | None = None  # set before `run`
         self._say = say
         self._link = link
@@ -99,8 +100,10 @@ class Worker:
         self._unready = 0
         self._leaving: str | None = None
         self._leaves_by = 0.0
+        self._has_said = False  # that it goes
         self._done: Done | None = None
         self._look_due = 0.0
+        self._met = time.monotonic()  # when there was a master last
 
     def run(self, slots: Slots) -> Done | None:
         """Work until the run is over, and return how it ended; None: this worker has left.
@@ -135,7 +138,7 @@ class Worker:
         The last one may have been done, or the run was cancelled since.
         """
         if self._link.is_open:
-            self._look_due = now + ORPHAN_LOOK_S
+            self._met, self._look_due = now, now + ORPHAN_LOOK_S
         elif now >= self._look_due:
             self._look_due = now + ORPHAN_LOOK_S
             with suppress(PymrError):
@@ -304,7 +307,13 @@ class Worker:
         assert self.slots is not None, "run has begun"
         if self._leaving is None:
             return False
-        late_s = time.monotonic() - self._leaves_by
+        if self._held and not self._has_said:
+            self._has_said = True
+            self._say(
+                f"{self._leaving}: what runs here has {DRAIN_S:g} s, and is given back at once"
+                " if it is told again"
+            )
+        late_s = time.monotonic() - min(self._leaves_by, self._met + ALONE_S)
         if late_s >= 0.0:
             for attempt in self.slots.running:
                 self._return(attempt, self._leaving)

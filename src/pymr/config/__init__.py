@@ -92,10 +92,10 @@ def resolve(
         given |= top | profile
     given |= variables | typed
     warnings = unknown_variables(environ)
-    if "workers" in given:
+    is_here = "on" not in given or given["on"].value == "local"
+    if "workers" in given and is_here:
         given["workers"], notice = _clamp_workers(given["workers"], machine)
         warnings += notice
-    is_here = "on" not in given or given["on"].value == "local"
     if "memory" in given and is_here:
         warnings += _too_much_memory(given["memory"].value, machine)
     values = {
@@ -112,14 +112,15 @@ def change(before: Settings, flags: Mapping[str, Any], now: Settings) -> Setting
     """Return the settings with which a run goes on that was started with `before`.
 
     Of `now`, the settings of this command, those count that were given as `flags`, and how to
-    report. What the bytes of the output depend on stays as it was.
+    report. What the bytes of the output depend on stays as it was; to say so is no change.
 
     Raises:
         ConfigError: a flag would change what is frozen.
     """
     given = [BY_NAME[name] for name, value in flags.items() if value is not None]
     for setting in given:
-        if not setting.on_resume:
+        is_other = getattr(now, setting.field) != getattr(before, setting.field)
+        if is_other and not setting.on_resume:
             raise ConfigError(
                 f"{setting.flag} cannot change when a run is resumed: it decides what the result"
                 " is, and was settled at the start",

@@ -45,16 +45,21 @@ DEFAULT_STORE = "s3://map-reduce-bucket"  # of runs on other machines
 SCHEDULE_TIMEOUT_S = 300.0  # what a cluster may take to grow
 STORAGE_WAIT_S = 600.0  # what a store's restart, or a change of its network, may take
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
-# What a run may be resumed with: how it is done, not what comes out.
-ON_RESUME = frozenset(
+# What is only about runs on other machines.
+ELSEWHERE = frozenset(
     {
-        *("workers", "memory", "task_memory", "attempts", "timeout", "task_timeout"),
-        *("keep", "tmp_dir", "json", "quiet", "verbose"),
         *("slots", "listen", "join_file", "worker_wait", "metrics"),
-        *("endpoint", "region", "storage_wait"),  # the same store, reached in another way
         *("context", "namespace", "schedule_timeout"),
         *("registry", "load", "builder", "requirements"),
         *("master_image", "worker_image", "minio_image"),
+    }
+)
+# What a run may be resumed with: how it is done, not what comes out.
+ON_RESUME = ELSEWHERE | frozenset(
+    {
+        *("workers", "memory", "task_memory", "attempts", "timeout", "task_timeout"),
+        *("keep", "tmp_dir", "json", "quiet", "verbose"),
+        *("endpoint", "region", "storage_wait"),  # the same store, reached in another way
         "allow_unsafe_store",
         *("skip_bad_records", "max_skip_ratio"),  # which a run may have failed for the want of
     }

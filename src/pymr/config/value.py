@@ -22,12 +22,14 @@ from pymr.text_form import show_bytes
 
 _QUOTED_MAX = 80  # bytes of a wrong value that a message repeats
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:B|iB)?", re.ASCII)
+# Numbers of up to 100 digits are numbers, so that one that is too large is told its bound.
+_SIZE = re.compile(r"([0-9]{1,100}(?:\.[0-9]{1,6})?)([KMGT]?)(?:B|iB)?", re.ASCII)
 _DURATION = re.compile(
-    r"(?=[0-9])(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9}(?:\.[0-9]{1,6})?)s)?", re.ASCII
+    r"(?=[0-9])(?:([0-9]{1,100})h)?(?:([0-9]{1,100})m)?(?:([0-9]{1,100}(?:\.[0-9]{1,6})?)s)?",
+    re.ASCII,
 )
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
-_RATIO = re.compile(r"([1-9][0-9]{0,8})(?::1)?", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,100}(?:\.[0-9]{1,6})?", re.ASCII)
+_RATIO = re.compile(r"([1-9][0-9]{0,99})(?::1)?", re.ASCII)
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%|(0\.[0-9]{1,9})", re.ASCII)
 _ADDRESS = re.compile(r"(?:s3|gs|az)://[^/\x00-\x1f]+(?:/[^\x00-\x1f]*)?")
 _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(?:/[^\s@?#]*)?")  # an `@` would stand before a secret
@@ -92,7 +94,7 @@ def read_value(kind: Kind, raw: object, *, typed: bool) -> Any:
     try:
         value: Any = kind.parse(raw) if isinstance(raw, str) else raw
     except ValueError as error:
-        example = _meant_size(str(raw)) if kind.parse is _parse_size else ""
+        example = _meant_size(str(raw), kind) if kind.parse is _parse_size else ""
         raise RefusedValueError(
             quote(raw), kind.expected, exampled=not kind.choices, example=example
         ) from error
@@ -128,7 +130,7 @@ def spell_size(size: float) -> str:
 
 
 def _parse_whole(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,15}", text, re.ASCII):
+    if not re.fullmatch(r"[0-9]{1,100}", text, re.ASCII):
         raise ValueError(text)
     return int(text)
 
@@ -140,10 +142,13 @@ def _parse_size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-def _meant_size(text: str) -> str:
+def _meant_size(text: str, kind: Kind) -> str:
     """Return the size that `text` is another spelling of (`64m`, `64MB`), or nothing."""
     spelled = text.upper().removesuffix("B")
-    return spelled if re.fullmatch(r"[0-9]{1,15}[KMGT]", spelled, re.ASCII) else ""
+    if not re.fullmatch(r"[0-9]{1,15}[KMGT]", spelled, re.ASCII):
+        return ""
+    is_enough = kind.minimum is None or _parse_size(spelled) >= kind.minimum
+    return spelled if is_enough else kind.show(kind.minimum)
 
 
 def _parse_duration(text: str) -> float:
@@ -259,7 +264,7 @@ DURATION = Kind(
     example="1h30m",
     types=(int, float, str),
     parse=_parse_duration,
-    show=lambda seconds: f"{seconds:g}s",
+    show=lambda seconds: f"{seconds:.10g}s",
     minimum=0.1,
     maximum=366 * 24 * 3600,
 )

@@ -19,6 +19,7 @@ class RunPlanned(Event, frozen=True):
     input_bytes: int
     journal: int = JOURNAL_VERSION
     epoch: int = 1  # of the process that planned it; 0: it leaves the work to a master
+    started: float | None = None  # when the run began, Unix seconds; None: as this was recorded
 
 
 class RunResumed(Event, frozen=True):
@@ -26,7 +27,8 @@ class RunResumed(Event, frozen=True):
 
     `spec` has the shape of the code as it is now, and what may be left out; it is else that of the
     plan. `is_replay`: the run was done, and its bad records are tried again. `code`: what workers
-    on other machines load from now on; None: what they loaded before.
+    on other machines load from now on; None: what they loaded before. `started` is when the run
+    began, as in the plan.
     """
 
     spec: JobSpec
@@ -36,6 +38,7 @@ class RunResumed(Event, frozen=True):
     epoch: int
     is_replay: bool = False
     code: Code | None = None
+    started: float | None = None
 
 
 class TaskCommitted(Event, frozen=True):

@@ -65,7 +65,9 @@ def exceed(phase: PhaseState, event: MemoryExceeded) -> list[Command]:
     note = Note(AttemptFailed(event.attempt, event.error, will_retry))
     commands: list[Command] = [Revoke(event.attempt, lease.worker), note]
     if fatal:
-        commands.append(_abort(event.attempt, event.error, "more memory for this machine"))
+        is_in_pod = event.error["fields"].get("is_in_pod", False)  # Then that is the hint.
+        or_else = "" if is_in_pod else "more memory for this machine"
+        commands.append(_abort(event.attempt, event.error, or_else))
     elif will_retry:
         text = f"{event.error['message']}: it is tried again alone;"
         commands.append(Note(Warned(f"{text} {event.error['hint']} lets it run beside others")))

@@ -69,6 +69,11 @@ def mappers_to_fit(inputs: Iterable[InputFile], buffer_bytes: int) -> int:
     return -(-sum(file.size for file in inputs) // task_bytes)
 
 
+def workers_max(map_tasks: int, reduce_tasks: int, slots: int = 1) -> int:
+    """Return how many workers of so many slots have something to do at once: at least 1."""
+    return max(-(-max(map_tasks, reduce_tasks) // slots), 1)
+
+
 def default_reducers(total_bytes: int) -> int:
     """Return the number of reduce tasks for that much input, whatever the workers."""
     if total_bytes < ONE_REDUCER_BELOW:

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from pymr.core.events import Decision, RunPlanned, RunResumed, TaskCommitted, TaskInvalidated
-from pymr.core.spec import Code, JobSpec, PhaseName, Receipt
+from pymr.core.spec import Code, JobSpec, PhaseName, Receipt, SkipRules
 
 # Attempts are numbered from 1 in the first epoch, from 1001 in the second, and so on: which
 # numbers were granted is not journalled, but no task has that many attempts in one epoch.
@@ -37,6 +37,7 @@ class Replay(msgspec.Struct):
     epoch: int = 1
     committed: dict[TaskName, Receipt] = msgspec.field(default_factory=dict)
     invalidated: dict[TaskName, TaskInvalidated] = msgspec.field(default_factory=dict)  # open now
+    skip: SkipRules = SkipRules()  # of the run itself: a replay may have been given others
     code: Code | None = None  # for workers on other machines, if it is not that of the plan
 
     @property
@@ -64,7 +65,7 @@ def outdated(run: Replay, *, digest: str, epoch: int | None) -> list[Receipt]:
 
 def replay(planned: RunPlanned, decisions: Iterable[Decision]) -> Replay:
     """Return what `planned`, the first record of a journal, and the other `decisions` say."""
-    run = Replay(planned.spec, planned.map_tasks, planned.epoch)
+    run = Replay(planned.spec, planned.map_tasks, planned.epoch, skip=planned.spec.skip)
     for decision in decisions:
         match decision:
             case TaskCommitted(receipt):
@@ -76,8 +77,9 @@ def replay(planned: RunPlanned, decisions: Iterable[Decision]) -> Replay:
                 if run.committed.get(task) == receipt:
                     del run.committed[task]
                     run.invalidated[task] = decision
-            case RunResumed(spec, epoch=epoch, code=code):
+            case RunResumed(spec, epoch=epoch, code=code, is_replay=is_replay):
                 run.spec, run.epoch, run.code = spec, epoch, code or run.code
+                run.skip = run.skip if is_replay else spec.skip
             case _:
                 raise AssertionError("a journal has one plan")
     return run

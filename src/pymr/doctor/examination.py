@@ -67,7 +67,8 @@ def _output(subject: Subject) -> Iterator[Finding]:
     yield from _at(output, subject) if is_address(output) else examine_place(output, OUTPUT)
 
 
-def _store(subject: Subject) -> Iterator[Finding]:
+def examine_named_store(subject: Subject) -> Iterator[Finding]:
+    """Yield how the store is that runs would be on; nothing, if none is named."""
     if subject.settings.store is not None:  # Else it was wrong, which is one of the settings'.
         yield from _at(subject.settings.store, subject)
 
@@ -82,7 +83,7 @@ def _at(address: str, subject: Subject) -> Iterator[Finding]:
     yield from examine_store(address, access)
 
 
-A_STORE: tuple[Examine, ...] = (examine_settings, _store)
+A_STORE: tuple[Examine, ...] = (examine_settings, examine_named_store)
 
 THIS_MACHINE: tuple[Examine, ...] = (
     lambda _: examine_installation(),

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 import pymr
 from pymr.doctor.finding import Area, Finding
+from pymr.text_form import install_line
 
 PYTHON_TESTED_MAX = (3, 14)  # newer ones may well do; nobody has tried them
 
@@ -81,7 +82,7 @@ def examine_packages(wanted: Iterable[str]) -> Iterator[Finding]:
 def _package(name: str, specifier: str, *, is_needed: bool) -> Finding:
     from packaging.specifiers import SpecifierSet
 
-    remedy = f"{sys.executable} -m pip install '{name}{specifier}'"
+    remedy = install_line(f"{name}{specifier}")
     try:
         found = version(name)
     except PackageNotFoundError:

@@ -25,7 +25,7 @@ def examine_store(place: str, access: Access) -> Iterator[Finding]:
     address = parse_address(place)
     wait_s = min(access.storage_wait_s, STORE_WAIT_S)
     access = msgspec.structs.replace(access, storage_wait_s=wait_s)
-    where = f" at {access.endpoint}" if access.endpoint else ""
+    where = f" at {access.told_endpoint}" if access.told_endpoint else ""
     yield _AREA.ok("address", f"{place}{where}")
     yield clock(clock_offset_s(address, access))
     try:

@@ -21,16 +21,18 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from pymr.cluster.address import is_of_this_machine
 from pymr.cluster.certificate import VALID_S
 from pymr.errors import ClusterError, ConfigError, StoreUnavailableError
 from pymr.names import MANIFEST, run_prefix
 from pymr.store.access import Access, Address, parse_address
 from pymr.store.signature import Signer
+from pymr.store.signed_request import opener_of
 
 Role = Literal["master", "worker"]
 POLICY_BYTES_MAX: Final = 2048  # MinIO's, of a session
-_ANSWER_BYTES_MAX: Final = 1 << 20
-_SILENCE_S: Final = 10.0
+_KEYS_BYTES_MAX: Final = 1 << 20
+_KEYS_SILENCE_S: Final = 10.0
 _WRITTEN_BY_WORKERS: Final = ("map-", "reduce-", "bad-", "logs/", "told/")
 _WRITE: Final = ("s3:PutObject", "s3:AbortMultipartUpload")
 _SPECIAL: Final = re.compile(r"[*?$]")  # in a policy
@@ -120,16 +122,16 @@ def _prefixes(inputs: Iterable[str]) -> list[str]:
 def scoped(owner: Access, role: Role, scope: Scope, *, valid_s: float = VALID_S) -> Access:
     """Return keys of the store for one role of a run, which end after `valid_s`.
 
-    `owner` has keys that do not end, and an endpoint.
+    `owner` has keys, and an endpoint. Whose keys were made so itself is given none.
 
     Raises:
         ClusterError: the store does not give them.
         StoreUnavailableError: it does not answer.
     """
     from urllib.error import HTTPError, URLError
-    from urllib.request import ProxyHandler, Request, build_opener
+    from urllib.request import ProxyHandler, Request
 
-    assert owner.endpoint is not None, "a store of a cluster has an endpoint"
+    assert owner.endpoint is not None, "who gives keys of a run has one"
     asked = {
         "Action": "AssumeRole",
         "Version": "2011-06-15",
@@ -138,26 +140,29 @@ def scoped(owner: Access, role: Role, scope: Scope, *, valid_s: float = VALID_S)
     }
     body = urlencode(asked).encode()
     digest = hashlib.sha256(body).hexdigest()
-    signer = Signer(owner, urlsplit(owner.endpoint).netloc, "sts")
+    target = urlsplit(owner.endpoint)
+    signer = Signer(owner, target.netloc, "sts")
     headers = {
         **signer.headers("POST", "/", digest=digest),
         "content-type": "application/x-www-form-urlencoded",
     }
+    # A port that leads into a cluster is of this machine: no proxy gets there.
+    proxies = [ProxyHandler({})] if is_of_this_machine(target.hostname or "") else []
     request = Request(f"{owner.endpoint}/", body, headers)  # noqa: S310 - an endpoint is of HTTP
     try:
-        with build_opener(ProxyHandler({})).open(request, timeout=_SILENCE_S) as answer:
-            told = answer.read(_ANSWER_BYTES_MAX).decode()
+        with opener_of(owner, *proxies).open(request, timeout=_KEYS_SILENCE_S) as answer:
+            told = answer.read(_KEYS_BYTES_MAX).decode()
     except HTTPError as error:
-        told = error.read(_ANSWER_BYTES_MAX).decode(errors="replace")
-        raise _refused(owner.endpoint, role, error.code, told) from error
+        told = error.read(_KEYS_BYTES_MAX).decode(errors="replace")
+        raise _refused(owner.told_endpoint, role, error.code, told) from error
     except (URLError, OSError) as error:
         why = getattr(error, "reason", None) or error
         raise StoreUnavailableError(
-            f"the store at {owner.endpoint} does not answer: {why}", key=""
+            f"the store at {owner.told_endpoint} does not answer: {why}", key=""
         ) from error
     found = dict(_FIELDS.findall(told))
     if len(found) < 3:  # noqa: PLR2004 - the fields above
-        raise _refused(owner.endpoint, role, 200, told)
+        raise _refused(owner.told_endpoint, role, 200, told)
     return msgspec.structs.replace(
         owner,
         access_key_id=found["AccessKeyId"],
@@ -167,7 +172,7 @@ def scoped(owner: Access, role: Role, scope: Scope, *, valid_s: float = VALID_S)
     )
 
 
-def _refused(endpoint: str, role: Role, status: int, told: str) -> ClusterError:
+def _refused(endpoint: str | None, role: Role, status: int, told: str) -> ClusterError:
     words = dict(_ERROR.findall(told))
     code = words.get("Code") or f"status {status}"
     said = f": {words['Message']}" if words.get("Message") else ""

@@ -20,9 +20,9 @@ from typing import Final, NamedTuple, Self
 from pymr.errors import ClusterError
 from pymr.text_form import show_text
 
-START_S: Final = 30.0  # for kubectl to say the port
-AGAIN_S: Final = 0.5  # between two tries, when the pod is gone
-END_S: Final = 5.0
+FORWARD_START_S: Final = 30.0  # for kubectl to say the port
+FORWARD_AGAIN_S: Final = 0.5  # between two tries, when the pod is gone
+FORWARD_END_S: Final = 5.0
 _SAID_CHARACTERS_MAX: Final = 300
 # Runs a command until it ends, or whoever holds the other end of its standard input does.
 _UNTIL_WE_END: Final = '("$@" < /dev/null; kill $$) & read _; kill 0'
@@ -60,20 +60,33 @@ class Forward:
         """The URL of what is behind the port."""
         return f"http://127.0.0.1:{self.port}"
 
+    def begin(self) -> Self:
+        """Start kubectl, which takes a while; `open` waits for it.
+
+        Raises:
+            ClusterError: there is none.
+        """
+        self._process = _started(self.target.command())
+        return self
+
     def open(self) -> Self:
         """Return when the port leads somewhere.
 
         Raises:
             ClusterError: there is no kubectl, or it says why not.
         """
-        process, port, said = _started(self.target.command())
+        if self._process is None:
+            self.begin()
+        assert self._process is not None, "it was started"
+        port, said = _port_of(self._process)
         if port is None:
+            self._process = None
             raise ClusterError(
                 f"no port of this machine leads to {self.target.name} in namespace"
                 f" `{self.target.namespace}`: {_last_words(said)}",
                 hint=" ".join(self.target.command()),
             )
-        self._process, self.port = process, port
+        self.port = port
         self._watch.start()
         return self
 
@@ -83,7 +96,7 @@ class Forward:
         with self._lock:
             _end(self._process)
         if self._watch.is_alive():
-            self._watch.join(END_S)
+            self._watch.join(FORWARD_END_S)
 
     def __enter__(self) -> Self:
         return self.open()
@@ -98,30 +111,39 @@ class Forward:
             self._process.wait()
             with self._lock:
                 _end(self._process)  # What is left of it.
-            if self._is_closed.wait(AGAIN_S):
+            if self._is_closed.wait(FORWARD_AGAIN_S):
                 return
-            process, port, _ = _started(self.target.command(self.port))
+            process = _started(self.target.command(self.port))
+            port, _ = _port_of(process)
             with self._lock:
                 self._process = process
                 if self._is_closed.is_set() or port is None:
                     _end(process)
 
 
-def _started(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], int | None, bytes]:
-    """Start kubectl, and return it with the port that it says; else with what it says."""
+def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start kubectl.
+
+    Raises:
+        ClusterError: there is none.
+    """
     if shutil.which(command[0]) is None:
         raise ClusterError(
             "there is no kubectl here, which leads a port of this machine into the cluster",
             hint="https://kubernetes.io/docs/tasks/tools/",
         )
-    process = subprocess.Popen(
+    return subprocess.Popen(
         ["/bin/sh", "-c", _UNTIL_WE_END, "sh", *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C is for us: what we do last still needs the store.
     )
-    late = threading.Timer(START_S, _end, [process])
+
+
+def _port_of(process: subprocess.Popen[bytes]) -> tuple[int | None, bytes]:
+    """Return the port that kubectl says, and all that it says; None: there is none, and it ends."""
+    late = threading.Timer(FORWARD_START_S, _end, [process])
     late.start()
     said = b""
     assert process.stdout is not None, "it is a pipe"
@@ -130,10 +152,10 @@ def _started(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], int | Non
             said += line
             if found := _PORT.search(line):
                 _drain(process)
-                return process, int(found[1]), said
+                return int(found[1]), said
         process.stdout.close()
         _end(process)
-        return process, None, said
+        return None, said
     finally:
         late.cancel()
 
@@ -157,7 +179,7 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)  # It leads a group of its own.
         with suppress(subprocess.TimeoutExpired):
-            process.wait(END_S)
+            process.wait(FORWARD_END_S)
             break
     assert process.stdin is not None, "it is a pipe"
     process.stdin.close()

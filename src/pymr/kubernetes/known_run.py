@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import NamedTuple
 
 from lightkube.resources.batch_v1 import Job
@@ -47,8 +48,8 @@ def known_runs(kube: Kube) -> list[KnownRun]:
     return sorted(found)  # Ids are ordered by time.
 
 
-def refuse_going_on(kube: Kube) -> None:
-    """Refuse to take the storage away under runs that use it.
+def refuse_going_on(kube: Kube, *, purge: bool) -> None:
+    """Refuse to take the storage away under runs that use it; `purge` is what was asked for.
 
     Raises:
         ClusterError: one goes on; all are named.
@@ -56,8 +57,10 @@ def refuse_going_on(kube: Kube) -> None:
     going_on = [known.job for known in known_runs(kube) if not known.is_over]
     if going_on:
         names = ", ".join(f"`{name}`" for name in going_on)
+        here = f"--context {shlex.quote(kube.context)} --namespace {kube.namespace}"
+        forced = f"pymr down --force{' --purge' if purge else ''} {here}"
         raise ClusterError(
             f"namespace `{kube.namespace}` has runs that go on: {names}",
-            hint=f"pymr cancel {going_on[0]}   or   pymr down --force",
+            hint=f"pymr cancel {going_on[0]}   or   {forced}",
             runs=going_on,
         )

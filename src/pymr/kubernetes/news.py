@@ -52,6 +52,7 @@ class News:
         self._client: lightkube.AsyncClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closed = False
+        self._away: dict[type[Any], UnreachableError] = {}  # of watches that have begun
 
     def next(self, timeout_s: float) -> Item | None:
         """Return what has happened next; None: nothing in that time.
@@ -65,6 +66,11 @@ class News:
         if isinstance(item, ClusterError):
             raise item
         return item
+
+    @property
+    def away(self) -> UnreachableError | None:
+        """What keeps the cluster from telling, as of the last `next`; None: nothing does."""
+        return next(iter(self._away.values()), None)
 
     def close(self) -> None:
         """End the watches. May be called twice."""
@@ -107,11 +113,13 @@ class News:
             try:
                 version = await self._list(wanted, known)
                 has_begun = True
+                self._away.pop(wanted.kind, None)
                 await self._follow(wanted, known, version)
             except UnreachableError as error:
                 if not has_begun:
                     self._queue.put_nowait(error)
                     return
+                self._away[wanted.kind] = error
             except ClusterError as error:
                 if error.fields.get("reason") not in _ANEW:
                     self._queue.put_nowait(error)

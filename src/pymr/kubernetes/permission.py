@@ -56,7 +56,7 @@ FOR_STORAGE: Final = (
     *_needs("", "pods/portforward", "create"),
 )
 FOR_REMOVAL: Final = (
-    *_needs("", "pods", "list", "watch"),
+    *_needs("", "pods", "delete", "list", "watch"),
     *_needs("", "secrets", "delete", "get"),
     *_needs("", "services", "delete", "get"),
     *_needs("", "persistentvolumeclaims", "delete", "get", "list", "watch"),
@@ -75,6 +75,9 @@ FOR_RUN: Final = (
     *_needs("", "events", "list", "watch"),
     *_needs("", "pods/portforward", "create"),
 )
+
+# Not missed: without it, pods are made as where no limit range is.
+FOR_LOOKS: Final = _needs("", "limitranges", "list")
 
 
 def missing(kube: Kube, needs: Iterable[Need]) -> list[Need]:

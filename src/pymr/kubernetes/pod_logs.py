@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from typing import Final
 
@@ -17,7 +18,6 @@ from pymr.runner.find import FoundRun
 from pymr.store.place import Place
 
 LOG_BYTES_MAX: Final = 2 << 20  # of one pod, its end
-LAST_LINES: Final = 20
 
 
 def keep_logs(kube: Kube, found: FoundRun, place: Place) -> None:
@@ -28,27 +28,29 @@ def keep_logs(kube: Kube, found: FoundRun, place: Place) -> None:
     with suppress(PymrError):
         for pod in kube.list(Pod, labels.run_selector(found.run)):
             name = str(pod.metadata.name) if pod.metadata is not None else ""
-            body = read_log(kube, name)
+            body = read_log(kube, name, component_of(pod))
             if body:
                 with suppress(PymrError):
                     place.objects.replace(pod_log_key(found.run, name), body)
 
 
-def read_log(kube: Kube, pod: str, *, lines: int | None = None) -> bytes:
-    """Return the end of what a pod has printed; nothing, if nobody knows."""
-    body = b""
+def component_of(pod: Pod) -> str | None:
+    """Return the name of our container in a pod, which may have got others by its cluster."""
+    about = pod.metadata.labels if pod.metadata is not None else None
+    return (about or {}).get(labels.COMPONENT)
+
+
+def read_log(kube: Kube, pod: str, container: str | None = None) -> bytes:
+    """Return the end of what a container has printed; nothing, if nobody knows.
+
+    None: the only one of its pod.
+    """
+    said: deque[bytes] = deque()
+    size = 0
     with suppress(ApiError, httpx2.HTTPError):  # It is gone, or has not begun.
-        for line in kube.client.log(pod, namespace=kube.namespace, tail_lines=lines):
-            body = (body + line.encode())[-LOG_BYTES_MAX:]
-    return body
-
-
-def last_words(kube: Kube, run: str) -> str | None:
-    """Return what the last master of a run has said at its end."""
-    with suppress(PymrError):
-        pods = kube.list(Pod, labels.run_selector(run, "master"))
-        pods.sort(key=lambda pod: str(pod.metadata and pod.metadata.creationTimestamp))
-        if pods and pods[-1].metadata is not None:
-            body = read_log(kube, str(pods[-1].metadata.name), lines=LAST_LINES)
-            return body.decode("utf-8", "replace").rpartition("✗ ")[2].strip() or None
-    return None
+        for line in kube.client.log(pod, namespace=kube.namespace, container=container):
+            said.append(line.encode())
+            size += len(said[-1])
+            while size - len(said[0]) >= LOG_BYTES_MAX:
+                size -= len(said.popleft())
+    return b"".join(said)[-LOG_BYTES_MAX:]

@@ -21,26 +21,26 @@ from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.objects.pod import MiB, Needs, Program, hardened_template
-from pymr.kubernetes.objects.policy import STORAGE_PORT
 from pymr.kubernetes.pod_logs import read_log
 from pymr.kubernetes.trouble import has_ended, pod_trouble
 
 PROBE_S: Final = 60.0
-_CONNECT_S: Final = 3
-_LOOK_S: Final = 1.0
+_PROBED_S: Final = 3
+PROBE_LOOK_S: Final = 1.0
 _NEEDS: Final = Needs(
     cpu_milli=50, memory_bytes=64 * MiB, disk_bytes=16 * MiB, disk_bytes_max=64 * MiB
 )
 _SCRIPT: Final = f"""
 import json, socket, sys
+where = sys.argv[1:]
 def ask(do, *what):
     try:
         do(*what)
         return None
     except OSError as error:
         return str(error)
-names = ask(socket.getaddrinfo, "kubernetes.default.svc.cluster.local", 443)
-storage = ask(socket.create_connection, (sys.argv[1], {STORAGE_PORT}), {_CONNECT_S})
+names = ask(socket.getaddrinfo, "kubernetes.default.svc", 443)
+storage = ask(socket.create_connection, (where[0], int(where[1])), {_PROBED_S}) if where else None
 print(json.dumps({{"names": names, "storage": storage}}))
 """
 
@@ -49,7 +49,7 @@ class Seen(msgspec.Struct, frozen=True):
     """What the pod has found: why not, None where it could."""
 
     names: str | None  # look up a name of the cluster
-    storage: str | None  # reach the storage, which policies forbid it
+    storage: str | None  # reach the store; that of the namespace policies forbid it
 
 
 def image_for_probe(nodes: Nodes) -> str | None:
@@ -58,18 +58,18 @@ def image_for_probe(nodes: Nodes) -> str | None:
     return max((name for name in shared if "/pymr-master:" in name), default=None)
 
 
-def look_around(kube: Kube, image: str) -> Seen:
-    """Run the pod, and return what it has found.
+def look_around(kube: Kube, image: str, store: tuple[str, int] | None) -> Seen:
+    """Run the pod, and return what it has found; `store`: host and port, None: nobody knows them.
 
     Raises:
         ClusterError: it is refused, does not start, or says nothing within PROBE_S.
     """
     name = f"pymr-probe-{secrets.token_hex(4)}"
-    host = labels.storage_host(kube.namespace)
+    where = () if store is None else (store[0], str(store[1]))
     program = Program(
         name="probe",
         image=image,
-        command=("python3", "-c", _SCRIPT, host),
+        command=("python3", "-c", _SCRIPT, *where),
         needs=_NEEDS,
         environment={},
         ports={},
@@ -94,7 +94,7 @@ def _wait(kube: Kube, name: str) -> None:
     trouble = None
     with News(kube, Wanted(Pod, fields={"metadata.name": name})) as news:
         while time.monotonic() < deadline:
-            item = news.next(_LOOK_S)
+            item = news.next(PROBE_LOOK_S)
             if item is None:
                 continue
             trouble = pod_trouble(item.object, kube.told)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import msgspec
 
@@ -38,5 +38,21 @@ def reached(kube: Kube, storage: Storage, *, wait_s: float) -> Iterator[Access]:
     Raises:
         ClusterError: there is no way there.
     """
-    with Forward(target_of(kube)) as forward:
-        yield msgspec.structs.replace(storage.access(forward.endpoint), storage_wait_s=wait_s)
+    with reaching(kube, storage, wait_s=wait_s) as arrive:
+        yield arrive()
+
+
+@contextmanager
+def reaching(kube: Kube, storage: Storage, *, wait_s: float) -> Iterator[Callable[[], Access]]:
+    """Set out for the storage, as `reached`; what is given waits for kubectl, 0.25 s.
+
+    Raises:
+        ClusterError: there is no kubectl; or, when it is waited for, no way there.
+    """
+
+    def arrive() -> Access:
+        access = storage.access(forward.open().endpoint)
+        return msgspec.structs.replace(access, storage_wait_s=wait_s)
+
+    with closing(Forward(target_of(kube)).begin()) as forward:
+        yield arrive

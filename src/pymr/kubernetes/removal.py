@@ -11,8 +11,9 @@ from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, Secret, Serv
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from pymr.errors import ClusterError
-from pymr.kubernetes.known_run import delete_run, known_runs, refuse_going_on
+from pymr.kubernetes.known_run import known_runs, refuse_going_on
 from pymr.kubernetes.kube import Kube, kind_name
+from pymr.kubernetes.launch import end
 from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.permission import FOR_REMOVAL, require
@@ -40,8 +41,10 @@ def take_down(kube: Kube, *, purge: bool, force: bool) -> list[str]:
     """
     require(kube, FOR_REMOVAL, "remove what is ours")
     if not force:
-        refuse_going_on(kube)
-    removed = [f"run {known.job}" for known in known_runs(kube) if delete_run(kube, known.run)]
+        refuse_going_on(kube, purge=purge)
+    removed = [
+        f"run {known.job}" for known in known_runs(kube) if end(kube, known.run, wait_s=DOWN_S)
+    ]
     for kind, name in (*_STORAGE, *(_DATA if purge else ())):
         found = kube.get(kind, name)
         if found is not None and labels.is_ours(found) and kube.delete(kind, name):

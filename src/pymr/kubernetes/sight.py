@@ -8,23 +8,30 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+from lightkube.models.core_v1 import ContainerStateTerminated
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Event, Pod
 
 from pymr.errors import ClusterError, IncompleteError, PymrError
+from pymr.kubernetes.memory_deaths import MemoryDeaths
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.refusal import Told
 from pymr.kubernetes.trouble import (
     Trouble,
     end_of,
     event_trouble,
+    exit_of,
     has_ended,
+    is_later,
     is_running,
     pod_trouble,
+    while_running,
 )
 
-GONE_S: Final = 5.0  # for the end of a run that was cancelled to be read
+RUN_GONE_S: Final = 5.0  # for the end of a run that was cancelled to be read
+SAY_AFTER_S: Final = 5.0  # what mends itself sooner was none: a Secret comes after its pod
 SAY_AGAIN_S: Final = 30.0  # the same trouble, while it lasts
+_HAPPENED: Final = ("memory", "crash", "evicted")  # and does not last: said at once
 Part = Literal["master", "worker"]
 
 
@@ -38,15 +45,22 @@ class Noticed(NamedTuple):
 
 
 class Sight:
-    """The pods and Jobs of one run as they were told last. `now` is of one steady clock."""
+    """The pods and Jobs of one run as they were told last. `now` is of one steady clock.
 
-    def __init__(self, run: str, told: Told, *, schedule_timeout_s: float) -> None:
+    A trouble is said when it has lasted for `say_after_s`.
+    """
+
+    def __init__(
+        self, run: str, told: Told, *, schedule_timeout_s: float, say_after_s: float = SAY_AFTER_S
+    ) -> None:
         self._told = told
         self._names: dict[str, Part] = {
             labels.master_name(run): "master",
             labels.workers_name(run): "worker",
         }
         self._schedule_timeout_s = schedule_timeout_s
+        self._say_after_s = say_after_s
+        self.deaths = MemoryDeaths()
         self._pods: dict[str, Pod] = {}
         self._jobs: dict[Part, Job] = {}
         self._noticed: dict[str, Noticed] = {}  # by the name of a pod or Job
@@ -65,6 +79,8 @@ class Sight:
             self._noticed.pop(name, None)
             return
         self._pods[name] = pod
+        if part == "worker":
+            self.deaths.take_pod(pod)
         if is_running(pod):
             self._has_run.add(part)
         self._notice(part, name, pod_trouble(pod, self._told), now)
@@ -94,9 +110,11 @@ class Sight:
         pod = self._pods.get(name)
         if part is None and pod is not None:
             part = _part(pod)
-            if is_running(pod) or has_ended(pod):
+            if has_ended(pod):
                 return
         trouble = event_trouble(event, self._told)
+        if trouble is not None and pod is not None and is_running(pod):
+            trouble = while_running(trouble) if is_later(event, pod) else None
         if part is not None and trouble is not None:
             self._notice(part, name, trouble, now)
 
@@ -134,13 +152,21 @@ class Sight:
         """Return how the master's Job has ended: `Complete` or `Failed`; None: it has not."""
         return end_of(self._jobs.get("master"))
 
+    def last_master(self) -> ContainerStateTerminated | None:
+        """Return how the master has ended that ended last; None: nobody knows of one."""
+        masters = [pod for pod in self._pods.values() if _part(pod) == "master"]
+        ends = [end for pod in masters if (end := exit_of(pod, "master")) is not None]
+        return max(ends, key=lambda end: str(end.finishedAt), default=None)
+
     def news(self, now: float) -> list[str]:
-        """Return what there is to say now: each trouble once, and again while it lasts.
+        """Return what there is to say now: each trouble that stays, and again while it lasts.
 
         Of many workers with the same trouble one is named.
         """
         said = []
         for key, each in self._by_kind().items():
+            if each.trouble.kind not in _HAPPENED and now - each.since < self._say_after_s:
+                continue
             if now - self._said.get(key, -SAY_AGAIN_S) >= SAY_AGAIN_S:
                 self._said[key] = now
                 said.append(f"{_called(each)}: {each.trouble.text}")
@@ -148,13 +174,15 @@ class Sight:
 
     def failure(self, now: float) -> PymrError | None:
         """Return why the run comes to nothing; None: it may yet."""
-        if self._gone_since is not None and now - self._gone_since >= GONE_S:
+        if self._gone_since is not None and now - self._gone_since >= RUN_GONE_S:
             return deleted(self._told)
+        if (out_of_memory := self.deaths.failure()) is not None:
+            return out_of_memory
         for each in self._by_kind().values():
             if each.part in self._has_run:
                 continue
             patience_s = min(each.trouble.patience_s, self._schedule_timeout_s)
-            if each.trouble.kind in ("memory", "crash", "evicted"):
+            if each.trouble.kind in _HAPPENED:
                 continue  # The Job makes another, and says when it does so no more.
             if now - each.since >= patience_s:
                 return ClusterError(
@@ -172,10 +200,9 @@ class Sight:
 
 
 def deleted(told: Told) -> IncompleteError:
-    """Return what it means that nothing is left of a run in the cluster."""
+    """Return what it means that nothing is left of a run in the cluster: it can be resumed."""
     return IncompleteError(
-        f"the run was deleted from the cluster, or its namespace `{told.namespace}`",
-        hint=told.kubectl("get all"),
+        f"the run was deleted from the cluster, or its namespace `{told.namespace}`"
     )
 
 

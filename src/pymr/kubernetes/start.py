@@ -11,18 +11,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
-from urllib.parse import urlsplit
+from functools import partial
+from typing import Final, NamedTuple
 
 import msgspec
 
-from pymr.cluster.submit import for_hosts, make_default_store, submit_run
+from pymr.cluster.ending import ending_told
+from pymr.cluster.submit import Look, for_hosts, make_default_store, submit_run
 from pymr.config import Resolved, Settings
+from pymr.config.setting import DEFAULT_STORE
 from pymr.errors import PymrError
 from pymr.kubernetes.images.ensure import (
     ImageRequest,
+    Supply,
     ensure_images,
-    ensure_storage_image,
     find_supply,
     image_request,
 )
@@ -30,22 +32,27 @@ from pymr.kubernetes.images.meanwhile import meanwhile
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.launch import StoreOfRun, launch
 from pymr.kubernetes.objects import labels
-from pymr.kubernetes.objects.policy import STORAGE_PORT, OutsideStore
 from pymr.kubernetes.objects.run import WORKER_NEEDS, Images
+from pymr.kubernetes.outside import (
+    outside_access,
+    outside_store,
+    settings_outside,
+)
 from pymr.kubernetes.permission import FOR_RUN
 from pymr.kubernetes.preflight import make_ready
-from pymr.kubernetes.reach import reached
+from pymr.kubernetes.reach import reaching
+from pymr.kubernetes.room import look_for_room
 from pymr.kubernetes.storage import REGION, StorageWish, ensure_storage
+from pymr.runner.cancel_mark import CancelMark
 from pymr.runner.find import FoundRun
 from pymr.runner.life import Observer
 from pymr.runner.plan import Request
-from pymr.runner.reach import access_with
+from pymr.runner.pool import Pool
 from pymr.runner.stored import read_plan
-from pymr.store.access import Access, is_address
+from pymr.store.access import Access
 from pymr.store.registry import Cluster, RegisteredRun, register
 
 DEFAULT_SLOTS: Final = 1  # of a worker: a pod is the unit that clusters count
-_PORTS: Final = {"http": 80, "https": 443}
 
 Say = Callable[[str], None]
 
@@ -63,54 +70,54 @@ def for_kubernetes(resolved: Resolved, kube: Kube) -> Settings:
     memory_bytes = settings.memory_bytes
     if "memory" not in resolved.origins:
         memory_bytes = WORKER_NEEDS.memory_bytes
-    return msgspec.structs.replace(
+    in_pods = msgspec.structs.replace(
         for_hosts(settings),
         memory_bytes=memory_bytes,
         slots=settings.slots or DEFAULT_SLOTS,
         context=kube.context,
         namespace=kube.namespace,
-        endpoint=storage_endpoint(kube.namespace) if is_own else settings.endpoint,
-        region=REGION if is_own else settings.region,
     )
-
-
-def storage_endpoint(namespace: str) -> str:
-    """Return the URL of the storage of a namespace, as pods reach it."""
-    return f"http://{labels.storage_host(namespace)}:{STORAGE_PORT}"
+    if not is_own:
+        return settings_outside(in_pods)
+    endpoint = labels.storage_endpoint(kube.namespace)
+    return msgspec.structs.replace(in_pods, endpoint=endpoint, region=REGION)
 
 
 def is_own_storage(settings: Settings) -> bool:
     """Say whether a run keeps everything in the storage of its namespace."""
-    return settings.endpoint == storage_endpoint(settings.namespace or "")
+    return settings.endpoint == labels.storage_endpoint(settings.namespace or "")
+
+
+class Ground(NamedTuple):
+    """What a run stands on before it is planned."""
+
+    store: StoreOfRun
+    supply: Supply  # of its images
 
 
 @contextmanager
-def store_of_run(
+def ground_of_run(
     kube: Kube, settings: Settings, images: ImageRequest, say: Say
-) -> Iterator[StoreOfRun]:
-    """Have the store of a run reached from here, as long as the block lasts.
+) -> Iterator[Ground]:
+    """Have the store of a run reached from here, as long as the block lasts, and images to be had.
 
     Raises:
-        ClusterError: the storage is not there, and cannot be made; or a right is missing for a run.
+        StoreError: a store of the user says no, before the cluster is asked for anything.
+        ClusterError: the storage is not there, and cannot be made; a right is missing for a run;
+            or there is no builder that answers, or no way to the nodes, and one is needed.
+        ConfigError: settings contradict each other.
     """
+    outside = None if is_own_storage(settings) else outside_access(settings)
     make_ready(kube, FOR_RUN, "run a job", say)
-    if not is_own_storage(settings):
-        here = access_with(settings)
-        yield StoreOfRun(here, here.endpoint, outside_store(here))
+    supply = find_supply(kube, images, say)
+    if outside is not None:
+        supply.check()
+        yield Ground(StoreOfRun(outside, outside.endpoint, outside_store(outside)), supply)
         return
-
-    def image() -> str:
-        return ensure_storage_image(kube, images, say)
-
-    storage = ensure_storage(kube, StorageWish(image=image), say)
-    with reached(kube, storage, wait_s=settings.storage_wait_s) as here:
-        yield StoreOfRun(here, settings.endpoint)
-
-
-def outside_store(access: Access) -> OutsideStore:
-    """Return what policies know of a store that is outside of the cluster."""
-    parts = urlsplit(access.endpoint or "https://")
-    return OutsideStore(parts.port or _PORTS.get(parts.scheme, _PORTS["https"]))
+    storage = ensure_storage(kube, StorageWish(image=supply.storage_image), say)
+    with reaching(kube, storage, wait_s=settings.storage_wait_s) as arrive:
+        supply.check()  # Meanwhile.
+        yield Ground(StoreOfRun(arrive(), settings.endpoint), supply)
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -118,37 +125,41 @@ class Submission(msgspec.Struct, frozen=True):
 
     found: FoundRun
     images: Images
-    inputs: tuple[str, ...]
 
 
-def submit(  # noqa: PLR0913 - what a run is made of
+def submit(
     kube: Kube,
     request: Request,
-    store: StoreOfRun,
-    images: ImageRequest,
+    ground: Ground,
+    pool: Pool,
     observer: Observer,
-    say: Say,
     *,
     over: str | None = None,
 ) -> Submission:
-    """Plan a run and put it into its store, while its images are made.
+    """Plan a run and put it into its store, while its images are made; `pool` loads its code.
 
     Raises:
         PymrError: the plan, the upload or an image fails.
     """
+    store = ground.store
     asked = msgspec.structs.replace(request, access=store.here)
-    with meanwhile(find_supply(kube, images, say).images) as made:
+    with meanwhile(ground.supply.images) as made:
         if store.outside is None:
             make_default_store(request.settings, store.here)
-        found = submit_run(asked, observer, over=over)
+        look = _room(kube, request.settings, store)
+        found = submit_run(asked, observer, over=over, look=look, pool=pool)
         remember(kube, found, store)
-        return Submission(found, made(), inputs_of(found))
+        mark = CancelMark(found.place, found.run)
+        with ending_told(found, store.here), found.place.life_signs(found.run, 0):
+            return Submission(found, made(mark.look))
 
 
-def inputs_of(found: FoundRun) -> tuple[str, ...]:
-    """Return where the inputs of a run are: addresses."""
-    paths = (os.fsdecode(file.path) for file in read_plan(found.place, found.run).inputs)
-    return tuple(path for path in paths if is_address(path))
+def _room(kube: Kube, settings: Settings, store: StoreOfRun) -> Look | None:
+    """Return what looks whether a run fits into its storage, if that is the namespace's own."""
+    if store.outside is not None:
+        return None
+    root = settings.store or DEFAULT_STORE
+    return partial(look_for_room, namespace=kube.namespace, owner=store.here, root=root)
 
 
 def remember(kube: Kube, found: FoundRun, store: StoreOfRun) -> None:
@@ -192,20 +203,22 @@ def launch_again(
     is_own = is_own_storage(settings)
     store = StoreOfRun(here, settings.endpoint, None if is_own else outside_store(here))
     remember(kube, found, store)
-    launch(kube, found, settings, images, store, inputs_of(found), is_replay=is_replay)
+    launch(kube, found, settings, images, store, say, is_replay=is_replay)
 
 
 def launch_submitted(
-    kube: Kube, submission: Submission, settings: Settings, store: StoreOfRun
+    kube: Kube, submission: Submission, settings: Settings, store: StoreOfRun, say: Say
 ) -> None:
     """Start the pods of a run that was submitted.
 
     Raises:
         ClusterError: refused; the run is in its store, and can be resumed.
     """
+    found = submission.found
     try:
-        launch(kube, submission.found, settings, submission.images, store, submission.inputs)
+        with ending_told(found, store.here):
+            launch(kube, found, settings, submission.images, store, say)
     except PymrError as error:
         if error.hint is None:
-            error.hint = f"pymr resume {submission.found.name}"
+            error.hint = f"pymr resume {found.name}"
         raise

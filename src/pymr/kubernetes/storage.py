@@ -22,10 +22,11 @@ from pymr.config.setting import DEFAULT_STORE
 from pymr.errors import ClusterError
 from pymr.kubernetes.forward import Forward, Target
 from pymr.kubernetes.kube import Kube, kind_name
+from pymr.kubernetes.limits import container_limits, fit_cpu
 from pymr.kubernetes.objects import labels
-from pymr.kubernetes.objects.policy import STORAGE_PORT
 from pymr.kubernetes.objects.storage import (
     PASSWORD_KEY,
+    STORAGE_NEEDS,
     USER_KEY,
     VOLUME_BYTES,
     StorageObjects,
@@ -33,7 +34,7 @@ from pymr.kubernetes.objects.storage import (
 from pymr.kubernetes.permission import FOR_STORAGE
 from pymr.kubernetes.preflight import Say, make_ready
 from pymr.kubernetes.storage_wait import POD, STORAGE_READY_S, is_ready, wait_ready
-from pymr.store.access import Access
+from pymr.store.access import Access, Way
 from pymr.store.root import ensure_root
 from pymr.text_form import show_text
 
@@ -55,6 +56,7 @@ class Storage:
     """Storage that is ready. Its root credential is in no repr."""
 
     endpoint: str  # inside of the cluster
+    way: Way  # what is told of it: a port that leads there is closed when anybody reads that
     user: str = field(repr=False)
     password: str = field(repr=False)
     volume: str | None = None  # its size, as the cluster writes it
@@ -66,6 +68,7 @@ class Storage:
             region=REGION,
             access_key_id=self.user,
             secret_access_key=self.password,
+            way=self.way,
         )
 
 
@@ -93,18 +96,23 @@ def ensure_storage(kube: Kube, wish: StorageWish, say: Say) -> Storage:
     _refuse_foreign(kube)
     if kube.get(PersistentVolumeClaim, labels.STORAGE_CLAIM) is None:
         _refuse_no_class(kube, wish.storage_class)
+    image = wish.image()  # First what may fail; nothing is there yet.
     user, password = _root_credential(kube)
     objects = StorageObjects(
-        image=wish.image(),
+        image=image,
         user=user,
         password=password,
         volume_bytes=wish.volume_bytes,
         storage_class=wish.storage_class,
+        needs=fit_cpu(STORAGE_NEEDS, container_limits(kube)),
     )
-    is_there = kube.get(StatefulSet, labels.STORAGE_NAME) is not None
-    if not is_there or wish.is_upgrade:
-        say("storage: MinIO is upgraded" if is_there else "storage: MinIO is started")
+    before = kube.get(StatefulSet, labels.STORAGE_NAME)
+    if before is None:
+        say("storage: MinIO is started")
+    if before is None or wish.is_upgrade:
         _apply(kube, objects)
+    if before is not None and wish.is_upgrade and _is_changed(kube, before):
+        say("storage: MinIO is upgraded")
     wait_ready(kube, wish.ready_s, say)
     storage = find_storage(kube)
     if storage is None:
@@ -142,15 +150,18 @@ def find_storage(kube: Kube) -> Storage | None:
     user, password = _credential_of(secret)
     claim = kube.get(PersistentVolumeClaim, labels.STORAGE_CLAIM)
     capacity = claim.status.capacity if claim is not None and claim.status is not None else None
-    host = labels.storage_host(kube.namespace)
     volume = str(capacity["storage"]) if capacity and "storage" in capacity else None
-    return Storage(f"http://{host}:{STORAGE_PORT}", user, password, volume)
+    way = Way(
+        f"the storage of namespace `{kube.namespace}` of `{kube.context}`",
+        f"pymr store --context {kube.context} --namespace {kube.namespace}",
+    )
+    return Storage(labels.storage_endpoint(kube.namespace), way, user, password, volume)
 
 
 def target_of(kube: Kube) -> Target:
     """Return what a port of this machine is led to."""
     name = f"service/{labels.STORAGE_NAME}"
-    return Target(kube.context, kube.namespace, name, STORAGE_PORT)
+    return Target(kube.context, kube.namespace, name, labels.STORAGE_PORT)
 
 
 def _apply(kube: Kube, objects: StorageObjects) -> None:
@@ -160,6 +171,13 @@ def _apply(kube: Kube, objects: StorageObjects) -> None:
         if isinstance(each, Secret) or (has_claim and isinstance(each, PersistentVolumeClaim)):
             continue
         kube.apply(each)
+
+
+def _is_changed(kube: Kube, before: StatefulSet) -> bool:
+    """Say whether storage is another now than it was: a generation counts changes of the wish."""
+    after = kube.get(StatefulSet, labels.STORAGE_NAME)
+    metas = [each.metadata for each in (before, after) if each is not None]
+    return len({meta.generation for meta in metas if meta is not None}) > 1
 
 
 def new_credential() -> tuple[str, str]:

@@ -13,24 +13,51 @@ from typing import Final, Self
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Event, Namespace, Pod
 
-from pymr.errors import ClusterError, PymrError
+from pymr.errors import ClusterError, PymrError, UnreachableError
 from pymr.kubernetes.kube import NOT_FOUND, Kube
 from pymr.kubernetes.news import News, Wanted
 from pymr.kubernetes.objects import labels
-from pymr.kubernetes.sight import Sight, deleted
+from pymr.kubernetes.sight import SAY_AFTER_S, SAY_AGAIN_S, Sight, deleted
 
-ASK_S: Final = 5.0  # between looks at a namespace, while no master runs that did
+AWAY_S: Final = 5.0  # that the API server may be away before it is said
+NAMESPACE_LOOK_S: Final = 5.0  # between looks at a namespace, while no master runs that did
 TAKEN_AT_ONCE_MAX: Final = 1_000  # news, before there is a look at what they come to
+
+
+class Absence:
+    """What is said while the API server is away: it is not missed, but by who looks. Pure."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._said: float | None = None
+
+    def news(self, away: UnreachableError | None, now: float) -> list[str]:
+        """Return what there is to say: now and then that it is away, and that it is back."""
+        if away is None:
+            was_said, self._since, self._said = self._said, None, None
+            return [] if was_said is None else ["the cluster answers again"]
+        if self._since is None:
+            self._since = now
+        since, wait_s = (self._since, AWAY_S) if self._said is None else (self._said, SAY_AGAIN_S)
+        if now - since < wait_s:
+            return []
+        self._said = now
+        return [f"{away.message}; the run goes on, and is seen again when the cluster is"]
 
 
 class Watch:
     """What is seen of a run, until it is closed. For one thread."""
 
-    def __init__(self, kube: Kube, run: str, *, schedule_timeout_s: float) -> None:
+    def __init__(
+        self, kube: Kube, run: str, *, schedule_timeout_s: float, say_after_s: float = SAY_AFTER_S
+    ) -> None:
         of_run = labels.run_selector(run)
-        self.sight = Sight(run, kube.told, schedule_timeout_s=schedule_timeout_s)
+        self.sight = Sight(
+            run, kube.told, schedule_timeout_s=schedule_timeout_s, say_after_s=say_after_s
+        )
         self._kube = kube
         self._ask_due = 0.0
+        self._absence = Absence()
         self._news = News(kube, Wanted(Pod, of_run), Wanted(Job, of_run), Wanted(Event))
 
     def __enter__(self) -> Self:
@@ -56,14 +83,15 @@ class Watch:
                 self._take(item.what, item.object)
         with suppress(ValueError):
             time.sleep(until - time.monotonic())
-        return [*said, *self.sight.news(time.monotonic())]
+        now = time.monotonic()
+        return [*said, *self._absence.news(self._news.away, now), *self.sight.news(now)]
 
     def failure(self) -> PymrError | None:
         """Return why the run comes to nothing; None: it may yet."""
         now = time.monotonic()
         error = self.sight.failure(now)
         if error is None and self.sight.is_without_master and now >= self._ask_due:
-            self._ask_due = now + ASK_S
+            self._ask_due = now + NAMESPACE_LOOK_S
             if _is_ending(self._kube):
                 return deleted(self._kube.told)
         return error

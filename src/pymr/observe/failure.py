@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +38,8 @@ FRAMES_SHOWN_MAX = 4
 TEXT_CHARS_MAX = 400  # of a message
 SOURCE_CHARS_MAX = 120
 EXAMPLE_LINES_MAX = 11  # a whole small worker; with the message and a hint still under 15
+
+_SILENT = {signal.SIGKILL, signal.SIGTERM}  # end a process that cannot say where it was
 
 
 def render_failure(
@@ -69,6 +73,23 @@ def render_prints(error: PymrError, name: str | None = None) -> str:
     return "".join(
         f"{line}\n" for line in [f"last printed{rest}:", *(f"  {_clean(line)}" for line in lines)]
     )
+
+
+def render_end_at_once(snapshot: Snapshot, name: str | None) -> str:
+    """Return what to print for a command that a second signal ends, without a newline at its end.
+
+    `name` is the run's, if it has one.
+    """
+    if name is None:
+        return "✗ ended at once, before the run had begun"
+    name = _clean(name)
+    if snapshot.on == "kubernetes":
+        return (
+            f"✗ {name}: ended at once; its pods may go on\n"
+            f"  hint: pymr attach {name}   follows them, pymr cancel {name}   ends them"
+        )
+    kept = f"✗ {name}: ended at once; what is finished is kept"
+    return f"{kept}\n  hint: pymr {_verb(snapshot)} {name}"
 
 
 def _headline(error: PymrError, snapshot: Snapshot | None, name: str | None) -> Iterator[str]:
@@ -170,6 +191,9 @@ def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
         yield f"  pymr head {name} reads the result"
         return
     maps, reduces = snapshot.map, snapshot.reduce
+    if error.fields.get("is_gone"):
+        yield "  its output was removed meanwhile: nothing of it is kept"
+        return
     if snapshot.is_replay:
         yield "  the result is as it was before"
     if not maps.committed:
@@ -185,11 +209,15 @@ def _progress(error: PymrError, snapshot: Snapshot | None) -> Iterator[str]:
 def next_step(error: PymrError, snapshot: Snapshot | None) -> str | None:
     """Return what to do about an error that does not say it itself, if that is known."""
     frames = error.fields.get("frames")
-    place = ""
+    place = _clean(error.fields.get("first", ""))  # What is to be done before it goes on.
     if isinstance(error, UserCodeError) and frames:
         place = f"fix {short_path(frames[-1]['file'])}:{frames[-1]['line']}"
-    if snapshot is None or not snapshot.map.tasks:  # It had not begun.
-        return f"{place} and start again" if place else None
+    if "param" in error.fields:
+        return _with_param(error.fields["param"], snapshot)
+    is_gone = error.fields.get("is_gone", False)
+    if snapshot is None or not snapshot.map.tasks or is_gone:  # Else it had not begun.
+        anew = "pymr start   with its arguments" if is_gone else None
+        return f"{place} and start again" if place else anew
     if error.fields.get("is_cancelled"):
         return None
     name, verb = _clean(snapshot.name), _verb(snapshot)
@@ -198,11 +226,33 @@ def next_step(error: PymrError, snapshot: Snapshot | None) -> str | None:
         return f"pymr errors {name}   shows them; after a fix   pymr {verb} {name}{more}"
     task = _task(error, snapshot)
     if isinstance(error, TaskLostError) and task is not None:
-        return f"pymr debug {name} {task}   shows where it ends; then   pymr {verb} {name}"
-    if not place:
-        return f"pymr {verb} {name}"
-    by_value = f'pymr.{verb}("{name}", job=job)'
-    return f"{place}, then   {by_value if snapshot.is_by_value else f'pymr {verb} {name}'}"
+        trace = " --trace" if -error.fields.get("returncode", 0) in _SILENT else ""
+        return f"pymr debug {name} {task}{trace}   shows where it ends; then   pymr {verb} {name}"
+    if error.fields.get("is_of_values"):
+        place, go_on = "fix what the mapper emits", f"{_anew(snapshot)}   does all tasks again"
+    elif place and snapshot.is_by_value:
+        go_on = f'pymr.{verb}("{name}", job=job)'
+    else:
+        go_on = f"pymr {verb} {name}"
+    return f"{place}, then   {go_on}" if place else go_on
+
+
+def _with_param(name: str, snapshot: Snapshot | None) -> str:
+    """Return what gives a parameter its value, which no run that goes on can take."""
+    flag = f"--set {shlex.quote(_clean(name))}=VALUE"
+    if snapshot is None or not snapshot.run:
+        return flag
+    if snapshot.is_by_value:
+        return f'pymr.run(…, params={{"{_clean(name)}": VALUE}}, overwrite=True)'
+    return f"pymr start --overwrite {flag}   with its other arguments"
+
+
+def _anew(snapshot: Snapshot) -> str:
+    """Return what does all of a run again, where what it has kept is of no use."""
+    if snapshot.is_by_value:
+        return "pymr.run(…, overwrite=True)"
+    name = _clean(snapshot.name)
+    return f"pymr {'start --overwrite' if snapshot.is_replay else f'resume {name} --restart'}"
 
 
 def _verb(snapshot: Snapshot) -> str:

@@ -21,6 +21,9 @@ from pymr.core.spec import Attempt
 from pymr.errors import PymrError, to_dict
 
 Sink = Callable[[Entry], object]
+END_FILE = "_PYMR_END_FILE"  # names a file for `last_word` in the environment of a command
+END_BYTES_MAX = 4096  # of the word that a container leaves: what a kubelet takes of it
+END_TEXT_CHARS_MAX = 300  # of its message and its hint, if it is too long; six bytes each at most
 
 
 class Feed:
@@ -63,9 +66,22 @@ def encode_entry(entry: Entry) -> bytes:
     return head.encode() + event[1:] + b"\n"
 
 
-def refused(error: PymrError, time: float) -> Entry:
-    """Return the whole feed of a run that was refused at `time` (Unix seconds): its end."""
-    return Entry(SCHEMA_VERSION, 1, time, RunFinished(to_dict(error)))
+def refused(error: PymrError, time: float, *, after: int = 0) -> Entry:
+    """Return the end of a feed, at `time` (Unix seconds), of which the run itself has told none.
+
+    `after` is the number of the last entry; without one it is the whole feed.
+    """
+    return Entry(SCHEMA_VERSION, after + 1, time, RunFinished(to_dict(error)))
+
+
+def last_word(error: PymrError, time: float) -> bytes:
+    """Return `refused` as a line of END_BYTES_MAX at most: its fields are left out if need be."""
+    whole = encode_entry(refused(error, time))
+    if len(whole) <= END_BYTES_MAX:
+        return whole
+    hint = error.hint and error.hint[:END_TEXT_CHARS_MAX]
+    short = type(error)(error.message[:END_TEXT_CHARS_MAX], hint=hint)
+    return encode_entry(refused(short, time))
 
 
 def read_entries(lines: Iterable[bytes]) -> Iterator[Entry]:

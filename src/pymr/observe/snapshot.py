@@ -110,7 +110,7 @@ class Snapshot(msgspec.Struct):
     input_files: int = 0
     input_bytes: int = 0
     workers: int = 0
-    on: str = "local"  # or hosts
+    on: str = "local"  # or hosts, or kubernetes
     crew: dict[str, Member] = msgspec.field(default_factory=dict)  # of hosts, those that came
     pace: Pace = msgspec.field(default_factory=Pace)
     phase: str = "planning"  # planning | map | reduce | publishing | done | failed
@@ -131,7 +131,8 @@ class Snapshot(msgspec.Struct):
     memory: tuple[int, int] | None = None  # bytes of all processes at the peak, and their limit
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[AttemptError] = msgspec.field(default_factory=list)
-    started: float | None = None
+    started: float | None = None  # when the run began
+    resumed: float | None = None  # when the last of several processes took it on
     time: float = 0.0  # of the last entry
     finished: float | None = None
     epoch: int = 1  # processes that have worked on it
@@ -150,7 +151,7 @@ def fold(snapshot: Snapshot, entry: Entry) -> Snapshot:
     match entry.event:
         case events.RunPlanned() as planned:
             _plan(snapshot, planned, entry.time)
-            snapshot.on = "local" if planned.epoch else "hosts"
+            _place(snapshot, "local" if planned.epoch else "hosts")
         case events.RunResumed() as resumed:
             _resume(snapshot, resumed, entry.time)
         case events.PhaseFinished(phase):
@@ -217,7 +218,7 @@ def _fold_worker(snapshot: Snapshot, event: Event) -> None:
         case events.WorkersConnected(count):
             snapshot.workers, snapshot.is_taking_on = count, False
         case events.WorkerCame(worker, host, slots):
-            snapshot.on = "hosts"
+            _place(snapshot, "hosts")
             snapshot.crew[worker] = Member(host, slots, snapshot.time)
         case events.WorkerWent(worker) if worker in snapshot.crew:
             snapshot.crew[worker].is_here = False
@@ -283,19 +284,27 @@ def _plan(snapshot: Snapshot, planned: events.RunPlanned | events.RunResumed, ti
     snapshot.map = PhaseState(tasks=planned.map_tasks, bytes_total=planned.input_bytes)
     snapshot.reduce = PhaseState(tasks=spec.reducers)
     snapshot.phase = "map"
-    snapshot.started, snapshot.finished = time, None
+    told = planned.started
+    snapshot.started = time if told is None else told
+    snapshot.resumed = snapshot.finished = None
     snapshot.skipped = 0
     snapshot.crew, snapshot.pace = {}, Pace()
 
 
 def _resume(snapshot: Snapshot, resumed: events.RunResumed, time: float) -> None:
     is_first = resumed.epoch == 1  # It was planned for this process: that is a start.
-    started = snapshot.started if is_first else None
-    _plan(snapshot, resumed, time if started is None else started)
+    _plan(snapshot, resumed, time if snapshot.started is None else snapshot.started)
+    snapshot.resumed = None if is_first else time
     snapshot.epoch, snapshot.kept, snapshot.is_taking_on = resumed.epoch, (0, 0), not is_first
     snapshot.is_replay = resumed.is_replay
     if is_first:
-        snapshot.on = "hosts"
+        _place(snapshot, "hosts")
+
+
+def _place(snapshot: Snapshot, on: str) -> None:
+    """Take note of where tasks run. Events do not tell pods from other hosts: a reader may know."""
+    if snapshot.on != "kubernetes":
+        snapshot.on = on
 
 
 def _commit(snapshot: Snapshot, receipt: Receipt) -> None:

@@ -65,7 +65,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     on: str
     told_by: Literal["store", "master"]
     started: float | None
-    took_s: float
+    resumed: float | None
+    took_s: float  # since it was started; of a replay, since that
     map: PhaseStanding
     reduce: PhaseStanding
     worker_count: int
@@ -91,8 +92,9 @@ def standing_of(
     master: MasterStanding | None = None,
 ) -> Standing:
     """Return how the run of `snapshot` stands at `now` (Unix seconds)."""
-    is_over = state != "running"
+    is_over = state not in ("running", "waiting")
     end = snapshot.finished or (snapshot.time if is_over else max(now, snapshot.time))
+    began = snapshot.resumed if snapshot.is_replay else snapshot.started
     rates = (0.0, 0.0) if is_over else snapshot.pace.rates(now)
     here = [member for member in snapshot.crew.values() if member.is_here and not is_over]
     is_local = snapshot.on == "local"
@@ -106,7 +108,8 @@ def standing_of(
         on=snapshot.on,
         told_by=told_by,
         started=snapshot.started,
-        took_s=0.0 if snapshot.started is None else max(0.0, end - snapshot.started),
+        resumed=snapshot.resumed,
+        took_s=0.0 if began is None else max(0.0, end - began),
         map=_phase(snapshot, "map"),
         reduce=_phase(snapshot, "reduce"),
         worker_count=(0 if is_over else snapshot.workers) if is_local else len(here),

@@ -64,11 +64,20 @@ def _headline(manifest: Manifest, name: str, snapshot: Snapshot | None) -> str:
     ledger = manifest.ledger
     read = f"{show_size(ledger['bytes_in'])}, {show_many(ledger['records_in'], 'record')} in"
     wrote = f"{show_many(manifest.records, 'record')} out, {show_many(len(manifest.parts), 'part')}"
-    started = manifest.created
-    if snapshot is not None and snapshot.epoch > 1:  # The run may have begun days ago.
-        started = snapshot.started or started
-    took = show_elapsed(manifest.finished - started)
+    took = show_took(manifest.created, manifest.finished, snapshot)
     return f"✓ {name} done in {took}   {read} → {wrote}, {show_size(manifest.bytes)}"
+
+
+def show_took(started: float, ended: float, snapshot: Snapshot | None) -> str:
+    """Return how long a run took, and what of that was since its last resume.
+
+    A replay is told alone: before it the run was done.
+    """
+    took = show_elapsed(ended - started)
+    if snapshot is None or snapshot.resumed is None:
+        return took
+    last = show_elapsed(ended - snapshot.resumed)
+    return last if snapshot.is_replay else f"{took} ({last} since its last resume)"
 
 
 def _bad_records(manifest: Manifest, name: str) -> Iterator[str]:

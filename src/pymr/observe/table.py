@@ -44,6 +44,9 @@ def _head(standing: Standing) -> Iterator[str]:
     if standing.started is not None:
         clock = time.strftime("%H:%M:%S", time.localtime(standing.started))
         since = f"   {show_duration(standing.took_s)} since {clock}"
+        if standing.resumed is not None:
+            clock = time.strftime("%H:%M:%S", time.localtime(standing.resumed))
+            since += f", resumed {clock}"
     epoch = f", epoch {standing.epoch}" if standing.epoch > 1 else ""
     yield f"{show_text(standing.name)}   {state}{since}   on {standing.on}{epoch}"
     yield f"output   {show_text(standing.output)}"
@@ -81,7 +84,7 @@ def _people(standing: Standing) -> Iterator[str]:
     if master is not None:
         where = f" at {show_text(master.address)}" if master.address else ""
         heard = "answers" if standing.told_by == "master" else f"heard {_ago(master.silent_s)} ago"
-        role = "master" if standing.on == "hosts" else "process"
+        role = "process" if standing.on == "local" else "master"
         yield f"{role:<7}  {show_text(master.host)}, process {master.pid}{where}, {heard}"
     if standing.state != "running":
         return

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from pymr.core.spec import InputFile, TextRules
 from pymr.errors import InputError
 from pymr.records.encoding import ByteStream, Transcoder, is_transcoded
+from pymr.records.magic import PIPED
 from pymr.records.source import FileSource, RangeReader, Source
 from pymr.text_form import show_path
 
@@ -164,13 +165,13 @@ class Decompressed:
             if member.needs_input and not self._data and not (data := self._raw.read()):
                 raise self._broken("it ends in the middle of the data", self._raw.position)
             data, self._data = self._data + data, b""
-            at = self._raw.position - len(data)
             try:
                 decoded = member.decompress(data, length)
             except self._errors as error:
                 if "limit exceeded" in str(error):
                     raise _too_large(self._source.file) from error
-                raise self._broken(str(error), at) from error
+                # What is wrong was read before: a checksum comes after what it is of.
+                raise self._broken(str(error), self._raw.position, "before") from error
             if member.eof:
                 self._data = member.unused_data
                 self._member = None
@@ -212,9 +213,9 @@ class Decompressed:
             limit=limit,
         )
 
-    def _broken(self, reason: str, offset: int) -> InputError:
+    def _broken(self, reason: str, offset: int, where: str = "at") -> InputError:
         return InputError(
-            f"broken {self._compression} input `{self._name}` at byte {offset}: {reason}",
+            f"broken {self._compression} input `{self._name}` {where} byte {offset}: {reason}",
             hint=piped(self._source.file, _TESTS[self._compression]),
             input=self._name,
             offset=offset,
@@ -237,7 +238,7 @@ def piped(file: InputFile, tool: str) -> str:
 def _without_module(file: InputFile, compression: str) -> str:
     if compression not in _DECODERS:
         return "pip install 'pymr[zstd]'"
-    return f"{piped(file, _DECODERS[compression])} | pymr start --input - worker.py"
+    return f"{piped(file, _DECODERS[compression])}{PIPED}"
 
 
 def _too_large(file: InputFile) -> InputError:

@@ -26,9 +26,9 @@ from pymr.core.spec import InputFile
 from pymr.errors import ConfigError, InputError, OutputError, StoreError
 from pymr.records.compression import compression_of, compression_promised_by, piped
 from pymr.records.encoding import is_transcoded
-from pymr.records.expand import Expander, notes_on, reason_of
+from pymr.records.expand import Expander, note_on_outputs, notes_on, reason_of
 from pymr.records.look import Look, decoded_head, look_at_file, look_at_objects
-from pymr.records.magic import refusal_of
+from pymr.records.magic import PIPED, refusal_of
 from pymr.records.packed_files import PackedFiles
 from pymr.records.spool import STANDARD_INPUT, spool
 from pymr.store.access import AMBIENT, Access, is_address
@@ -99,10 +99,23 @@ def discover(inputs: Sequence[str | bytes], rules: DiscoverRules) -> Discovery:
         hidden_skipped=expander.hidden_skipped + (lister.hidden_skipped if lister else 0),
         warnings=(
             *notes_on(expander),
+            *note_on_outputs(expander.outputs),
             *(notes_on(lister) if lister else ()),
             *finder.warnings(),
         ),
     )
+
+
+def refuse_missing(inputs: Sequence[str | bytes], rules: DiscoverRules) -> None:
+    """Refuse inputs of this machine that are not there, before a store can be asked for others.
+
+    Raises:
+        InputError: one is missing.
+    """
+    expander = Expander(recursive=rules.recursive, allow_empty=rules.allow_empty)
+    for given in map(os.fsencode, inputs):
+        if not _is_address(given):
+            expander.find(given)
 
 
 def _new_lister(rules: DiscoverRules) -> Lister:
@@ -235,7 +248,7 @@ class _Finder:
             tool = f"{_TOOLS[file.compression]} -dc"
             raise InputError(
                 f"input `{name}` is {inner} data inside {file.compression} data",
-                hint=f"{piped(file, tool)} | pymr start --input - worker.py",
+                hint=f"{piped(file, tool)}{PIPED}",
                 input=name,
                 is_no_text=True,
             )
@@ -304,11 +317,10 @@ def _not_regular(path: bytes, mode: int) -> InputError:
     }
     name = show_path(path)
     kind = kinds.get(stat.S_IFMT(mode), "something else")
-    return InputError(
-        f"input `{name}` is not a regular file but {kind}",
-        hint=f"cat {_quote(name)} | pymr start --input - worker.py",
-        input=name,
-    )
+    hint = "--input PATH, or --input - for standard input"
+    if stat.S_ISFIFO(mode) and not path.startswith((b"/dev/", b"/proc/")):  # Those are a process's.
+        hint = f"cat {_quote(name)}{PIPED}"
+    return InputError(f"input `{name}` is not a regular file but {kind}", hint=hint, input=name)
 
 
 def _unreadable(found: list[tuple[bytes, OSError]]) -> InputError:

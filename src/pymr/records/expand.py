@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pymr.errors import InputError
+from pymr.names import MANIFEST
 from pymr.records.spool import STANDARD_INPUT
 from pymr.text_form import show_path, show_paths
 
@@ -29,6 +31,7 @@ class Expander:
         self._recursive = recursive
         self._allow_empty = allow_empty
         self.folders_skipped: list[bytes] = []
+        self.outputs: list[bytes] = []  # results of earlier runs, found below what was given
 
     def find(self, given: bytes) -> list[bytes]:
         """Return the paths that one input stands for, in their order.
@@ -50,21 +53,23 @@ class Expander:
 
     def _matching(self, pattern: bytes) -> list[bytes]:
         if b"\0" in pattern or not any(character in pattern for character in b"*?["):
-            raise missing("no such input", pattern, _nearest(pattern, LIKENESS))
+            near = _nearest(pattern, LIKENESS)
+            raise missing("no such input", pattern, near, otherwise=_listing(pattern))
         import glob
 
         matched = glob.glob(pattern, recursive=True)
         if not matched:
-            raise missing("no input matches the glob", pattern, _nearest(pattern, 0.0))
+            near = _nearest(pattern, 0.0)
+            raise missing("no input matches the glob", pattern, near, otherwise=_listing(pattern))
         explicit = os.path.basename(pattern).startswith((b".", b"_"))
-        found: list[bytes] = []
+        found: dict[bytes, None] = {}  # `**` matches a directory, and what is in it.
         for path in matched:
-            if not explicit and _is_note(path):
+            if is_among_notes(path, pattern) or (not explicit and _is_note(path)):
                 self.hidden_skipped += 1
             elif stat.S_ISDIR(_mode(path)):
-                found += self._files_in(path)
+                found |= dict.fromkeys(self._files_in(path))
             else:
-                found.append(path)
+                found[path] = None
         if not found and not self._allow_empty:
             raise no_files_in(pattern, self)
         return sorted(found)
@@ -80,6 +85,8 @@ class Expander:
                 raise InputError(
                     f"input `{show_path(path)}` is a loop of symbolic links", input=show_path(path)
                 )
+            if above and os.path.exists(os.path.join(path, os.fsencode(MANIFEST))):
+                self.outputs.append(path)
             for entry in self._entries(path):
                 if not _is_folder(entry):
                     yield entry.path
@@ -121,6 +128,13 @@ def no_files_in(given: bytes, left_out: LeftOut) -> InputError:
     return InputError(f"no input files in `{name}`", hint=hint, input=name)
 
 
+def note_on_outputs(folders: Sequence[bytes]) -> Iterator[str]:
+    """Yield that results of earlier runs are read: next time there is one more of them."""
+    if folders:
+        what = "the result of a run" if len(folders) == 1 else f"results of {len(folders)} runs"
+        yield f"{what} among the inputs: {show_paths(folders)}"
+
+
 def notes_on(left_out: LeftOut) -> Iterator[str]:
     """Yield what the user should know about what was left out."""
     folders = left_out.folders_skipped
@@ -143,6 +157,15 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
 def is_hidden(name: bytes) -> bool:
     """Return whether other tools keep their own notes in a file of that name."""
     return name.startswith((b".", b"_")) or name.endswith(b".crc")
+
+
+def is_among_notes(path: bytes, pattern: bytes) -> bool:
+    """Return whether a match of a glob is in a directory of notes, which the glob does not name."""
+    import fnmatch
+
+    folders = [name for name in path.split(b"/")[:-1] if name.startswith(b"_")]
+    named = [name for name in pattern.split(b"/") if name.startswith(b"_")] if folders else []
+    return any(not any(fnmatch.fnmatchcase(name, each) for each in named) for name in folders)
 
 
 def _is_note(path: bytes) -> bool:
@@ -190,16 +213,28 @@ def reason_of(path: bytes, error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def missing(what: str, given: bytes, nearest: Iterable[bytes]) -> InputError:
-    """Return the error of an input that is not there, and what is, of names like it."""
+def missing(what: str, given: bytes, nearest: Iterable[bytes], *, otherwise: str) -> InputError:
+    """Return the error of an input that is not there, and what is, of names like it.
+
+    `otherwise` is the hint where no name is like it.
+    """
     near = [show_path(path) for path in nearest]
     shown = ", ".join(f"`{path}`" for path in near)
     return InputError(
         f"{what}: `{show_path(given)}`",
-        hint=f"there is {shown}" if near else None,
+        hint=f"there is {shown}" if near else otherwise,
         input=show_path(given),
         nearest=near,
     )
+
+
+def _listing(given: bytes) -> str:
+    """Return the command that shows what there is, in the folder of `given` or the next above."""
+    folder = os.path.dirname(given)
+    while folder and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    where = f" {shlex.quote(show_path(folder))}" if folder else ""
+    return f"ls{where}   shows what there is"
 
 
 def _nearest(given: bytes, likeness: float) -> Iterable[bytes]:

@@ -18,8 +18,8 @@ from pymr.core.plan import grid_step
 from pymr.core.spec import InputFile
 from pymr.errors import ObjectMissingError
 from pymr.records.expand import (
-    LIKENESS,
     NAMES_COMPARED_MAX,
+    is_among_notes,
     is_hidden,
     missing,
     most_like,
@@ -31,6 +31,7 @@ from pymr.store.access import Access
 from pymr.store.object_reader import Listed, ObjectReader, Version
 
 _WILDCARD: Final = re.compile(rb"\*|\[[^]/]+\]")
+_PUT: Final = "nothing is there: put the input there first, or give a file, --input FILE"
 _NAME: Final = rb"(?!\.)[^/]+"  # as in a shell, a wildcard stands for no leading dot
 
 
@@ -56,7 +57,7 @@ class Lister:
             StoreError: the store refused or failed.
         """
         if b"\0" in given:
-            raise missing("no such input", given, ())
+            raise missing("no such input", given, (), otherwise=_PUT)
         objects, key = locate(given, self._access)
         begin = given[: len(given) - len(key)]
         where = _Where(objects, begin if begin.endswith(b"/") else begin + b"/", key)
@@ -71,7 +72,7 @@ class Lister:
         is_nothing = left_out == (self.hidden_skipped, len(self.folders_skipped))
         if not found and not is_folder and is_nothing:
             what = "no input matches the glob" if is_glob else "no such input"
-            raise missing(what, given, where.nearest(0.0 if is_glob else LIKENESS))
+            raise missing(what, given, where.nearest(), otherwise=_PUT)
         if not found and not self._allow_empty:
             raise no_files_in(given, self)
         return found
@@ -96,7 +97,9 @@ class Lister:
             rest: bytes | None = match["rest"]
             size = each.version.size if each.version is not None else 0
             matched = each.key if rest is None else each.key[: match.start("rest") - 1]
-            if not is_explicit and _is_note(matched, is_folder=rest is not None):
+            if is_among_notes(each.key, where.key):
+                self._leave_out(where, each.key, is_folder=False)
+            elif not is_explicit and _is_note(matched, is_folder=rest is not None):
                 self._leave_out(where, matched, is_folder=rest is not None)
             elif rest is None or self._is_taken(where, matched + b"/", each.key, size):
                 yield each
@@ -161,14 +164,17 @@ class _Where(NamedTuple):
                 files.append(file)
         return files if is_sorted and self.objects.is_exact else _sorted(files)
 
-    def nearest(self, likeness: float) -> list[bytes]:
-        """Return the addresses beside that of the key which are most like it."""
+    def nearest(self) -> list[bytes]:
+        """Return the addresses beside that of the key which are most like it, if only a little.
+
+        Not every user has a program at hand that lists a store.
+        """
         folder, slash, wanted = self.key.rpartition(b"/")
         folder += slash
         keys = (each.key for each in self.objects.list(folder, is_deep=False))
         beside = (key[len(folder) :].partition(b"/")[0] for key in keys)
         names = dict.fromkeys(islice(beside, NAMES_COMPARED_MAX))
-        return [self.begin + folder + name for name in most_like(wanted, names, likeness)]
+        return [self.begin + folder + name for name in most_like(wanted, names, 0.0)]
 
     @property
     def literal(self) -> bytes:

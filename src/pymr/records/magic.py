@@ -6,7 +6,7 @@ with the command that gives their text; nothing is ever extracted here.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pymr.records.encoding import UTF_8
 
@@ -14,7 +14,7 @@ HEAD_BYTES = 512  # one block of a tar archive: its magic stands at 257
 TAIL_BYTES = 4
 
 _WHOLE_HINT = "read it in the mapper: pymr.Job(..., input=pymr.WHOLE)"
-_PIPE = " | pymr start --input - worker.py"
+PIPED: Final = " | pymr start --input - …"  # with the other arguments
 
 
 class Refusal(NamedTuple):
@@ -28,19 +28,19 @@ class Refusal(NamedTuple):
         return _WHOLE_HINT if is_object and "{}" in self.hint else self.hint.format(name)
 
 
-_ZIP = Refusal("is a zip archive", "unzip -p {}" + _PIPE)
-_ENCRYPTED_ZIP = Refusal("is an encrypted zip archive", "unzip -P PASSWORD -p {}" + _PIPE)
-_TAR = Refusal("is a tar archive", "tar -xOf {}" + _PIPE)
+_ZIP = Refusal("is a zip archive", "unzip -p {}" + PIPED)
+_ENCRYPTED_ZIP = Refusal("is an encrypted zip archive", "unzip -P PASSWORD -p {}" + PIPED)
+_TAR = Refusal("is a tar archive", "tar -xOf {}" + PIPED)
 _PARQUET = Refusal("is a Parquet file", _WHOLE_HINT)
 
 _REFUSALS = (
     (b"PK\x03\x04", _ZIP),
     (b"PK\x05\x06", _ZIP),
     (b"PK\x07\x08", _ZIP),
-    (b"7z\xbc\xaf\x27\x1c", Refusal("is a 7z archive", "7z x -so {}" + _PIPE)),
-    (b"Rar!\x1a\x07", Refusal("is a rar archive", "unrar p -inul {}" + _PIPE)),
-    (b"\x04\x22\x4d\x18", Refusal("is lz4 data, which is not supported", "lz4 -dc {}" + _PIPE)),
-    (b"\x1f\x9d", Refusal("is compress data, which is not supported", "zcat {}" + _PIPE)),
+    (b"7z\xbc\xaf\x27\x1c", Refusal("is a 7z archive", "7z x -so {}" + PIPED)),
+    (b"Rar!\x1a\x07", Refusal("is a rar archive", "unrar p -inul {}" + PIPED)),
+    (b"\x04\x22\x4d\x18", Refusal("is lz4 data, which is not supported", "lz4 -dc {}" + PIPED)),
+    (b"\x1f\x9d", Refusal("is compress data, which is not supported", "zcat {}" + PIPED)),
     (b"Obj\x01", Refusal("is an Avro file", _WHOLE_HINT)),
     (b"SQLite format 3\0", Refusal("is an SQLite database", _WHOLE_HINT)),
     (b"\x89HDF\r\n\x1a\n", Refusal("is an HDF5 file", _WHOLE_HINT)),

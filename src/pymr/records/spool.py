@@ -7,7 +7,8 @@ import os
 import sys
 from typing import BinaryIO
 
-from pymr.errors import ConfigError, InputError, ResourceError
+from pymr.errors import InputError, ResourceError
+from pymr.records.magic import PIPED
 from pymr.text_form import show_path
 
 STANDARD_INPUT = b"-"
@@ -21,22 +22,21 @@ def spool(path: bytes, folder: str) -> bytes:
     A copy is made once, readable by its owner only; asked for again, it is returned.
 
     Raises:
-        ConfigError: `folder` cannot be made.
         InputError: there is no standard input, or no folder to copy to.
-        ResourceError: no space is left in `folder`.
+        ResourceError: `folder` cannot be made, or no space is left in it.
         OSError: `path` cannot be read.
     """
     name = show_path(path)
     if not folder:
         raise InputError(
             f"input `{name}` has no size, so it cannot be split",
-            hint=f"cat '{name}' | pymr start --input - worker.py",
+            hint=f"cat '{name}'{PIPED}",
             input=name,
         )
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
+        raise ResourceError(
             f"cannot make the folder `{show_path(folder)}` for a copy of input `{name}`:"
             f" {error.strerror}",
             hint="--tmp-dir with a folder that can be written to",

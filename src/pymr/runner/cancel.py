@@ -16,7 +16,7 @@ from contextlib import suppress
 from pymr import names
 from pymr.core.events import RunFinished
 from pymr.errors import ObjectExistsError, OutputError
-from pymr.runner.find import FoundRun, history_of
+from pymr.runner.find import FoundRun, history_of, owner_of
 from pymr.runner.life import remove_folder
 from pymr.runner.resume import refuse_gone
 from pymr.runner.stored import folders_outside
@@ -41,10 +41,11 @@ def cancel_run(found: FoundRun, tell: Callable[[], object] = lambda: None) -> bo
     """
     refuse_gone(found)
     store = found.place.objects
+    was_running = owner_of(found) is not None  # Soon it may not be any more.
     with suppress(ObjectExistsError):  # It was asked before.
         store.put_if_absent(names.cancelled_key(found.run), b"")
     tell()
-    was_running = _wait_for_end(found)
+    _wait_for_end(found)
     with reclaim_output(found.place, run=found.run, name=found.name) as output:
         if output.previous is not None and output.previous.run == found.run:
             store.delete(names.cancelled_key(found.run))
@@ -72,20 +73,15 @@ def drop(place: Place, run: str) -> None:
     remove_attempts(place.objects, run)
 
 
-def _wait_for_end(found: FoundRun) -> bool:
-    """Wait until the run has given its claim up; return whether it held it.
+def _wait_for_end(found: FoundRun) -> None:
+    """Wait until the run has given its claim up.
 
     Raises:
         OutputError: it still does, after STOP_WAIT_S.
     """
     wait_s = STOP_WAIT_S if found.place.folder is not None else STORE_STOP_WAIT_S
     deadline = time.monotonic() + wait_s
-    was_running = False
-    while True:
-        owner, is_held = found.place.owner()
-        if not is_held or owner is None or owner.run != found.run:
-            return was_running
-        was_running = True
+    while (owner := owner_of(found)) is not None:
         if time.monotonic() >= deadline:
             raise OutputError(
                 f"run {found.name} was asked to stop {wait_s:.0f} s ago, and still runs"

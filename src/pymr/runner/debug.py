@@ -9,7 +9,6 @@ task is done again.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 from pymr.api import Builtin, Job
 from pymr.core.events import AttemptFailed, AttemptLost, Entry
 from pymr.core.replay import TaskName
-from pymr.core.spec import Attempt, InputFile, MapSource, MapWork
+from pymr.core.spec import Attempt, InputFile, MapSource, MapWork, PhaseName
 from pymr.errors import (
     ConfigError,
     InputError,
@@ -33,6 +32,7 @@ from pymr.runner.find import FoundRun, history_of
 from pymr.runner.reach import access_to
 from pymr.runner.resume import folder_of
 from pymr.runner.stored import StoredRun, read_stored
+from pymr.runner.task_name import task_named
 from pymr.shuffle.values import short_repr
 from pymr.store.access import Access
 from pymr.store.base import is_there
@@ -40,9 +40,6 @@ from pymr.task.blame import key_fields, show_record
 from pymr.task.single import Emitted, Single
 from pymr.task.user_code import load_job
 from pymr.text_form import show_path
-
-_TASK = re.compile(r"(map|reduce)[- ]?0*([0-9]{1,9})", re.ASCII)
-
 
 Function = Callable[..., object]
 
@@ -177,7 +174,12 @@ def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
         RunNotFoundError: nothing is left of the run.
     """
     stored = read_stored(found.place, found.run)
-    wanted = None if task_text is None else _task_of(task_text, stored)
+    counts: dict[PhaseName, int] = {
+        "map": stored.replay.map_tasks,
+        "reduce": stored.replay.spec.reducers,
+    }
+    hint = f"pymr errors {found.name}   lists those that failed"
+    wanted = None if task_text is None else task_named(task_text, counts, hint)
     failure = failure_in(history_of(found), wanted, stored.replay.committed)
     if wanted is None and failure is None:
         raise ConfigError(
@@ -214,18 +216,6 @@ def _failures(history: Iterable[Entry]) -> Iterator[Failure]:
 
 def _name(attempt: Attempt) -> TaskName:
     return attempt.phase, attempt.task
-
-
-def _task_of(text: str, stored: StoredRun) -> TaskName:
-    counts = {"map": stored.replay.map_tasks, "reduce": stored.replay.spec.reducers}
-    match = _TASK.fullmatch(text)
-    if match is not None and int(match[2]) < counts[match[1]]:
-        return ("map" if match[1] == "map" else "reduce"), int(match[2])
-    present = [f"{phase}-0000 to {phase}-{n - 1:04d}" for phase, n in counts.items() if n]
-    raise ConfigError(
-        f"no task `{show_path(text)}`, expected one of {' and '.join(present)}",
-        hint="pymr errors RUN   lists those that failed",
-    )
 
 
 def _names_call(task: TaskName, error: PymrError) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from pymr import names
-from pymr.core.events import Entry, RunFinished, RunPlanned
+from pymr.core.events import Entry, RunFinished, RunPlanned, RunResumed
 from pymr.errors import CorruptDataError, InterruptedRunError, PymrError, RunNotFoundError
 from pymr.observe.feed import read_entries
 from pymr.runner.plan import OUTPUT_FOLDER
@@ -17,14 +17,26 @@ from pymr.runner.reach import Reaching, usual_access
 from pymr.runner.stored import StoredRun, read_stored
 from pymr.store.access import Access, is_address
 from pymr.store.base import is_there
+from pymr.store.claim import ClaimRecord
 from pymr.store.place import Place, open_place
 from pymr.store.registry import RegisteredRun, newest_runs
 from pymr.task.manifest import Manifest, read_manifest
+from pymr.text_form import show_path
 
 RunState = Literal[
-    "running", "done", "failed", "interrupted", "died", "cancelled", "replaced", "gone"
+    "running",
+    "waiting",
+    "done",
+    "failed",
+    "interrupted",
+    "died",
+    "cancelled",
+    "replaced",
+    "damaged",
+    "gone",
 ]
-UNFINISHED: tuple[RunState, ...] = ("failed", "interrupted", "died")
+GOING: tuple[RunState, ...] = ("running", "waiting")
+UNFINISHED: tuple[RunState, ...] = ("waiting", "failed", "interrupted", "died")
 
 
 class FoundRun(msgspec.Struct, frozen=True):
@@ -92,8 +104,10 @@ def _run_in(place: Place) -> FoundRun | None:
     for run in reversed(place.runs()):  # ids ascend
         for entry in read_entries(place.read_history(run)):
             if isinstance(entry.event, RunPlanned):
-                spec = entry.event.spec
-                return FoundRun(spec.run, spec.name, place, entry.time)
+                spec, started = entry.event.spec, entry.event.started
+                return FoundRun(
+                    spec.run, spec.name, place, entry.time if started is None else started
+                )
     for unfinished_run, _ in unfinished_in(place):  # A power cut took its history.
         return unfinished_run
     manifest = committed_manifest(place)
@@ -115,13 +129,26 @@ def history_of(found: FoundRun) -> list[Entry]:
     return list(read_entries(found.place.read_history(found.run)))
 
 
+def owner_of(found: FoundRun) -> ClaimRecord | None:
+    """Return who works on a run, as far as can be seen; None: nobody does."""
+    owner, is_held = found.place.owner()
+    return owner if is_held and owner is not None and owner.run == found.run else None
+
+
+def no_history(found: FoundRun) -> RunNotFoundError:
+    """Return the refusal to tell what happened in a run of which nobody knows any more."""
+    return RunNotFoundError(
+        f"run {found.name} has no history in `{show_path(found.output)}`", hint="pymr jobs"
+    )
+
+
 def state_of(found: FoundRun) -> RunState:
     """Return how a run stands, by its output: the claim, the manifest, its history.
 
-    `interrupted`: by a signal, which it could still answer; `died`: it could not.
+    `waiting`: for its first master. `interrupted`: by a signal, which it could still answer;
+    `died`: it could not.
     """
-    record, is_held = found.place.owner()
-    if is_held and record is not None and record.run == found.run:
+    if owner_of(found) is not None:
         return "running"
     manifest = committed_manifest(found.place)
     if manifest is not None and manifest.run == found.run:
@@ -133,13 +160,32 @@ def state_of(found: FoundRun) -> RunState:
 
 def _last_state(found: FoundRun) -> RunState:
     """Return how a run ended that has no result here."""
-    last = history_of(found)[-1:]
-    if last and isinstance(last[0].event, RunFinished):
-        error = last[0].event.error
+    happened = [entry.event for entry in history_of(found)]
+    if happened and isinstance(happened[-1], RunFinished):
+        error = happened[-1].error
         if error is None:
-            return "replaced"
+            return "damaged" if _is_damaged(found.place) else "replaced"
         return "interrupted" if error["type"] == InterruptedRunError.__name__ else "failed"
+    begun = [event for event in happened if isinstance(event, RunPlanned | RunResumed)]
+    if begun and begun[-1].epoch == 0:
+        return "waiting"
     return "died" if found.run in found.place.runs() else "gone"
+
+
+def _is_damaged(place: Place) -> bool:
+    """Say whether an output has a manifest that is not what was written."""
+    try:
+        read_manifest(place.objects)
+    except CorruptDataError:
+        return True
+    except RunNotFoundError:
+        pass
+    return False
+
+
+def is_going(found: FoundRun) -> bool:
+    """Say whether a run is at work, or will be as soon as it has a master."""
+    return state_of(found) in GOING
 
 
 def unfinished(found: FoundRun) -> StoredRun | None:

@@ -25,9 +25,10 @@ from pymr.runner.find import UNFINISHED, FoundRun, state_of
 from pymr.runner.life import remove_folder
 from pymr.runner.stored import committed_keys, folders_outside
 from pymr.store.base import ObjectEntry, is_there
+from pymr.store.claim import GC
 from pymr.store.place import Place
 from pymr.task.manifest import Manifest, read_manifest
-from pymr.task.output import GC, claim_output
+from pymr.task.output import claim_output
 
 
 class Leftover(msgspec.Struct, frozen=True):

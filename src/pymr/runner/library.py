@@ -31,6 +31,7 @@ from pymr.runner.result import Result
 from pymr.runner.resume import resume_run
 from pymr.runner.run import run_request
 from pymr.store.place import Place
+from pymr.task.user_code import refuse_while_loading
 
 PathLike = str | bytes | os.PathLike[str]
 
@@ -52,6 +53,7 @@ def run(
         PymrError: the run failed, and its output is as it was before; `pymr.errors` lists
             the classes. `UserCodeError` names the record.
     """
+    refuse_while_loading("pymr.run")
     if not isinstance(job, Job):
         raise ConfigError(f"the first argument is {job!r}, expected a pymr.Job")
     resolved, inputs = _resolved(settings), _inputs(input)
@@ -66,7 +68,7 @@ def run(
         worker=getattr(job.mapper, "__name__", "job"),
         inputs=inputs,
         settings=resolved.settings,
-        params=dict(params or {}),
+        params=_params(params or {}),
         warnings=resolved.warnings,
         access=access_to(inputs, resolved.settings),
     )
@@ -88,7 +90,7 @@ def resume(run: PathLike, *, job: Job | None = None, **settings: Any) -> Result:
     Raises:
         PymrError: as `pymr.run`; `InputError` if the inputs have changed since.
     """
-    return _take_on(resume_run, run, job, settings)
+    return _take_on("pymr.resume", resume_run, run, job, settings)
 
 
 def replay(run: PathLike, *, job: Job | None = None, **settings: Any) -> Result:
@@ -100,15 +102,17 @@ def replay(run: PathLike, *, job: Job | None = None, **settings: Any) -> Result:
     Raises:
         PymrError: as `pymr.resume`; the result is then as it was.
     """
-    return _take_on(replay_run, run, job, settings)
+    return _take_on("pymr.replay", replay_run, run, job, settings)
 
 
 def _take_on(
+    call: str,
     take_on: Callable[..., object],
     run: PathLike,
     job: Job | None,
     settings: Mapping[str, Any],
 ) -> Result:
+    refuse_while_loading(call)
     now = _resolved(settings).settings
     found = find_run(os.fsdecode(run), lambda _: access_with(now))
     observer = _Watching()
@@ -158,7 +162,21 @@ def _plain(value: Any) -> Any:
 def _inputs(given: PathLike | Iterable[PathLike]) -> tuple[str | bytes, ...]:
     if isinstance(given, str | bytes | os.PathLike):
         given = [given]
-    return tuple(os.fspath(path) for path in given)
+    try:
+        return tuple(os.fspath(path) for path in given)
+    except TypeError as error:
+        raise ConfigError(f"`input` is {given!r}, expected a path or several") from error
+
+
+def _params(given: Mapping[str, str]) -> dict[str, str]:
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ConfigError(
+                f"`params` has {name!r}: {value!r}, expected names and values of type str, as"
+                " `--set` gives them",
+                hint=f"params={{{str(name)!r}: {str(value)!r}}}",
+            )
+    return dict(given)
 
 
 def _code_of(job: Job) -> Code:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from pymr import errors, failpoint, names
+from pymr import errors, failpoint
 from pymr.config import Settings
 from pymr.core import events
 from pymr.core.events import Entry, RunResumed, encode
@@ -23,21 +23,16 @@ from pymr.errors import (
     DeposedError,
     InterruptedRunError,
     PymrError,
-    StoreError,
-    StoreUnavailableError,
 )
 from pymr.observe.feed import Feed, JsonLines, last_seq, thin
+from pymr.runner.cancel_mark import CancelMark
 from pymr.runner.outcome import build_manifest
 from pymr.runner.plan import Plan
-from pymr.runner.stored import StoredRun, committed_keys, planned_of, spill_folder
-from pymr.store.base import is_there
+from pymr.runner.stored import StoredRun, committed_keys, planned_of, resumed_of, spill_folder
 from pymr.store.place import Journal, Place
 from pymr.task.commit import publish, remove_attempts
 from pymr.task.manifest import Manifest
 from pymr.task.output import ClaimedOutput, is_out_of_reach
-
-CANCEL_LOOK_S = 0.5  # how often a run looks whether it was cancelled
-STORE_LOOK_S = 2.0  # the same in a store, where a look is a request
 
 
 class Observer:
@@ -122,7 +117,6 @@ class Life:
         *,
         is_replay: bool = False,
     ) -> None:
-        self._look_due = 0.0
         self._can_be_asked: Callable[[str], object] = str  # nobody listens yet
         self._is_replay = is_replay
         self.is_resumable = earlier is not None  # all that a later process needs is durable
@@ -130,6 +124,7 @@ class Life:
         self._settings = settings
         self._output = output
         self._place = output.place
+        self._mark = CancelMark(output.place, plan.spec.run)
         self._started = started  # when the run began, Unix seconds
         self._earlier = earlier
         self._epoch = earlier.replay.epoch + 1 if earlier else 1
@@ -163,7 +158,7 @@ class Life:
 
                     def tick(now: float) -> None:
                         observer.tick(now)
-                        self._look()
+                        self._mark.look()
 
                     self._plan = crew.settle(self._plan, feed, tick, deadline)
                 head = head_of(self._plan) if head_of is not None else []
@@ -180,28 +175,6 @@ class Life:
                 raise
             assert self._manifest is not None, "a job that is done was published"
             return self._manifest
-
-    def _look(self) -> None:
-        """Look for `pymr cancel`, if it is time.
-
-        Raises:
-            InterruptedRunError: it was here.
-            StoreUnavailableError: the store is away, for longer than it is waited for.
-        """
-        now = time.monotonic()
-        if now >= self._look_due:
-            in_folder = self._place.folder is not None
-            self._look_due = now + (CANCEL_LOOK_S if in_folder else STORE_LOOK_S)
-            if self._is_cancelled():
-                raise errors.cancelled_error("`pymr cancel`")
-
-    def _is_cancelled(self) -> bool:
-        try:
-            return is_there(self._place.objects, names.cancelled_key(self._plan.spec.run))
-        except StoreUnavailableError:
-            raise
-        except StoreError:  # Who cannot look goes on.
-            return False
 
     def _execute(
         self,
@@ -236,7 +209,7 @@ class Life:
                 journal=journal,
                 feed=feed,
                 tick=tick,
-                look=self._look,
+                look=self._mark.look,
                 publish=partial(self._publish, crew, feed, journal),
                 can_be_asked=self._can_be_asked,
                 earlier=earlier,
@@ -263,23 +236,18 @@ class Life:
         return self._place.reopen_journal(run, self._epoch, self._earlier.records)
 
     def _begun(self) -> events.RunPlanned | RunResumed:
-        planned = planned_of(self._plan)
+        planned = planned_of(self._plan, self._started)
         if self._earlier is None:
             return planned
-        return RunResumed(
-            planned.spec,
-            planned.map_tasks,
-            planned.input_files,
-            planned.input_bytes,
-            epoch=self._epoch,
-            is_replay=self._is_replay,
-        )
+        return resumed_of(planned, self._epoch, is_replay=self._is_replay)
 
     def _fail(self, error: BaseException, feed: Feed) -> None:
         """Record how the run ended, and drop data that nothing will read."""
         if isinstance(error, KeyboardInterrupt):
             error = interruption(error)
         if isinstance(error, PymrError):
+            if self._place.folder is not None and self._plan.spec.run not in self._place.runs():
+                error.fields["is_gone"] = True  # Somebody has removed the output.
             feed.append(events.RunFinished(errors.to_dict(error)))
         if is_out_of_reach(error, self._place):
             remove_folder(self._tmp())  # The rest would be waited for once more.
@@ -296,7 +264,7 @@ class Life:
         store, run = self._output.store, self._plan.spec.run
         is_alone = self._place.folder is not None or self._manifest is not None
         with suppress(PymrError):  # It takes space only.
-            if self._is_cancelled():
+            if self._mark.is_there():
                 remove_attempts(store, run)
             elif is_alone:
                 remove_attempts(store, run, but=committed_keys(self._place, run))

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pymr import names
-from pymr.core.spec import Attempt
+from pymr.core.events import AttemptStarted, Entry, RunPlanned, RunResumed
+from pymr.core.replay import TaskName
+from pymr.core.spec import Attempt, PhaseName
 from pymr.errors import ConfigError
+from pymr.observe.feed import read_entries
 from pymr.runner.find import FoundRun
+from pymr.runner.task_name import task_named
 
 _OF_ATTEMPT = re.compile(r"(map|reduce)-(\d{5,})-(\d+)\.log", re.ASCII)
 _OF_POD = re.compile(r"pod-(.+)\.log", re.ASCII)
 _OF_PROCESS = re.compile(r"(.+-(\d+))-(\d+)\.log", re.ASCII)
-_TASK = re.compile(r"(map|reduce)[- ]?0*([0-9]{1,9})", re.ASCII)
 
 
 class LogFile(NamedTuple):
@@ -37,28 +40,51 @@ class LogFile(NamedTuple):
         return f"{self.worker}{where}, outside of attempts"
 
 
-def logs_of(found: FoundRun, task: str | None = None, number: int | None = None) -> list[LogFile]:
+def logs_of(
+    found: FoundRun, task: TaskName | None = None, number: int | None = None
+) -> list[LogFile]:
     """Return the logs of a run: processes first, then attempts of map and reduce tasks.
 
-    `task` names one of the latter, such as map-0017; `number` one attempt of it.
-
-    Raises:
-        ConfigError: that is no name of a task.
+    With a `task` only those of its attempts; with a `number` those of attempts that have it.
     """
-    wanted = None
-    if task is not None:
-        match = _TASK.fullmatch(task)
-        if match is None:
-            raise ConfigError(
-                f"no task `{task}`, expected such as map-0017", hint=f"pymr logs {found.name}"
-            )
-        wanted = match[1], int(match[2])
     return [
         log
         for log in sorted(_all(found), key=_order)
-        if wanted is None or (log.attempt and (log.attempt.phase, log.attempt.task) == wanted)
+        if task is None or (log.attempt and (log.attempt.phase, log.attempt.task) == task)
         if number is None or (log.attempt and log.attempt.number == number)
     ]
+
+
+def task_of_run(found: FoundRun, text: str) -> TaskName:
+    """Return the task of a run that `text` names, as far as its history knows them.
+
+    Raises:
+        ConfigError: it has no such task; those that it has are named.
+    """
+    counts: dict[PhaseName, int] | None = None
+    for entry in read_entries(found.place.read_history(found.run)):
+        if isinstance(entry.event, RunPlanned | RunResumed):  # It stands near the beginning.
+            counts = {"map": entry.event.map_tasks, "reduce": entry.event.spec.reducers}
+            break
+    return task_named(text, counts, f"pymr logs {found.name}")
+
+
+def refuse_absent_attempt(
+    found: FoundRun, history: list[Entry], task: TaskName | None, number: int
+) -> None:
+    """Refuse the number of an attempt, of a task or of any, if the history has no such attempt.
+
+    Raises:
+        ConfigError: the numbers that there are are named.
+    """
+    begun = [entry.event.attempt for entry in history if isinstance(entry.event, AttemptStarted)]
+    numbers = sorted({a.number for a in begun if task in (None, (a.phase, a.task))})
+    if number not in numbers:
+        what = "any task" if task is None else str(Attempt(*task, number))
+        expected = f"one of {', '.join(map(str, numbers))}" if numbers else "none: none has begun"
+        raise ConfigError(
+            f"no attempt {number} of {what}, expected {expected}", hint=f"pymr logs {found.name}"
+        )
 
 
 def _all(found: FoundRun) -> Iterator[LogFile]:

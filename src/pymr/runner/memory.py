@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from pymr.config.machine import OTHER_FILES
 from pymr.config.setting import FAN_IN_MAX
 from pymr.config.value import spell_size
 from pymr.core.budget import Budget, ProcessSize, RunSize, TaskMemory, divide, task_memory
-from pymr.core.plan import MIB
+from pymr.core.plan import MIB, workers_max
 from pymr.core.sample import Sample
 from pymr.core.spec import Attempt, InputFile, Limits, MapTask
 from pymr.errors import ConfigError, TaskMemoryError
@@ -61,7 +62,7 @@ def share_out(settings: Settings, size: RunSize, process: ProcessSize) -> Share:
     Raises:
         ConfigError: what must be known of so many inputs and tasks does not fit.
     """
-    wished = min(settings.workers, max(size.map_tasks, size.reduce_tasks, 1))
+    wished = min(settings.workers, workers_max(size.map_tasks, size.reduce_tasks))
     budget = divide(settings.memory_bytes, wished, size, process)
     if budget.needed_bytes > settings.memory_bytes:
         needed = _spelled(budget.needed_bytes)
@@ -90,7 +91,7 @@ def share_again(
 
     Its `limits` are frozen: what a buffer may hold decides where a map task combines.
     """
-    wished = min(settings.workers, max(size.map_tasks, size.reduce_tasks, 1))
+    wished = min(settings.workers, workers_max(size.map_tasks, size.reduce_tasks))
     workers = wished
     while workers > 1:
         budget = divide(settings.memory_bytes, workers, size, process)
@@ -115,9 +116,13 @@ def task_memory_of(settings: Settings, workers: int) -> TaskMemory:
 def too_much(attempt: Attempt, used_bytes: int, had_bytes: int, how: str = "") -> TaskMemoryError:
     """Return the error of an attempt that took more memory than it has; `how` that showed."""
     wished = 1 << max(used_bytes, had_bytes).bit_length()  # the next power of two
+    hint = f"--task-memory {spell_size(wished)}"
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if how and resource.RLIM_INFINITY != allowed < had_bytes:  # Python was refused it before.
+        had_bytes, hint = allowed, "ulimit -v unlimited"
     return TaskMemoryError(
         f"{attempt}{how} used {_spelled(used_bytes)}, had {_spelled(had_bytes)}",
-        hint=f"--task-memory {spell_size(wished)}",
+        hint=hint,
         used_bytes=used_bytes,
         had_bytes=had_bytes,
     )

@@ -34,7 +34,7 @@ from pymr.core.spec import (
     TextRules,
 )
 from pymr.errors import ConfigError, InputError
-from pymr.records.discover import DiscoverRules, Discovery, discover
+from pymr.records.discover import DiscoverRules, Discovery, discover, refuse_missing
 from pymr.runner.memory import Share, run_size, share_out
 from pymr.runner.pool import Pool
 from pymr.store.access import AMBIENT, Access, is_address
@@ -77,6 +77,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The size of all inputs, as they are on disk."""
         return sum(file.size for file in self.inputs)
 
+    def alerted(self, *alerts: str) -> Plan:
+        """Return it with more warnings, which are told before any work."""
+        warnings = tuple(dict.fromkeys((*self.warnings, *alerts)))
+        return msgspec.structs.replace(self, warnings=warnings, alerts=(*self.alerts, *alerts))
+
     @property
     def maps_whole_files(self) -> bool:
         """Whether a call of the mapper takes a whole file."""
@@ -90,10 +95,7 @@ def plan_run(request: Request, pool: Pool) -> Plan:
         ConfigError: nothing to read, or settings and job do not fit.
         WorkerFileError, InputError, OutputError: as they say.
     """
-    if not request.inputs:
-        raise ConfigError("no input given", hint="add --input PATH, or --input - for stdin")
-    _refuse_bytes(request)
-    pool.start(request.code)
+    begin_loading(request, pool)
     run = names.new_run_id()
     spool_folder = request.spool_folder or _spool_folder(request.settings, run)
     try:
@@ -104,6 +106,31 @@ def plan_run(request: Request, pool: Pool) -> Plan:
 
             shutil.rmtree(spool_folder, ignore_errors=True)
         raise
+
+
+def begin_loading(request: Request, pool: Pool) -> None:
+    """Have `pool` load the code, unless it does so already: planning will wait for it.
+
+    Raises:
+        ConfigError: there is nothing to read, or a name is no text.
+        ResourceError: this machine has no more of something.
+    """
+    if not request.inputs:
+        raise ConfigError("no input given", hint="add --input PATH, or --input - for stdin")
+    _refuse_bytes(request)
+    if not pool.processes:
+        pool.start(request.code)
+
+
+def refuse_here(request: Request, pool: Pool) -> None:
+    """Refuse what is known to be wrong without any store; `pool` loads the code already.
+
+    Raises:
+        WorkerFileError: the code cannot be loaded.
+        InputError: an input of this machine is not there.
+    """
+    pool.wait_shape()
+    refuse_missing(request.inputs, _rules(request.settings, "", "", request.access))
 
 
 def _refuse_bytes(request: Request) -> None:

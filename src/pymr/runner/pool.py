@@ -7,6 +7,7 @@ import os
 import selectors
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from pymr import errors
 from pymr.core.budget import RUNNER_BYTES, ProcessSize
@@ -32,7 +33,7 @@ class Pool:
 
         Processes work in `folder`; None: in the current one. They are called `name-1` and so on.
         """
-        self._name = name
+        self.name = name  # may be another one before the first process has loaded the code
         self._deadline = deadline
         self._folder = folder
         self._code: Code | None = None
@@ -41,17 +42,34 @@ class Pool:
         self.logs: Logs | None = None  # where prints are kept, once that is known
         self._called = object()  # stands for who else may end a wait
         self._started = 0
+        self._warm: TaskProcess | None = None  # that waits for the code
         self._memory = MemoryMeter(_private_bytes_of_the_caller())
+        self._shape: Shape | None = None  # of the job, when a process has loaded the code
         self.process_size = ProcessSize()  # of one that has loaded the code, when it has
         self.processes: dict[str, TaskProcess] = {}
 
+    def warm_up(self) -> None:
+        """Start a process before the code is known: the next `start` need not wait for Python.
+
+        Best effort; where it cannot be started the next `start` says so.
+        """
+        with suppress(errors.ResourceError):
+            self._warm = self._warm or TaskProcess(self.name, self._folder)
+
     def start(self, code: Code | None = None) -> TaskProcess:
-        """Start one more task process, which loads `code` at once; None: the same as before."""
+        """Start one more task process, which loads `code` at once; None: the same as before.
+
+        Raises:
+            ResourceError: this machine has no more of something.
+        """
         self._code = code or self._code
         assert self._code is not None, "the first process is given the code"
         self._started += 1
-        process = TaskProcess(f"{self._name}-{self._started}", self._code, self._folder)
-        self.processes[process.name] = process
+        name = f"{self.name}-{self._started}"
+        process, self._warm = self._warm or TaskProcess(name, self._folder), None
+        process.name = name
+        process.load(self._code)
+        self.processes[name] = process
         for fd in _watched(process):
             self._selector.register(fd, selectors.EVENT_READ, process)
         self._prints.add(process)
@@ -146,18 +164,24 @@ class Pool:
             process.kill()
         for process in list(self.processes.values()):
             self.remove(process)
+        if self._warm is not None:
+            self._warm.kill()
+            self._warm.reap()
+            self._warm = None
         self._prints.close()
         self._selector.close()
         if self.logs is not None:
             self.logs.close()
 
     def wait_shape(self) -> Shape:
-        """Return the shape of the job that the first process found.
+        """Return the shape of the job that the first process found; later on, the same at once.
 
         Raises:
             WorkerFileError: the code cannot be used, or took more than LOAD_S to import.
             TimeoutReachedError: the deadline of the run has passed.
         """
+        if self._shape is not None:
+            return self._shape
         loaded_by = time.monotonic() + LOAD_S
         while (now := time.monotonic()) < loaded_by:
             if self._deadline is not None and now >= self._deadline:
@@ -175,6 +199,7 @@ class Pool:
                     process.is_loaded = True
                     if message.memory is not None:
                         self.process_size = ProcessSize(*message.memory)
+                    self._shape = message.shape
                     return message.shape
         process = next(iter(self.processes.values()))
         text = f"the worker's code was not imported within {LOAD_S:.0f} s"

@@ -67,9 +67,7 @@ def looked_over(plan: Plan, settings: Settings) -> Plan:
     tmp_dir = _folder_of_spills(plan, settings)
     if tmp_dir is not None:
         _refuse_unwritable(tmp_dir)
-    alerts = (*_files(plan), *_room(plan, settings))
-    warnings = tuple(dict.fromkeys((*plan.warnings, *alerts)))
-    return msgspec.structs.replace(plan, warnings=warnings, alerts=alerts)
+    return plan.alerted(*_files(plan), *_room(plan, settings))
 
 
 def _folder_of_spills(plan: Plan, settings: Settings) -> str | None:

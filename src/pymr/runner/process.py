@@ -62,7 +62,12 @@ _groups: set[int] = set()  # of task processes that were not reaped; for the end
 class TaskProcess:
     """One child process; `attempt` is what it was given to run, if anything."""
 
-    def __init__(self, name: str, code: Code, folder: str | None = None) -> None:
+    def __init__(self, name: str, folder: str | None = None) -> None:
+        """Start it, in `folder`; it waits for `load`.
+
+        Raises:
+            ResourceError: no process, or no pipe, can be had.
+        """
         self.name = name
         self.attempt: Attempt | None = None
         self.is_loaded = False
@@ -110,15 +115,17 @@ class TaskProcess:
             for fd in (requests_read, replies_write, prints_write):
                 if fd >= 0:
                     os.close(fd)
+        _groups.add(self.pid)
+        self._replies = channel.ReplyBuffer()
+        self._listen()
+
+    def _listen(self) -> None:
         for fd in (self.replies_fd, self.prints_fd):
             os.set_blocking(fd, False)
         with suppress(OSError):  # There is a limit for all pipes of a user.
             fcntl.fcntl(self.prints_fd, fcntl.F_SETPIPE_SZ, PRINTS_PIPE_BYTES)
         with suppress(OSError):  # Else the end of its replies tells.
             self.end_fd = os.pidfd_open(self.pid)
-        _groups.add(self.pid)
-        self._replies = channel.ReplyBuffer()
-        self._send(channel.Load(code))
 
     @property
     def pid(self) -> int:
@@ -129,6 +136,11 @@ class TaskProcess:
     def is_idle(self) -> bool:
         """It can be given something to do."""
         return self.is_loaded and self.attempt is None and not self.was_killed
+
+    def load(self, code: Code) -> None:
+        """Have it import the user's code; comes first, and once."""
+        self.started = time.monotonic()
+        self._send(channel.Load(code))
 
     def sample(self, spec: JobSpec, work: SampleWork, access: Access) -> None:
         """Start mapping a part of the input for its keys; the process must be idle."""

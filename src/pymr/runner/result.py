@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from pymr.errors import CorruptDataError
 from pymr.observe.quantity import show_many
 from pymr.records.part import read_rows, split_rows
 from pymr.runner.reach import usual_access
@@ -16,6 +17,7 @@ from pymr.store.base import ObjectStore
 from pymr.store.place import Place, open_place
 from pymr.task.commit import open_part
 from pymr.task.manifest import Manifest, ManifestPart, read_manifest
+from pymr.text_form import show_path
 
 if TYPE_CHECKING:
     from pymr.task.bad_record import BadRecord
@@ -64,8 +66,16 @@ class Result:
         return read_rows(self.chunks(part), self.manifest.output_format, columns.key, columns.value)
 
     def chunks(self, part: ManifestPart) -> Iterator[bytes]:
-        """Return the bytes of one part, in pieces."""
-        return open_part(self._store, part)
+        """Yield the bytes of one part, in pieces.
+
+        Raises:
+            CorruptDataError: at the end, if they are not those that were committed.
+        """
+        try:
+            yield from open_part(self._store, part)
+        except CorruptDataError as error:
+            error.hint = f"pymr verify {show_path(self.output)}   names all that differs"
+            raise
 
     def raw_rows(self) -> Iterator[bytes]:
         r"""Return all rows as they stand in the parts, without their `\n`."""

@@ -174,10 +174,12 @@ def refuse_cancelled(found: FoundRun) -> None:
 def settings_of(held: Held, change: Change) -> Settings:
     """Return the settings a run goes on with: what it may leave out is as the last process had it.
 
+    A replay begins with those of the run, whatever an earlier replay was given.
+
     Raises:
         ConfigError: one cannot be changed.
     """
-    before, skip = held.stored.plan.settings, held.stored.replay.spec.skip
+    before, skip = held.stored.plan.settings, held.stored.replay.skip
     before = msgspec.structs.replace(
         before, skip_bad_records=skip.records_max, max_skip_ratio=skip.ratio_max
     )
@@ -352,6 +354,7 @@ def _plan(held: Held, settings: Settings, shape: Shape, process: ProcessSize) ->
         memory_bytes=settings.memory_bytes,
         spool_folder=before.spool_folder,
         warnings=tuple(dict.fromkeys((*before.warnings, *shape.warnings, *notes, *notices))),
+        alerts=tuple(notes),
     )
 
 

@@ -12,16 +12,17 @@ from pymr.observe.quantity import show_kept
 from pymr.runner.find import unfinished_in
 from pymr.runner.life import Life, Observer, remove_folder
 from pymr.runner.local import LocalCrew
-from pymr.runner.plan import Plan, Request, plan_run
+from pymr.runner.plan import OUTPUT_FOLDER, Plan, Request, plan_run
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import looked_over, refuse_few_files, refuse_unsafe_store
 from pymr.runner.reach import at_first
 from pymr.runner.stored import folders_outside, head_of
 from pymr.store.access import Access
 from pymr.store.place import Place, open_place
-from pymr.store.registry import RegisteredRun, register
+from pymr.store.registry import RegisteredRun, register, state_folder
 from pymr.task.manifest import Manifest
 from pymr.task.output import prepare_output, refuse_taken
+from pymr.text_form import show_path
 
 
 def run_request(request: Request, observer: Observer, *, over: str | None = None) -> Manifest:
@@ -59,8 +60,9 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
             for folder in outside:  # The runs are gone, with what was in the output.
                 if folder != request.spool_folder:
                     remove_folder(folder)
+            if not remember(spec.run, spec.name, place, started, access):
+                plan = _without_name(plan)
             observer.planned(plan, place)
-            remember(spec.run, spec.name, place, started, access)
             life = Life(plan, settings, output, started)
             crew = LocalCrew(pool, settings)
             try:
@@ -74,10 +76,20 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
             remove_folder(spool_folder)
 
 
-def remember(run: str, name: str, place: Place, started: float, access: Access) -> None:
-    """Put a run into the registry, and where its store is; best effort."""
+def remember(run: str, name: str, place: Place, started: float, access: Access) -> bool:
+    """Put a run into the registry, and where its store is; say whether that was possible."""
     where = (access.endpoint, access.region) if place.folder is None else (None, None)
-    register(RegisteredRun(run, name, str(place), started, *where))
+    return register(RegisteredRun(run, name, str(place), started, *where))
+
+
+def _without_name(plan: Plan) -> Plan:
+    """Return the plan with a warning that commands do not find the run by its name."""
+    if plan.output.endswith(f"/{OUTPUT_FOLDER}/{plan.spec.name}"):  # Looked for there, too.
+        return plan
+    return plan.alerted(
+        f"runs cannot be listed in {show_path(state_folder())}: name this one to other commands by"
+        f" its output, {plan.shown_output}"
+    )
 
 
 def _outside_of_others(place: Place) -> list[str]:
@@ -92,8 +104,11 @@ def refuse_unfinished(plan: Plan, place: Place, over: str | None) -> None:
         if found.run != over and earlier.committed:
             maps, reduces = earlier.kept
             kept = show_kept(maps, earlier.map_tasks, reduces, earlier.spec.reducers)
+            anew = "--overwrite to begin anew"
+            if place.folder is None and place.owner()[0] is not None:  # It could not give it up.
+                anew = f"pymr cancel {found.name} and start again"
             raise OutputError(
                 f"output `{plan.shown_output}` holds the unfinished run {found.name}: {kept}",
-                hint=f"pymr resume {found.name}, or --overwrite to begin anew",
+                hint=f"pymr resume {found.name}, or {anew}",
                 run=found.run,
             )

@@ -151,8 +151,8 @@ class Slots:
             case channel.Progressed(attempt, bytes_in, records_in):
                 self._hangs.progressed(process, now)
                 self._owner.note(events.AttemptProgressed(attempt, bytes_in, records_in))
-            case channel.StoreAway(store, since):
-                self._wait_for(process, store, since)
+            case channel.StoreAway():
+                self._wait_for(process, message)
             case channel.Finished(receipt, left):
                 self._end_attempt(process, receipt.attempt, left)
                 if not self._has_hung(process, receipt.attempt, None):
@@ -164,11 +164,11 @@ class Slots:
                 if not self._has_hung(process, attempt, error):
                     self._owner.report(events.Failed(attempt, error, retryable, signature, now))
 
-    def _wait_for(self, process: TaskProcess, store: str, since: float | None) -> None:
+    def _wait_for(self, process: TaskProcess, away: channel.StoreAway) -> None:
         """Say that a process waits for a store; its time is not that of the user's code."""
         if process.attempt is not None:
             self._hangs.progressed(process, time.monotonic())
-        if (line := self._outages.line(store, since, time.time())) is not None:
+        if (line := self._outages.line(away.store, away.since, time.time(), away.how)) is not None:
             self._owner.note(events.Warned(line, at_once=True))
 
     def _end_attempt(self, process: TaskProcess, attempt: Attempt, left: channel.Left) -> None:

@@ -6,17 +6,21 @@ import time
 
 from pymr.observe.snapshot import Snapshot, fold
 from pymr.observe.standing import MasterStanding, Standing, standing_of
-from pymr.runner.find import FoundRun, history_of, state_of
+from pymr.runner.find import FoundRun, history_of, owner_of, state_of
 
 
-def stored_standing(found: FoundRun, snapshot: Snapshot | None = None) -> Standing:
+def stored_standing(
+    found: FoundRun, snapshot: Snapshot | None = None, *, on: str = "local"
+) -> Standing:
     """Return how a run stands; `snapshot` is of its history, if that is known already.
+
+    `on` is where tasks run as far as the caller knows: see `Snapshot`.
 
     Raises:
         StoreError: its store refuses or does not answer.
     """
     if snapshot is None:
-        snapshot = Snapshot()
+        snapshot = Snapshot(on=on)
         for entry in history_of(found):
             fold(snapshot, entry)
     if not snapshot.run:  # Its history is gone, or has not come so far.
@@ -37,7 +41,7 @@ def _master_of(found: FoundRun) -> MasterStanding | None:
     if sign is not None:
         silent_s = max(0.0, time.time() - sign.time)
         return MasterStanding(host=sign.host, pid=sign.pid, address=sign.address, silent_s=silent_s)
-    owner, is_held = found.place.owner()
-    if owner is None or owner.run != found.run or not is_held:
+    owner = owner_of(found)
+    if owner is None:
         return None
     return MasterStanding(host=owner.host, pid=owner.pid)

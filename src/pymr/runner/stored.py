@@ -19,7 +19,7 @@ import msgspec
 
 from pymr import names
 from pymr.config import Settings
-from pymr.core.events import JOURNAL_VERSION, Decision, RunPlanned, encode
+from pymr.core.events import JOURNAL_VERSION, Decision, RunPlanned, RunResumed, encode
 from pymr.core.replay import Replay, replay
 from pymr.core.spec import Code, InputFile, MapTask
 from pymr.errors import IncompleteError, ObjectMissingError, PymrError, RunNotFoundError
@@ -63,10 +63,26 @@ class StoredRun(NamedTuple):
         return [*(receipt.key for receipt in receipts), *bad]
 
 
-def planned_of(plan: Plan, epoch: int = 1) -> RunPlanned:
-    """Return the first decision of a run."""
-    size = plan.input_bytes
-    return RunPlanned(plan.spec, len(plan.tasks), len(plan.inputs), size, epoch=epoch)
+def planned_of(plan: Plan, started: float, epoch: int = 1) -> RunPlanned:
+    """Return the first decision of a run, which began at `started` (Unix seconds)."""
+    counts = len(plan.tasks), len(plan.inputs), plan.input_bytes
+    return RunPlanned(plan.spec, *counts, epoch=epoch, started=started)
+
+
+def resumed_of(
+    planned: RunPlanned, epoch: int, *, is_replay: bool, code: Code | None = None
+) -> RunResumed:
+    """Return the first decision of a later process: what was planned, as it is now."""
+    return RunResumed(
+        planned.spec,
+        planned.map_tasks,
+        planned.input_files,
+        planned.input_bytes,
+        epoch=epoch,
+        is_replay=is_replay,
+        code=code,
+        started=planned.started,
+    )
 
 
 def head_of(request: Request, plan: Plan, started: float, epoch: int = 1) -> list[bytes]:
@@ -85,7 +101,7 @@ def head_of(request: Request, plan: Plan, started: float, epoch: int = 1) -> lis
         spool_folder=plan.spool_folder,
         warnings=plan.warnings,
     )
-    return [encode(planned_of(plan, epoch)), msgspec.json.encode(stored)]
+    return [encode(planned_of(plan, started, epoch)), msgspec.json.encode(stored)]
 
 
 def read_stored(place: Place, run: str) -> StoredRun:
@@ -103,9 +119,14 @@ def read_stored(place: Place, run: str) -> StoredRun:
         return StoredRun(stored, replay(planned, _decisions(rest)), _HEAD_RECORDS + len(rest))
 
 
-def read_plan(place: Place, run: str) -> StoredPlan:
+def read_head(place: Place, run: str) -> tuple[RunPlanned, StoredPlan]:
     """Return how a run was planned: the first of what `read_stored` reads; it raises the same."""
-    return _read_head(place, run, place.read_journal(run))[1]
+    return _read_head(place, run, place.read_journal(run))
+
+
+def read_plan(place: Place, run: str) -> StoredPlan:
+    """Return the second half of `read_head`, which raises the same."""
+    return read_head(place, run)[1]
 
 
 def _read_head(place: Place, run: str, records: Iterator[bytes]) -> tuple[RunPlanned, StoredPlan]:
@@ -179,7 +200,8 @@ def _decisions(records: Iterable[bytes]) -> Iterator[Decision]:
 
 def _nothing(place: Place, run: str) -> RunNotFoundError:
     return RunNotFoundError(
-        f"run {run} has no plan in `{show_path(str(place))}`: it ended before it began",
+        f"run {run} has no plan in `{show_path(str(place))}`: it ended before it began, or has"
+        " been removed since",
         hint="pymr start   with its arguments begins it anew",
     )
 

@@ -13,8 +13,8 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -24,9 +24,13 @@ from pymr.core.spec import InputFile
 from pymr.errors import InterruptedRunError, ObjectMissingError
 from pymr.records.object_source import locate
 from pymr.records.source import FileSource, changed
+from pymr.runner.cancel_mark import CANCEL_LOOK_S
 from pymr.store.access import Access, open_store
 from pymr.store.base import ObjectStore
 from pymr.store.object_reader import Version
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 UPLOADED_MAX: Final = 4  # files at a time; small ones are in memory as a whole
 LARGE_BYTES: Final = 8 << 20  # from here on in parts, of which several go up at a time …
@@ -38,11 +42,16 @@ Report = Callable[[UploadProgressed], None]  # by any thread, by one at a time
 
 
 def upload_inputs(
-    files: Sequence[InputFile], root: str, access: Access, report: Report
+    files: Sequence[InputFile],
+    root: str,
+    access: Access,
+    report: Report,
+    look: Callable[[], object],
 ) -> tuple[InputFile, ...]:
     """Return inputs as objects of stores, in their order; those that are files go below `root`.
 
-    `root` is an address. A file keeps its own name in messages.
+    `root` is an address. A file keeps its own name in messages. Meanwhile `look` is called twice a
+    second, and may raise.
 
     Raises:
         InputError: a file has changed since it was found, or cannot be read.
@@ -51,7 +60,7 @@ def upload_inputs(
     local = list(dict.fromkeys(file for file in files if file.etag is None))
     if not local:
         return tuple(files)
-    done = _Uploads(root.rstrip("/"), access, _Progress(local, report)).all(local)
+    done = _Uploads(root.rstrip("/"), access, _Progress(local, report)).all(local, look)
     return tuple(file if file.etag is not None else done[file] for file in files)
 
 
@@ -66,16 +75,19 @@ class _Uploads:
         self._large = threading.Semaphore(LARGE_MAX)
         self._is_over = False
 
-    def all(self, files: list[InputFile]) -> dict[InputFile, InputFile]:
+    def all(self, files: list[InputFile], look: Callable[[], object]) -> dict[InputFile, InputFile]:
         """Return each file as the object that has its bytes."""
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
         pool = ThreadPoolExecutor(UPLOADED_MAX, thread_name_prefix="pymr-upload")
         try:
             futures = {file: pool.submit(self._one, file) for file in files}
-            ended = wait(futures.values(), return_when=FIRST_EXCEPTION).done
-            for future in ended:
-                future.result()
+            open_ones: Collection[Future[InputFile]] = futures.values()
+            while open_ones:
+                look()
+                ended, open_ones = wait(open_ones, CANCEL_LOOK_S, FIRST_EXCEPTION)
+                for future in ended:
+                    future.result()
         finally:
             self._is_over = True  # What is half there is undone by its thread.
             pool.shutdown(cancel_futures=True)

@@ -24,6 +24,13 @@ _SCHEMES: Final = ("s3", "gs", "az", "memory")
 _ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)(?:/(.*))?", re.DOTALL)
 
 
+class Way(msgspec.Struct, frozen=True):
+    """What people are told in the place of an endpoint that is gone when this process ends."""
+
+    name: str  # of the store: the storage of namespace `data`
+    command: str  # that says how others reach it
+
+
 class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a client of a store is told besides its address; None: as the library finds it.
 
@@ -41,6 +48,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     root_certificates: str | None = None  # PEM; those that are trusted besides the system's
     is_requester_paying: bool = False  # for reading what others keep
     storage_wait_s: float = 600.0  # the store may be out of reach so long at a time
+    silence_s: float | None = None  # … and a request without a byte so long; None: as usual
+    way: Way | None = None  # None: the endpoint is one for everybody
+
+    @property
+    def told_endpoint(self) -> str | None:
+        """What people are told of where the store is."""
+        return self.endpoint if self.way is None else self.way.name
 
     def __repr__(self) -> str:
         return f"Access(endpoint={self.endpoint!r}, region={self.region!r}, …)"

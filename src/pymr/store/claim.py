@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import time
 from typing import Final, Self
 
@@ -21,6 +22,7 @@ from pymr.names import CLAIM
 from pymr.store.disk import make_folder, translated
 from pymr.text_form import show_path
 
+GC: Final = "gc"  # `pymr gc` holds an output as if it were a run
 _TRIES_MAX: Final = 1000  # as often as somebody who only looks may be in the way
 _RECORD_WAIT_S: Final = 1.0  # for the winner to write its record, before the message
 _RECORD_BYTES_MAX: Final = 64 << 10
@@ -139,9 +141,11 @@ def claimed_error(root: str, owner: ClaimRecord | None) -> OutputError:
     if owner is None:
         return OutputError(f"output `{place}` is claimed by another run")
     age_s = max(0, round(time.time() - owner.started))
+    # Its name may be another run's in this account.
+    followed = f"pymr attach {shlex.quote(root)}   follows it"
     return OutputError(
         f"output `{place}` is claimed by run {owner.run}"
         f" (pid {owner.pid} on {owner.host}, started {age_s} s ago)",
-        hint="wait for it, or choose another --output",
+        hint="wait for it" if owner.run == GC else followed,
         **msgspec.structs.asdict(owner),
     )

@@ -6,7 +6,6 @@ than its own, from 15 minutes on. It says its time in the head of any answer, al
 
 from __future__ import annotations
 
-import ssl
 import time
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -14,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pymr.store.access import Access, Address
+from pymr.store.signed_request import tls_context
 
 CLOCK_WAIT_S: Final = 5.0
 _AMAZON: Final = "https://s3.amazonaws.com"
@@ -29,8 +29,7 @@ def clock_offset_s(address: Address, access: Access) -> float | None:
     url = urlsplit(access.endpoint or _AMAZON)
     connection: HTTPConnection
     if url.scheme == "https":
-        context = ssl.create_default_context(cadata=access.root_certificates)
-        connection = HTTPSConnection(url.netloc, timeout=CLOCK_WAIT_S, context=context)
+        connection = HTTPSConnection(url.netloc, timeout=CLOCK_WAIT_S, context=tls_context(access))
     else:
         connection = HTTPConnection(url.netloc, timeout=CLOCK_WAIT_S)
     try:

@@ -13,6 +13,7 @@ Endpoint and region of the settings go before the variables, and those before th
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -32,6 +33,7 @@ _OF_THE_LIBRARY: Final = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
+_CERTIFICATE: Final = r"(?s)-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----"
 # Ways to keys that other tools know, and this one does not.
 _INDIRECT: Final = ("credential_process", "sso_session", "sso_start_url", "source_profile")
 
@@ -196,16 +198,23 @@ def _variable(environ: Mapping[str, str], names: tuple[str, ...], kind: Kind) ->
 
 
 def _certificates(environ: Mapping[str, str]) -> str | None:
-    """Return the text of AWS_CA_BUNDLE."""
+    """Return the certificates in the file AWS_CA_BUNDLE, without what is said between them."""
     path = environ.get("AWS_CA_BUNDLE")
     if not path:
         return None
     try:
-        with open(path, encoding="ascii") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no PEM file"
-        raise ConfigError(f"AWS_CA_BUNDLE is `{path}`, which cannot be read: {why}") from error
+        with open(path, encoding="latin-1") as file:
+            found = re.findall(_CERTIFICATE, file.read())
+    except OSError as error:
+        raise ConfigError(
+            f"AWS_CA_BUNDLE is `{path}`, which cannot be read: {error.strerror}"
+        ) from error
+    if not found:
+        raise ConfigError(
+            f"AWS_CA_BUNDLE is `{path}`, which holds no certificate, expected some in PEM form:"
+            " `-----BEGIN CERTIFICATE-----` …"
+        )
+    return "\n".join([*found, ""])
 
 
 def _with_keys(access: Access, keys: Mapping[str, str], origin: str) -> Access:

@@ -58,7 +58,7 @@ class FolderPlace:
                     f"output `{shown}` is a file, expected a new or empty directory",
                     hint=_ELSEWHERE,
                 ) from error
-            raise self._unusable(error.strerror) from error
+            raise self._unusable(error.strerror, _ELSEWHERE) from error
         return sorted(name for name in names if name != STATE and not is_temporary_name(name))
 
     def claim(self, record: ClaimRecord, over: str | None = None) -> LocalClaim:
@@ -156,9 +156,9 @@ class FolderPlace:
         """Return the file of an object, a journal or a history."""
         return self.objects.path_of(key)
 
-    def _unusable(self, why: str | None) -> OutputError:
+    def _unusable(self, why: str | None, hint: str | None = None) -> OutputError:
         text = f"output `{show_path(self.folder)}` cannot be used: {why}"
-        return OutputError(text, hint=_ELSEWHERE)
+        return OutputError(text, hint=hint)
 
 
 class FolderHistory:

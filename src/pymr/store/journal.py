@@ -153,6 +153,7 @@ def _records(path: str) -> Iterator[_Record]:
                     f"journal `{show_path(path)}` is corrupt at byte {offset}:"
                     f" digest `{found.decode('ascii', 'backslashreplace')}`,"
                     f" expected `{digest.decode()}`",
+                    hint="pymr start --overwrite   with its arguments does it anew",
                     path=path,
                     offset=offset,
                 )

@@ -76,15 +76,17 @@ def connect(address: Address, access: Access) -> Clients:
 
 def place_of(address: Address, access: Access) -> Place:
     """Return what messages say of a store."""
-    endpoint = access.endpoint or _SCHEMES.get(address.scheme, address.scheme)
-    return Place(endpoint, address.scheme, address.bucket, address.prefix.strip("/"))
+    endpoint = access.told_endpoint or _SCHEMES.get(address.scheme, address.scheme)
+    way = None if access.way is None else access.way.command
+    return Place(endpoint, address.scheme, address.bucket, address.prefix.strip("/"), way)
 
 
 def _both(make: Callable[..., Client], access: Access) -> Clients:
+    silence_s = SILENCE_S if access.silence_s is None else access.silence_s
     options: dict[str, Any] = {
         "allow_http": access.endpoint is not None and access.endpoint.startswith("http:"),
-        "connect_timeout": timedelta(seconds=CONNECT_WAIT_S),
-        "read_timeout": timedelta(seconds=SILENCE_S),
+        "connect_timeout": timedelta(seconds=min(CONNECT_WAIT_S, silence_s)),
+        "read_timeout": timedelta(seconds=silence_s),
         "timeout": timedelta(seconds=_REQUEST_S),
     }
     if access.root_certificates:

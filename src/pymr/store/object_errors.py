@@ -38,6 +38,7 @@ _OF_MACHINE: Final = re.compile(
     r"Error performing \w+ http://169\.254\.169\.254/.*status code: 40[134]"
 )
 _CONFLICT: Final = 409
+_ENDPOINT: Final = "--endpoint-url {endpoint} "  # of a program that is not ours
 _WORDS_SHOWN: Final = 160  # characters of the store's own words in a message
 
 
@@ -58,6 +59,7 @@ class Place(NamedTuple):
     scheme: str
     bucket: str
     prefix: str
+    way: str | None = None  # the command that says how it is reached, where `endpoint` is no URL
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.bucket}/{self.prefix}".rstrip("/")
@@ -92,6 +94,11 @@ _EXPIRED: Final[_Row] = (
     "the keys have expired, or are not valid",
     "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… AWS_SESSION_TOKEN=…",
 )
+_OF_S3: Final = "export AWS_ACCESS_KEY_ID="
+_KEYS_OF_OTHERS: Final = {
+    "gs": "export GOOGLE_APPLICATION_CREDENTIALS=FILE",
+    "az": "export AZURE_STORAGE_ACCOUNT_NAME=… AZURE_STORAGE_ACCOUNT_KEY=…",
+}
 _REGION_ROW: Final[_Row] = (
     Again.NEVER,
     StoreError,
@@ -117,7 +124,7 @@ _BY_CODE: Final[dict[str, _Row]] = {
         Again.NEVER,
         StoreError,
         "there is no bucket `{bucket}`",
-        "aws --endpoint-url {endpoint} s3 mb s3://{bucket}",
+        f"aws {_ENDPOINT}s3 mb s3://{{bucket}}",
     ),
     "InvalidBucketName": (Again.NEVER, StoreError, "`{bucket}` is no name of a bucket", None),
     "InvalidAccessKeyId": (
@@ -253,6 +260,10 @@ def explained(error: BaseException, place: Place, key: str) -> tuple[PymrError, 
     words = f": {told.words[:_WORDS_SHOWN]}" if told.words else ""
     what = happened.format(**names)
     message = f"{names['object']} at {place.endpoint}: {what} (`{code}`{words})"
+    if hint and hint.startswith(_OF_S3):
+        hint = _KEYS_OF_OTHERS.get(place.scheme, hint)
+    if hint and place.way and _ENDPOINT in hint:
+        hint = f"{place.way}   says how it is reached, then   {hint.replace(_ENDPOINT, '')}"
     return (
         error_class(show_text(message), hint=hint and hint.format(**names), key=key, code=code),
         again,

@@ -19,7 +19,7 @@ import msgspec
 
 from pymr.errors import PymrError, StoreUnavailableError
 from pymr.store.object_errors import Again, Place, explained
-from pymr.store.outage import AWAY_TOLD_S, OUTAGES
+from pymr.store.outage import AWAY_TOLD_S, OUTAGES, REFUSES, SILENT
 
 REQUESTS_MAX: Final = 32  # of one store in one process at once
 DENIED_TRIES_MAX: Final = 3
@@ -149,14 +149,14 @@ class Requests:
             self.counts.retried += 1
             self.counts.slowed += again is Again.SLOWER
             self.counts.waited_s += pause
-            if again is Again.SOON and self.counts.away_since is None:
+            if again in (Again.SOON, Again.KEYS) and self.counts.away_since is None:
                 self.counts.away_since = time.monotonic()
         if again is Again.SLOWER:
             self.gate.halve()
-        self._tell_outage()
+        self._tell_outage(REFUSES if again is Again.KEYS else SILENT)
         time.sleep(pause)
 
-    def _tell_outage(self) -> None:
+    def _tell_outage(self, how: str) -> None:
         now = time.monotonic()
         with self._lock:
             since = self.counts.away_since
@@ -164,7 +164,8 @@ class Requests:
             if since is None or last is None or now - last < AWAY_TOLD_S:
                 return
             self._told_at = now
-        OUTAGES.tell(f"{self.place} at {self.place.endpoint}", time.time() - (now - since))
+        store = f"{self.place} at {self.place.endpoint}"
+        OUTAGES.tell(store, time.time() - (now - since), how)
 
     def _final(self, error: PymrError, waited_s: float) -> PymrError:
         if isinstance(error, StoreUnavailableError) and waited_s >= self._storage_wait_s:

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+SILENT: Final = "does not answer"
+REFUSES: Final = "refuses the keys, which are read anew,"
 AWAY_TOLD_S: Final = 5.0  # a store that has not answered for so long is told of, and as often
 
-# The store, and since when it does not answer, in Unix seconds; None: it does again.
-Listener = Callable[[str, float | None], object]
+# The store, since when it does not serve us, in Unix seconds (None: it does again), and how.
+Listener = Callable[[str, float | None, str], object]
 
 
 class Outages:
@@ -27,10 +29,10 @@ class Outages:
         """Have `listener` told from now on, by any thread; None: nobody."""
         self._listener = listener
 
-    def tell(self, store: str, since: float | None) -> None:
+    def tell(self, store: str, since: float | None, how: str = SILENT) -> None:
         """Tell that a store is out of reach, or that it is not any more. May be repeated."""
         if (listener := self._listener) is not None:
-            listener(store, since)
+            listener(store, since, how)
 
 
 OUTAGES: Final = Outages()
@@ -42,7 +44,7 @@ class Said:
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
-    def line(self, store: str, since: float | None, now: float) -> str | None:
+    def line(self, store: str, since: float | None, now: float, how: str = SILENT) -> str | None:
         """Return what is to be said; `now` in Unix seconds. None: nothing that is not known."""
         if since is None:
             began = self._since.pop(store, None)
@@ -51,4 +53,4 @@ class Said:
             return None
         self._since[store] = since
         clock = time.strftime("%H:%M:%S", time.gmtime(since))
-        return f"{store} does not answer since {clock} UTC: what needs it waits (--storage-wait)"
+        return f"{store} {how} since {clock} UTC: what needs it waits (--storage-wait)"

@@ -46,8 +46,8 @@ def state_folder() -> str:
     return os.path.join(os.path.expanduser(base), "pymr", "runs")
 
 
-def register(run: RegisteredRun) -> None:
-    """Remember a run, and forget all but the newest `RUNS_MAX`.
+def register(run: RegisteredRun) -> bool:
+    """Remember a run, forget all but the newest `RUNS_MAX`, and say whether that was possible.
 
     Best effort, since a read-only home must not stop a job.
     """
@@ -56,10 +56,11 @@ def register(run: RegisteredRun) -> None:
         with open(os.path.join(state_folder(), run.run + _SUFFIX), "wb") as file:
             file.write(msgspec.json.encode(run))
     except OSError:
-        return
+        return False
     for entry in _entries()[:-RUNS_MAX]:
         with suppress(OSError):
             os.remove(os.path.join(state_folder(), entry))
+    return True
 
 
 def newest_runs() -> Iterator[RegisteredRun]:

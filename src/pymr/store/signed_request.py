@@ -23,7 +23,7 @@ from pymr.store.signature import REGION, Signer
 
 if TYPE_CHECKING:
     from ssl import SSLContext
-    from urllib.request import OpenerDirector
+    from urllib.request import BaseHandler, OpenerDirector
 
 _SILENCE_S: Final = 60.0  # no byte of an answer comes for so long
 _ANSWER_BYTES_MAX: Final = 16 << 20  # of a page of 1,000 keys with 1,024 bytes, escaped: 4 MB
@@ -68,6 +68,29 @@ class Answer(NamedTuple):
     body: bytes
 
 
+def opener_of(access: Access, *handlers: BaseHandler) -> OpenerDirector:
+    """Return what sends requests to a store, by a proxy of the environment if there is one."""
+    from urllib.request import HTTPRedirectHandler, HTTPSHandler, build_opener
+
+    class NoRedirects(HTTPRedirectHandler):
+        """A store that is elsewhere is an error: the keys are not for others."""
+
+        def redirect_request(self, *_: Any) -> None:
+            return None
+
+    return build_opener(NoRedirects, HTTPSHandler(context=tls_context(access)), *handlers)
+
+
+def tls_context(access: Access) -> SSLContext:
+    """Return what trusts the certificates of the system, and those of `access`."""
+    import ssl
+
+    context = ssl.create_default_context()
+    if access.root_certificates:
+        context.load_verify_locations(cadata=access.root_certificates)
+    return context
+
+
 class SignedRequests:
     """Reads one S3 store. Threads may share it.
 
@@ -80,7 +103,7 @@ class SignedRequests:
         parts = urlsplit(endpoint.rstrip("/"))
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._path = f"{parts.path}/{address.bucket}"
-        self._context: SSLContext | None = None
+        self._opened: OpenerDirector | None = None
 
     def page(self, prefix: bytes, token: str | None, *, is_deep: bool) -> Page:
         """Return the next page of the objects whose keys begin with `prefix`.
@@ -162,29 +185,18 @@ class SignedRequests:
             headers={**self._signed(method, path, asked), **(headers or {})},
             method=method,
         )
+        silence_s = _SILENCE_S if self._access.silence_s is None else self._access.silence_s
         try:
-            with self._opener().open(request, timeout=_SILENCE_S) as answer:
+            with self._opener().open(request, timeout=silence_s) as answer:
                 return Answer(answer.headers, answer.read(most))
         except HTTPError as error:
             told = error.read(_ANSWER_BYTES_MAX).decode("utf-8", "replace")
             raise _error_of(error.code, told) from error
 
     def _opener(self) -> OpenerDirector:
-        """Return what sends a request, by a proxy of the environment if there is one."""
-        import ssl
-        from urllib.request import HTTPRedirectHandler, HTTPSHandler, build_opener
-
-        class NoRedirects(HTTPRedirectHandler):
-            """A store that is elsewhere is an error: the keys are not for others."""
-
-            def redirect_request(self, *_: Any) -> None:
-                return None
-
-        if self._context is None:
-            self._context = ssl.create_default_context()
-            if self._access.root_certificates:
-                self._context.load_verify_locations(cadata=self._access.root_certificates)
-        return build_opener(NoRedirects, HTTPSHandler(context=self._context))
+        if self._opened is None:
+            self._opened = opener_of(self._access)
+        return self._opened
 
     def _signed(self, method: str, path: str, query: str) -> dict[str, str]:
         """Return the headers of a request without a body that say who sends it."""

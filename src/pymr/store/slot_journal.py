@@ -121,6 +121,7 @@ class SlotReader:
         return CorruptDataError(
             f"journal `{show_path(self.name)}` is corrupt in slot {number} at byte {offset}:"
             f" {problem}",
+            hint="pymr start --overwrite   with its arguments does it anew",
             path=self.name,
             slot=number,
             offset=offset,

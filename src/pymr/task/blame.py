@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from pymr._native import encode_key, xxh3_128
+from pymr.api import Builtin
 from pymr.errors import PymrError, TaskMemoryError, UserCodeError
 from pymr.task.hung import HungError
 from pymr.text_form import show_bytes
@@ -29,12 +30,21 @@ def user_error(
 
     An error of PyMR itself that went through user code (no space left while `emit` spilled)
     is returned as it is. What was wrong with the return value of `callee` has no frame of the
-    user's: its definition stands in. `where` are fields of the record or key.
+    user's: its definition stands in; that of a partitioner comes last. A built-in has none: the
+    values are at fault (`is_of_values`). Of a parameter that was not set, `param` is the name.
+    `where` are fields of the record or key.
     """
     if isinstance(error, PymrError):
         return error
     name = type(error).__name__
     text = message_of(error)
+    if isinstance(callee, Builtin):
+        where["is_of_values"] = True
+    if isinstance(error, KeyError) and isinstance(param := getattr(error, "param", None), str):
+        where["param"] = param
+    frames = user_frames(error.__traceback__)
+    if (partitioner := getattr(error, "returned_by", None)) is not None:
+        function, frames = "partitioner", [*frames, *_definition(partitioner)]
     error_class = TaskMemoryError if isinstance(error, MemoryError) else UserCodeError
     return error_class(
         f"{function} raised {name}: {text}" if text else f"{function} raised {name}",
@@ -42,7 +52,7 @@ def user_error(
         function=function,
         error_type=name,
         error_text=text,
-        frames=user_frames(error.__traceback__) or _definition(callee),
+        frames=frames or _definition(callee),
         **where,
     )
 

@@ -29,6 +29,7 @@ from pymr.core.spec import (
 from pymr.core.trial import MapTrial, MapTrialWork, ReduceTrial, ReduceTrialWork
 from pymr.memory_use import Pages
 from pymr.store.access import Access
+from pymr.store.outage import SILENT
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="message", tag=True):
@@ -112,6 +113,7 @@ class StoreAway(Message, frozen=True):
 
     store: str
     since: float | None
+    how: str = SILENT  # what it does instead
 
 
 class Left(msgspec.Struct, frozen=True):

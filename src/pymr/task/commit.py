@@ -274,7 +274,7 @@ class Difference(msgspec.Struct, frozen=True):
     """One way in which an output differs from its manifest."""
 
     key: str
-    what: str  # object, bytes, records, sha256, digest
+    what: str  # object, bytes, records, sha256, content
     expected: str
     found: str
 
@@ -297,7 +297,8 @@ def verify_output(store: ObjectStore) -> list[Difference]:
     try:
         manifest = read_manifest(store)
     except CorruptDataError as error:
-        return [Difference(MANIFEST, "digest", "what was written", error.message)]
+        problem = error.fields["problem"]
+        return [Difference(MANIFEST, "content", "what was written", f"corrupt ({problem})")]
     differences = []
     for part in manifest.shown:
         differences += _differences(store, part.key, part)
@@ -331,8 +332,7 @@ def _differences(store: ObjectStore, key: str, part: ManifestPart) -> list[Diffe
 
 
 def _shown_names(store: ObjectStore) -> set[str]:
-    keys = [entry.key for entry in store.list("")]
-    return {key for key in keys if is_part_name(key) or is_bad_name(key)}
+    return {at.key for at in store.list("") if is_part_name(at.key) or is_bad_name(at.key)}
 
 
 def _chunks(store: ObjectStore, key: str) -> Iterator[bytes]:

@@ -18,6 +18,16 @@ class Position(NamedTuple):
     offset: int
 
 
+class Params(dict[str, str]):
+    """The values of `--set`; that one is missing is told apart from any other missing key."""
+
+    def __missing__(self, name: object) -> NoReturn:
+        """Raise the usual error; its `param` is the name."""
+        error = KeyError(name)
+        error.param = name  # type: ignore[attr-defined]
+        raise error
+
+
 class TaskContext(Emitter):
     """What a mapper or reducer, `setup` and `teardown` see.
 
@@ -61,7 +71,7 @@ class TaskContext(Emitter):
     @property
     def params(self) -> dict[str, str]:
         """A copy of the values of `--set KEY=VALUE`."""
-        return dict(self._params)
+        return Params(self._params)
 
     def count(self, name: str, number: int = 1) -> None:
         """Add `number` to the counter `name`.

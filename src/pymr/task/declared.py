@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pymr.errors import WorkerFileError
+from pymr.text_form import install_line
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -37,10 +38,9 @@ def check_packages(path: Path) -> None:
     metadata = _script_block(path)
     missing = [name for name in _dependencies(metadata, path) if not _is_installed(name, path)]
     if missing:
-        listed = " ".join(f"'{name}'" for name in missing)
         raise WorkerFileError(
             f"`{path}` declares packages that are not installed here: {', '.join(missing)}",
-            hint=f"{sys.executable} -m pip install {listed}",
+            hint=install_line(*missing),
             missing=missing,
         )
     _check_python(metadata.get("requires-python"), path)

@@ -282,4 +282,9 @@ def _digest(body: bytes) -> bytes:
 
 
 def _corrupt(name: str, problem: str) -> CorruptDataError:
-    return CorruptDataError(f"manifest `{name}` is corrupt: {problem}", path=name)
+    return CorruptDataError(
+        f"manifest `{name}` is corrupt: {problem}",
+        hint="pymr start   with another --output",
+        path=name,
+        problem=problem,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
@@ -230,7 +231,7 @@ class Mapping:
         Raises:
             UserCodeError: it raised; fields name the record.
         """
-        mapper, ctx, name = self._job.mapper, self._ctx, show_path(file.name)
+        mapper, ctx, name = self._job.mapper, self._ctx, os.fsdecode(file.name)
         emit = ctx.emit
         is_large = self._spec.shape.input_format == "text"
         tick_calls = 1 if is_large or self._ticker.each_call else TICK_CALLS

@@ -25,14 +25,13 @@ from pymr.errors import (
 )
 from pymr.names import MANIFEST, STATE, run_prefix
 from pymr.store.base import ObjectStore, is_there
-from pymr.store.claim import ClaimRecord, claimed_error
+from pymr.store.claim import GC, ClaimRecord, claimed_error
 from pymr.store.life_sign import LifeSign
 from pymr.store.place import Claim, Place
 from pymr.task.commit import is_shown, publish
 from pymr.task.manifest import Manifest, read_manifest
 from pymr.text_form import show_path, show_paths
 
-GC: Final = "gc"  # which holds an output as if it were a run
 _ELSEWHERE: Final = "choose another --output"
 
 
@@ -83,7 +82,7 @@ def refuse_taken(place: Place, *, overwrite: bool = False) -> None:
     """
     owner, is_held = _owner(place)
     if is_held:
-        raise claimed_error(str(place), owner)
+        raise _or_elsewhere(claimed_error(str(place), owner))
     if overwrite:
         return
     store = place.objects
@@ -105,7 +104,11 @@ def prepare_output(
         ResourceError: no space, or none to show the parts of a committed result.
     """
     _refuse_foreign(place)
-    claim = claim_output(place, run, name, over)
+    try:
+        claim = claim_output(place, run, name, over)
+    except OutputError as error:
+        _or_elsewhere(error)
+        raise
     try:
         _sweep(place, "", STATE)
         previous = _previous(place.objects, overwrite=overwrite)
@@ -148,6 +151,12 @@ def reclaim_output(
         claim.release()
         raise
     return ClaimedOutput(place, claim, previous)
+
+
+def _or_elsewhere(error: OutputError) -> OutputError:
+    """Return the refusal of an output to a new run, which may have another one."""
+    error.hint = f"{error.hint}, or {_ELSEWHERE}" if error.hint else _ELSEWHERE
+    return error
 
 
 def _owner(place: Place) -> tuple[ClaimRecord | None, bool]:
@@ -232,7 +241,7 @@ def _previous(store: ObjectStore, *, overwrite: bool) -> Manifest | None:
         return None
     except (CorruptDataError, IncompleteError) as error:
         raise OutputError(
-            f"output `{place}` exists, and cannot be read: {error.message}", hint=_ELSEWHERE
+            f"output `{place}` exists, and cannot be read: {error.message}", hint=error.hint
         ) from error
     is_finished_now = _finish(store, manifest, overwrite=overwrite)
     if overwrite:

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from pymr.api import Job
     from pymr.core.trial import MapTrialWork, ReduceTrialWork
     from pymr.store.base import ObjectStore
+    from pymr.task.attempt import ProgressReport
     from pymr.task.trial import Trial
 
 Done = TypeVar("Done")
 
+_TRIAL = Attempt("map", 0, 1)  # stands for a trial, of which only progress is told
 _OF_ATTEMPTS = ("pymr.store.local", "pymr.task.map_attempt", "pymr.task.reduce_attempt")
 
 
@@ -143,10 +145,7 @@ class _TaskProcess:
         assert job is not None, "Load comes before Run"
         assert spec is not None, "Begin comes before Run"
         assert store is not None, "Begin comes before Run"
-
-        def progress(bytes_in: int, records_in: int) -> None:
-            self._send(channel.Progressed(attempt.attempt, bytes_in, records_in))
-
+        progress = self._progress_of(attempt.attempt)
         try:
             receipt: Receipt = self._interruptible(
                 partial(run_attempt, job, spec, attempt, store, progress, self._access)
@@ -164,6 +163,14 @@ class _TaskProcess:
             left = channel.Left(self._end_strays(), pages.private if pages else None)
             self._reply(channel.Finished(receipt, left))
             failpoint.hit("attempt.reported")
+
+    def _progress_of(self, attempt: Attempt) -> ProgressReport:
+        """Return what tells the runner how far an attempt is."""
+
+        def progress(bytes_in: int, records_in: int) -> None:
+            self._send(channel.Progressed(attempt, bytes_in, records_in))
+
+        return progress
 
     def _end_strays(self) -> int:
         assert self._surroundings is not None, "Load comes before Run"
@@ -184,9 +191,9 @@ class _TaskProcess:
         assert job is not None, "Load comes before Try"
         assert spec is not None, "Begin comes before Try"
         self._modules.give()
-        self._trial = self._trial or Trial(job, spec, self._access)
+        self._trial = self._trial or Trial(job, spec, self._progress_of(_TRIAL), self._access)
         try:
-            trial = self._trial.run(work)
+            trial = self._interruptible(partial(self._trial.run, work))
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             self._reply(channel.TryFailed(errors.to_dict(_typed(error))))
         else:
@@ -200,8 +207,8 @@ class _TaskProcess:
         with self._sending:
             channel.write_all(self._replies_fd, channel.frame(message))
 
-    def _tell_outage(self, store: str, since: float | None) -> None:
-        self._send(channel.StoreAway(store, since))
+    def _tell_outage(self, store: str, since: float | None, how: str) -> None:
+        self._send(channel.StoreAway(store, since, how))
 
 
 def _keep_folder() -> None:

@@ -7,6 +7,7 @@ frames.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
@@ -24,7 +25,6 @@ from pymr.task.call import combine_of, emit_all, reduce_of
 from pymr.task.context import TaskContext
 from pymr.task.map_attempt import Mapping, Sink, checking_sink, new_buffer
 from pymr.task.reduce_attempt import open_source
-from pymr.text_form import show_path
 
 Emitted = Callable[[str, str], object]  # is told key and value of each pair, for people
 
@@ -47,7 +47,7 @@ class Single:
         offset, data = call
         ctx = self._context(checking_sink(self._job, self._spec))
         call_hook(self._job, "setup", ctx)
-        ctx.at(show_path(file.name), offset)
+        ctx.at(os.fsdecode(file.name), offset)
         _take_all(ctx, self._job.mapper(ctx, data), "mapper")
         call_hook(self._job, "teardown", ctx)
 

@@ -105,4 +105,6 @@ def _files_of(folder: Path, name: str) -> list[Path]:
         return sorted(package.rglob("*.py"))
     if module.is_file():
         return [module]
-    return [] if name in sys.stdlib_module_names else sorted(package.rglob("*.py"))
+    if name in sys.stdlib_module_names or name == "pymr":  # A folder is no match for a package:
+        return []  # a clone of PyMR, say, in which there are thousands of files.
+    return sorted(package.rglob("*.py"))

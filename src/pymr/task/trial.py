@@ -24,7 +24,7 @@ from pymr.records.split_reader import Call, SplitReader, line_number, open_split
 from pymr.shuffle.normal_form import normalized
 from pymr.shuffle.values import short_repr
 from pymr.store.access import AMBIENT, Access
-from pymr.task.attempt import call_hook, rss_bytes_max
+from pymr.task.attempt import ProgressReport, Ticker, call_hook, rss_bytes_max
 from pymr.task.blame import show_record
 from pymr.task.context import TaskContext
 from pymr.task.map_attempt import Mapping, checking_sink
@@ -42,9 +42,12 @@ Groups = dict[bytes, list[bytes]]  # encoded keys, encoded values in order
 class Trial:
     """What one task process does for one check."""
 
-    def __init__(self, job: Job, spec: JobSpec, access: Access = AMBIENT) -> None:
+    def __init__(
+        self, job: Job, spec: JobSpec, progress: ProgressReport, access: Access = AMBIENT
+    ) -> None:
         self._job = job
         self._spec = spec
+        self._progress = progress
         self._access = access  # opens the stores of inputs
         self._kept: dict[int, Groups] = {}  # split → groups of its pairs
         self._kept_bytes = 0
@@ -70,7 +73,7 @@ class Trial:
             self._is_mapping = True
             self._call_hook("setup")
         recorder = _Recorder(self._job, self._spec, work, self._access)
-        mapping = Mapping(self._job, self._spec, recorder, access=self._access)
+        mapping = Mapping(self._job, self._spec, recorder, self._progress, self._access)
         with self._open(work) as reader:
             calls = _Calls(reader, work, recorder)
             mapping.call_mapper(calls, work.file)
@@ -110,7 +113,8 @@ class Trial:
             for key, values in self._kept[number].items():
                 groups.setdefault(key, []).extend(values)
         self._call_hook("setup")
-        trial = try_groups(self._job, self._spec, groups, work, is_cut=self._is_full)
+        ticker = Ticker(self._progress)
+        trial = try_groups(self._job, self._spec, groups, work, ticker, is_cut=self._is_full)
         self._call_hook("teardown")
         return msgspec.structs.replace(trial, **left)
 
@@ -120,7 +124,9 @@ class Trial:
             self._attempt = TrialAttempt(self._job, self._spec, work.tmp)
         began = time.process_time()
         with self._open(work) as reader:
-            mapping = Mapping(self._job, self._spec, self._attempt.sink, access=self._access)
+            mapping = Mapping(
+                self._job, self._spec, self._attempt.sink, self._progress, self._access
+            )
             mapping.call_mapper(_Calls(reader, work), work.file)
         return round(time.process_time() - began, 6)
 

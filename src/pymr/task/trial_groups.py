@@ -18,6 +18,7 @@ from pymr.shuffle.partition import partition_of
 from pymr.shuffle.value_codec import is_pickled
 from pymr.shuffle.values import GroupValues, short_repr
 from pymr.task import forked
+from pymr.task.attempt import Ticker
 from pymr.task.blame import key_fields, user_error
 from pymr.task.call import combine_of, emit_all, reduce_of
 from pymr.task.context import TaskContext
@@ -35,6 +36,7 @@ def try_groups(
     spec: JobSpec,
     groups: dict[bytes, list[bytes]],
     work: ReduceTrialWork,
+    ticker: Ticker,
     *,
     is_cut: bool,
 ) -> ReduceTrial:
@@ -54,11 +56,11 @@ def try_groups(
     }
     if spec.shape.reducer is None:
         return ReduceTrial(**found)
-    reducing = _Reducing(job, spec, work)
+    reducing = _Reducing(job, spec, work, ticker)
     reducing.run(in_order)
     law = None
     if not work.expected and work.shown_group is None:
-        law = _law(job, spec, _Reducing(job, spec, work), in_order)
+        law = _law(job, spec, _Reducing(job, spec, work, ticker), in_order)
     return ReduceTrial(**found, **reducing.totals(), law=law)
 
 
@@ -114,9 +116,10 @@ def _largest_partition(job: Job, spec: JobSpec, groups: list[Group]) -> tuple[in
 class _Reducing:
     """Calls the reducer with groups, and takes note of each call."""
 
-    def __init__(self, job: Job, spec: JobSpec, work: ReduceTrialWork) -> None:
+    def __init__(self, job: Job, spec: JobSpec, work: ReduceTrialWork, ticker: Ticker) -> None:
         self._job = job
         self._work = work
+        self._ticker = ticker
         self._reduce = reduce_of(job)
         self._part = PartWriter(lambda _: None, spec.output_format)
         self._ctx = TaskContext(self._emit, spec.params)
@@ -161,6 +164,7 @@ class _Reducing:
             raise user_error(error, "reducer", self._job.reducer, **key_fields(decoded)) from error
         if forked.is_child:
             forked.leave()
+        self._ticker.tick(0, self._calls)
         return self._rows
 
     def totals(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pymr.task.blame import message_of, user_frames
 from pymr.task.bundled_import import as_submitted, load_as_submitted
 from pymr.task.declared import check_packages
 from pymr.task.source_files import digest_of, find_source_files, not_python
+from pymr.text_form import install_line
 
 MODULE_NAME = "__pymr_worker__"
 
@@ -38,6 +39,9 @@ def reducer(ctx, key, values):
 job = pymr.Job(mapper=mapper, reducer=reducer)"""
 
 
+_is_loading = False  # code of the user
+
+
 def load_job(code: Code) -> tuple[Job, Shape]:
     """Load the user's functions and describe them.
 
@@ -45,12 +49,31 @@ def load_job(code: Code) -> tuple[Job, Shape]:
         WorkerFileError: the code cannot be used.
         IntegrityError: a pickle whose checksum is not the one this run recorded.
     """
-    if code.bundle is None:
-        return _load(code)
+    global _is_loading  # noqa: PLW0603 - of the process, as what is imported is
+    _is_loading = True
     try:
         return _load(code)
     except WorkerFileError as error:
+        if code.bundle is None:
+            raise
         raise _told_from_afar(error, code) from error
+    finally:
+        _is_loading = False
+
+
+def refuse_while_loading(call: str) -> None:
+    """Refuse a call that starts task processes where one of them is what makes it: by an import.
+
+    Each would make another, without end. In a mapper it is a job within a job.
+
+    Raises:
+        WorkerFileError: the user's code is being loaded by this process.
+    """
+    if _is_loading:
+        raise WorkerFileError(
+            f"{call} is called as the file is imported, and every task process imports it",
+            hint='put the call under   if __name__ == "__main__":',
+        )
 
 
 def _load(code: Code) -> tuple[Job, Shape]:
@@ -176,7 +199,7 @@ def _import_error(what: str, error: BaseException) -> PymrError:
         package = error.name.split(".")[0]
         return WorkerFileError(
             f"{what} cannot be imported: no module named `{error.name}`",
-            hint=f"{sys.executable} -m pip install {package}   (see its requirements.txt, if any)",
+            hint=f"{install_line(package)}   (see its requirements.txt, if any)",
             missing=[package],
             frames=frames,
         )

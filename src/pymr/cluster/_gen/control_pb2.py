@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rcontrol.proto\x12\x0fpymr.control.v1\"N\n\x07\x41ttempt\x12%\n\x05phase\x18\x01 \x01(\x0e\x32\x16.pymr.control.v1.Phase\x12\x0c\n\x04task\x18\x02 \x01(\r\x12\x0e\n\x06number\x18\x03 \x01(\r\"3\n\x06Stored\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"L\n\x07Payload\x12\x0e\n\x04json\x18\x01 \x01(\x0cH\x00\x12)\n\x06stored\x18\x02 \x01(\x0b\x32\x17.pymr.control.v1.StoredH\x00\x42\x06\n\x04\x66orm\"x\n\x0fRegisterRequest\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x0c\n\x04pymr\x18\x05 \x01(\t\x12\x0e\n\x06python\x18\x06 \x01(\t\x12\r\n\x05slots\x18\x07 \x01(\r\"\xc1\x01\n\rRegisterReply\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07lease_s\x18\x04 \x01(\x01\x12\x0c\n\x04root\x18\x05 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65ss_json\x18\x06 \x01(\x0c\x12&\n\x04spec\x18\x07 \x01(\x0b\x32\x18.pymr.control.v1.Payload\x12\x11\n\tcode_json\x18\x08 \x01(\x0c\x12\x15\n\rsettings_json\x18\t \x01(\x0c\"6\n\x08ToMaster\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.pymr.control.v1.FromWorker\"\xc1\x02\n\nFromWorker\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.pymr.control.v1.HelloH\x00\x12#\n\x03\x61sk\x18\x02 \x01(\x0b\x32\x14.pymr.control.v1.AskH\x00\x12\'\n\x05renew\x18\x03 \x01(\x0b\x32\x16.pymr.control.v1.RenewH\x00\x12+\n\x07started\x18\x04 \x01(\x0b\x32\x18.pymr.control.v1.StartedH\x00\x12\'\n\x05noted\x18\x05 \x01(\x0b\x32\x16.pymr.control.v1.NotedH\x00\x12+\n\x07leaving\x18\x06 \x01(\x0b\x32\x18.pymr.control.v1.LeavingH\x00\x12\x31\n\ncompletion\x18\x07 \x01(\x0b\x32\x1b.pymr.control.v1.CompletionH\x00\x42\x06\n\x04item\"X\n\x05Hello\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12#\n\x04held\x18\x04 \x03(\x0b\x32\x15.pymr.control.v1.Held\"V\n\x04Held\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x16\n\x0esources_sha256\x18\x03 \x01(\t\")\n\x03\x41sk\x12\r\n\x05slots\x18\x01 \x01(\r\x12\x13\n\x0bgrants_seen\x18\x02 \x01(\r\"H\n\x05Renew\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.pymr.control.v1.Progress\x12\x12\n\nerror_json\x18\x02 \x01(\x0c\"[\n\x08Progress\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12\x10\n\x08\x62ytes_in\x18\x02 \x01(\x04\x12\x12\n\nrecords_in\x18\x03 \x01(\x04\"E\n\x07Started\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12\x0f\n\x07process\x18\x02 \x01(\t\"\x1b\n\x05Noted\x12\x12\n\nevent_json\x18\x01 \x01(\x0c\"\x19\n\x07Leaving\x12\x0e\n\x06reason\x18\x01 \x01(\t\"5\n\x08ToWorker\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.pymr.control.v1.ForWorker\"\xf5\x01\n\tForWorker\x12\'\n\x05grant\x18\x01 \x01(\x0b\x32\x16.pymr.control.v1.GrantH\x00\x12)\n\x06revoke\x18\x02 \x01(\x0b\x32\x17.pymr.control.v1.RevokeH\x00\x12\'\n\x05\x64rain\x18\x03 \x01(\x0b\x32\x16.pymr.control.v1.DrainH\x00\x12%\n\x04\x64one\x18\x04 \x01(\x0b\x32\x15.pymr.control.v1.DoneH\x00\x12<\n\x10\x63ompletion_reply\x18\x05 \x01(\x0b\x32 .pymr.control.v1.CompletionReplyH\x00\x42\x06\n\x04item\"\xe4\x01\n\x05Grant\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12)\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x13\n\twork_json\x18\x04 \x01(\x0cH\x00\x12.\n\x0bwork_stored\x18\x05 \x01(\x0b\x32\x17.pymr.control.v1.StoredH\x00\x12\x38\n\x0epartition_work\x18\x06 \x01(\x0b\x32\x1e.pymr.control.v1.PartitionWorkH\x00\x12\r\n\x05\x61lone\x18\x07 \x01(\x08\x42\x06\n\x04work\"L\n\rPartitionWork\x12\x11\n\tpartition\x18\x01 \x01(\r\x12(\n\x07sources\x18\x02 \x01(\x0b\x32\x17.pymr.control.v1.Stored\"3\n\x06Revoke\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\"\x17\n\x05\x44rain\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x1a\n\x04\x44one\x12\x12\n\nerror_json\x18\x01 \x01(\x0c\"\xb8\x01\n\nCompletion\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12)\n\x07\x61ttempt\x18\x03 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12+\n\x07receipt\x18\x04 \x01(\x0b\x32\x18.pymr.control.v1.PayloadH\x00\x12+\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x18.pymr.control.v1.FailureH\x00\x42\t\n\x07outcome\"o\n\x07\x46\x61ilure\x12\x12\n\nerror_json\x18\x01 \x01(\x0c\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x11\n\tsignature\x18\x03 \x01(\t\x12*\n\x04kind\x18\x04 \x01(\x0e\x32\x1c.pymr.control.v1.FailureKind\"]\n\x0f\x43ompletionReply\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12)\n\x07verdict\x18\x02 \x01(\x0e\x32\x18.pymr.control.v1.Verdict\x12\x12\n\nerror_json\x18\x03 \x01(\x0c\"\x1c\n\rStatusRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"m\n\x0bStatusReply\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\r\n\x05slots\x18\x05 \x01(\r\x12\x13\n\x0b\x64\x65tail_json\x18\x06 \x01(\x0c\"\x1c\n\rCancelRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"\"\n\x0b\x43\x61ncelReply\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08*?\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\r\n\tPHASE_MAP\x10\x01\x12\x10\n\x0cPHASE_REDUCE\x10\x02*\x92\x01\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41ILURE_KIND_FAILED\x10\x01\x12\x18\n\x14\x46\x41ILURE_KIND_CRASHED\x10\x02\x12\x17\n\x13\x46\x41ILURE_KIND_MEMORY\x10\x03\x12\x19\n\x15\x46\x41ILURE_KIND_RETURNED\x10\x04*\x9c\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x15\n\x11VERDICT_COMMITTED\x10\x01\x12\x13\n\x0fVERDICT_ALREADY\x10\x02\x12\x11\n\rVERDICT_STALE\x10\x03\x12\x11\n\rVERDICT_RETRY\x10\x04\x12\x11\n\rVERDICT_NOTED\x10\x05\x12\x13\n\x0fVERDICT_REFUSED\x10\x06\x32\xaa\x02\n\x07\x43ontrol\x12L\n\x08Register\x12 .pymr.control.v1.RegisterRequest\x1a\x1e.pymr.control.v1.RegisterReply\x12\x41\n\x05Lease\x12\x19.pymr.control.v1.ToMaster\x1a\x19.pymr.control.v1.ToWorker(\x01\x30\x01\x12\x46\n\x06Status\x12\x1e.pymr.control.v1.StatusRequest\x1a\x1c.pymr.control.v1.StatusReply\x12\x46\n\x06\x43\x61ncel\x12\x1e.pymr.control.v1.CancelRequest\x1a\x1c.pymr.control.v1.CancelReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rcontrol.proto\x12\x0fpymr.control.v1\"N\n\x07\x41ttempt\x12%\n\x05phase\x18\x01 \x01(\x0e\x32\x16.pymr.control.v1.Phase\x12\x0c\n\x04task\x18\x02 \x01(\r\x12\x0e\n\x06number\x18\x03 \x01(\r\"3\n\x06Stored\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"L\n\x07Payload\x12\x0e\n\x04json\x18\x01 \x01(\x0cH\x00\x12)\n\x06stored\x18\x02 \x01(\x0b\x32\x17.pymr.control.v1.StoredH\x00\x42\x06\n\x04\x66orm\"x\n\x0fRegisterRequest\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x0c\n\x04pymr\x18\x05 \x01(\t\x12\x0e\n\x06python\x18\x06 \x01(\t\x12\r\n\x05slots\x18\x07 \x01(\r\"\xc1\x01\n\rRegisterReply\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07lease_s\x18\x04 \x01(\x01\x12\x0c\n\x04root\x18\x05 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65ss_json\x18\x06 \x01(\x0c\x12&\n\x04spec\x18\x07 \x01(\x0b\x32\x18.pymr.control.v1.Payload\x12\x11\n\tcode_json\x18\x08 \x01(\x0c\x12\x15\n\rsettings_json\x18\t \x01(\x0c\"6\n\x08ToMaster\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.pymr.control.v1.FromWorker\"\xc1\x02\n\nFromWorker\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.pymr.control.v1.HelloH\x00\x12#\n\x03\x61sk\x18\x02 \x01(\x0b\x32\x14.pymr.control.v1.AskH\x00\x12\'\n\x05renew\x18\x03 \x01(\x0b\x32\x16.pymr.control.v1.RenewH\x00\x12+\n\x07started\x18\x04 \x01(\x0b\x32\x18.pymr.control.v1.StartedH\x00\x12\'\n\x05noted\x18\x05 \x01(\x0b\x32\x16.pymr.control.v1.NotedH\x00\x12+\n\x07leaving\x18\x06 \x01(\x0b\x32\x18.pymr.control.v1.LeavingH\x00\x12\x31\n\ncompletion\x18\x07 \x01(\x0b\x32\x1b.pymr.control.v1.CompletionH\x00\x42\x06\n\x04item\"X\n\x05Hello\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12#\n\x04held\x18\x04 \x03(\x0b\x32\x15.pymr.control.v1.Held\"V\n\x04Held\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x16\n\x0esources_sha256\x18\x03 \x01(\t\")\n\x03\x41sk\x12\r\n\x05slots\x18\x01 \x01(\r\x12\x13\n\x0bgrants_seen\x18\x02 \x01(\r\"H\n\x05Renew\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.pymr.control.v1.Progress\x12\x12\n\nerror_json\x18\x02 \x01(\x0c\"[\n\x08Progress\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12\x10\n\x08\x62ytes_in\x18\x02 \x01(\x04\x12\x12\n\nrecords_in\x18\x03 \x01(\x04\"E\n\x07Started\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12\x0f\n\x07process\x18\x02 \x01(\t\"\x1b\n\x05Noted\x12\x12\n\nevent_json\x18\x01 \x01(\x0c\"-\n\x07Leaving\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x12\n\nerror_json\x18\x02 \x01(\x0c\"5\n\x08ToWorker\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.pymr.control.v1.ForWorker\"\xf5\x01\n\tForWorker\x12\'\n\x05grant\x18\x01 \x01(\x0b\x32\x16.pymr.control.v1.GrantH\x00\x12)\n\x06revoke\x18\x02 \x01(\x0b\x32\x17.pymr.control.v1.RevokeH\x00\x12\'\n\x05\x64rain\x18\x03 \x01(\x0b\x32\x16.pymr.control.v1.DrainH\x00\x12%\n\x04\x64one\x18\x04 \x01(\x0b\x32\x15.pymr.control.v1.DoneH\x00\x12<\n\x10\x63ompletion_reply\x18\x05 \x01(\x0b\x32 .pymr.control.v1.CompletionReplyH\x00\x42\x06\n\x04item\"\xe4\x01\n\x05Grant\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12)\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x13\n\twork_json\x18\x04 \x01(\x0cH\x00\x12.\n\x0bwork_stored\x18\x05 \x01(\x0b\x32\x17.pymr.control.v1.StoredH\x00\x12\x38\n\x0epartition_work\x18\x06 \x01(\x0b\x32\x1e.pymr.control.v1.PartitionWorkH\x00\x12\r\n\x05\x61lone\x18\x07 \x01(\x08\x42\x06\n\x04work\"L\n\rPartitionWork\x12\x11\n\tpartition\x18\x01 \x01(\r\x12(\n\x07sources\x18\x02 \x01(\x0b\x32\x17.pymr.control.v1.Stored\"3\n\x06Revoke\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\"\x17\n\x05\x44rain\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x1a\n\x04\x44one\x12\x12\n\nerror_json\x18\x01 \x01(\x0c\"\xb8\x01\n\nCompletion\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12)\n\x07\x61ttempt\x18\x03 \x01(\x0b\x32\x18.pymr.control.v1.Attempt\x12+\n\x07receipt\x18\x04 \x01(\x0b\x32\x18.pymr.control.v1.PayloadH\x00\x12+\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x18.pymr.control.v1.FailureH\x00\x42\t\n\x07outcome\"o\n\x07\x46\x61ilure\x12\x12\n\nerror_json\x18\x01 \x01(\x0c\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x11\n\tsignature\x18\x03 \x01(\t\x12*\n\x04kind\x18\x04 \x01(\x0e\x32\x1c.pymr.control.v1.FailureKind\"]\n\x0f\x43ompletionReply\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12)\n\x07verdict\x18\x02 \x01(\x0e\x32\x18.pymr.control.v1.Verdict\x12\x12\n\nerror_json\x18\x03 \x01(\x0c\"\x1c\n\rStatusRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"m\n\x0bStatusReply\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\r\n\x05slots\x18\x05 \x01(\r\x12\x13\n\x0b\x64\x65tail_json\x18\x06 \x01(\x0c\"\x1c\n\rCancelRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"\"\n\x0b\x43\x61ncelReply\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08*?\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\r\n\tPHASE_MAP\x10\x01\x12\x10\n\x0cPHASE_REDUCE\x10\x02*\x92\x01\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41ILURE_KIND_FAILED\x10\x01\x12\x18\n\x14\x46\x41ILURE_KIND_CRASHED\x10\x02\x12\x17\n\x13\x46\x41ILURE_KIND_MEMORY\x10\x03\x12\x19\n\x15\x46\x41ILURE_KIND_RETURNED\x10\x04*\x9c\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x15\n\x11VERDICT_COMMITTED\x10\x01\x12\x13\n\x0fVERDICT_ALREADY\x10\x02\x12\x11\n\rVERDICT_STALE\x10\x03\x12\x11\n\rVERDICT_RETRY\x10\x04\x12\x11\n\rVERDICT_NOTED\x10\x05\x12\x13\n\x0fVERDICT_REFUSED\x10\x06\x32\xaa\x02\n\x07\x43ontrol\x12L\n\x08Register\x12 .pymr.control.v1.RegisterRequest\x1a\x1e.pymr.control.v1.RegisterReply\x12\x41\n\x05Lease\x12\x19.pymr.control.v1.ToMaster\x1a\x19.pymr.control.v1.ToWorker(\x01\x30\x01\x12\x46\n\x06Status\x12\x1e.pymr.control.v1.StatusRequest\x1a\x1c.pymr.control.v1.StatusReply\x12\x46\n\x06\x43\x61ncel\x12\x1e.pymr.control.v1.CancelRequest\x1a\x1c.pymr.control.v1.CancelReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=2778
-  _globals['_PHASE']._serialized_end=2841
-  _globals['_FAILUREKIND']._serialized_start=2844
-  _globals['_FAILUREKIND']._serialized_end=2990
-  _globals['_VERDICT']._serialized_start=2993
-  _globals['_VERDICT']._serialized_end=3149
+  _globals['_PHASE']._serialized_start=2798
+  _globals['_PHASE']._serialized_end=2861
+  _globals['_FAILUREKIND']._serialized_start=2864
+  _globals['_FAILUREKIND']._serialized_end=3010
+  _globals['_VERDICT']._serialized_start=3013
+  _globals['_VERDICT']._serialized_end=3169
   _globals['_ATTEMPT']._serialized_start=34
   _globals['_ATTEMPT']._serialized_end=112
   _globals['_STORED']._serialized_start=114
@@ -66,35 +66,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NOTED']._serialized_start=1402
   _globals['_NOTED']._serialized_end=1429
   _globals['_LEAVING']._serialized_start=1431
-  _globals['_LEAVING']._serialized_end=1456
-  _globals['_TOWORKER']._serialized_start=1458
-  _globals['_TOWORKER']._serialized_end=1511
-  _globals['_FORWORKER']._serialized_start=1514
-  _globals['_FORWORKER']._serialized_end=1759
-  _globals['_GRANT']._serialized_start=1762
-  _globals['_GRANT']._serialized_end=1990
-  _globals['_PARTITIONWORK']._serialized_start=1992
-  _globals['_PARTITIONWORK']._serialized_end=2068
-  _globals['_REVOKE']._serialized_start=2070
-  _globals['_REVOKE']._serialized_end=2121
-  _globals['_DRAIN']._serialized_start=2123
-  _globals['_DRAIN']._serialized_end=2146
-  _globals['_DONE']._serialized_start=2148
-  _globals['_DONE']._serialized_end=2174
-  _globals['_COMPLETION']._serialized_start=2177
-  _globals['_COMPLETION']._serialized_end=2361
-  _globals['_FAILURE']._serialized_start=2363
-  _globals['_FAILURE']._serialized_end=2474
-  _globals['_COMPLETIONREPLY']._serialized_start=2476
-  _globals['_COMPLETIONREPLY']._serialized_end=2569
-  _globals['_STATUSREQUEST']._serialized_start=2571
-  _globals['_STATUSREQUEST']._serialized_end=2599
-  _globals['_STATUSREPLY']._serialized_start=2601
-  _globals['_STATUSREPLY']._serialized_end=2710
-  _globals['_CANCELREQUEST']._serialized_start=2712
-  _globals['_CANCELREQUEST']._serialized_end=2740
-  _globals['_CANCELREPLY']._serialized_start=2742
-  _globals['_CANCELREPLY']._serialized_end=2776
-  _globals['_CONTROL']._serialized_start=3152
-  _globals['_CONTROL']._serialized_end=3450
+  _globals['_LEAVING']._serialized_end=1476
+  _globals['_TOWORKER']._serialized_start=1478
+  _globals['_TOWORKER']._serialized_end=1531
+  _globals['_FORWORKER']._serialized_start=1534
+  _globals['_FORWORKER']._serialized_end=1779
+  _globals['_GRANT']._serialized_start=1782
+  _globals['_GRANT']._serialized_end=2010
+  _globals['_PARTITIONWORK']._serialized_start=2012
+  _globals['_PARTITIONWORK']._serialized_end=2088
+  _globals['_REVOKE']._serialized_start=2090
+  _globals['_REVOKE']._serialized_end=2141
+  _globals['_DRAIN']._serialized_start=2143
+  _globals['_DRAIN']._serialized_end=2166
+  _globals['_DONE']._serialized_start=2168
+  _globals['_DONE']._serialized_end=2194
+  _globals['_COMPLETION']._serialized_start=2197
+  _globals['_COMPLETION']._serialized_end=2381
+  _globals['_FAILURE']._serialized_start=2383
+  _globals['_FAILURE']._serialized_end=2494
+  _globals['_COMPLETIONREPLY']._serialized_start=2496
+  _globals['_COMPLETIONREPLY']._serialized_end=2589
+  _globals['_STATUSREQUEST']._serialized_start=2591
+  _globals['_STATUSREQUEST']._serialized_end=2619
+  _globals['_STATUSREPLY']._serialized_start=2621
+  _globals['_STATUSREPLY']._serialized_end=2730
+  _globals['_CANCELREQUEST']._serialized_start=2732
+  _globals['_CANCELREQUEST']._serialized_end=2760
+  _globals['_CANCELREPLY']._serialized_start=2762
+  _globals['_CANCELREPLY']._serialized_end=2796
+  _globals['_CONTROL']._serialized_start=3172
+  _globals['_CONTROL']._serialized_end=3470
 # @@protoc_insertion_point(module_scope)

@@ -201,10 +201,12 @@ class Noted(_message.Message):
     def __init__(self, event_json: _Optional[bytes] = ...) -> None: ...
 
 class Leaving(_message.Message):
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "error_json")
     REASON_FIELD_NUMBER: _ClassVar[int]
+    ERROR_JSON_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+    error_json: bytes
+    def __init__(self, reason: _Optional[str] = ..., error_json: _Optional[bytes] = ...) -> None: ...
 
 class ToWorker(_message.Message):
     __slots__ = ("items",)

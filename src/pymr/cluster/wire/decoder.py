@@ -227,7 +227,7 @@ _FROM_WORKER: Final[dict[str, Callable[[Any], m.FromWorker]]] = {
     "started": lambda item: m.Started(_attempt(item.attempt), item.process),
     "noted": lambda item: m.Noted(_note(item.event_json)),
     "completion": _completion,
-    "leaving": lambda item: m.Leaving(item.reason),
+    "leaving": lambda item: m.Leaving(item.reason, from_json_error(item.error_json)),
 }
 _FOR_WORKER: Final[dict[str, Callable[[Any], m.ForWorker]]] = {
     "grant": _grant,

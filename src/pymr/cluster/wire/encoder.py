@@ -130,7 +130,7 @@ def _from_worker(item: m.FromWorker) -> dict[str, Any]:  # noqa: PLR0911 - a fla
         case m.Hello():
             return {"hello": _hello(item)}
         case m.Leaving():
-            return {"leaving": pb.Leaving(reason=item.reason)}
+            return {"leaving": pb.Leaving(reason=item.reason, error_json=error_json(item.error))}
         case _:
             assert_never(item)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from functools import cache
 from importlib import metadata, resources
 from typing import Final
 
@@ -106,8 +107,12 @@ def minio_context(architecture: str) -> Context:
 
 
 def _project_files(role: str, architecture: str) -> dict[str, bytes]:
+    return {f"Dockerfile.{role}": _beside(f"Dockerfile.{role}"), **_shared_files(architecture)}
+
+
+@cache  # Masters and workers have the same, and to pack it takes a twentieth of a second.
+def _shared_files(architecture: str) -> dict[str, bytes]:
     files = {
-        f"Dockerfile.{role}": _beside(f"Dockerfile.{role}"),
         IN_CHECKOUT: _beside(PINS),
         "LICENSE": (metadata.distribution("pymr").read_text("licenses/LICENSE") or "").encode(),
     }

@@ -69,28 +69,25 @@ def ensure_images(kube: Kube, request: ImageRequest, say: Say, follow: Say | Non
         ClusterError: one cannot be built or loaded.
         ConfigError: settings contradict each other.
     """
-    return find_supply(kube, request, say, follow).images()
+    supply = find_supply(kube, request, say, follow)
+    supply.check()
+    return supply.images()
 
 
 def find_supply(kube: Kube, request: ImageRequest, say: Say, follow: Say | None = None) -> Supply:
-    """Return what gives the images of a run, after a look at whether it can: as `ensure_images`.
-
-    That is quick. What it gives takes as long as a build, if there has to be one.
+    """Return what gives the images of a run, and of its storage: as `ensure_images`.
 
     Raises:
-        ClusterError: there is no builder that answers, or no way to the nodes.
-        ConfigError: settings contradict each other.
+        ClusterError: the cluster does not answer.
     """
-    supply = Supply(kube.context, read_nodes(kube), request, say, follow)
-    supply.check()
-    return supply
+    return Supply(kube.context, read_nodes(kube), request, say, follow)
 
 
 def ensure_storage_image(
     kube: Kube, request: ImageRequest, say: Say, follow: Say | None = None
 ) -> str:
     """Have the image of MinIO where the cluster's nodes get it; as `ensure_images`."""
-    return Supply(kube.context, read_nodes(kube), request, say, follow).storage_image()
+    return find_supply(kube, request, say, follow).storage_image()
 
 
 class Supply:
@@ -107,7 +104,7 @@ class Supply:
         self._builder: Builder | None = None
 
     def check(self) -> None:
-        """Find what is in the way of `images` before anything is begun.
+        """Find what is in the way of `images` before anything is begun. That is quick.
 
         Raises:
             ClusterError: there is no builder that answers, or no way to the nodes.

@@ -13,7 +13,10 @@ import os
 import py_compile
 import shutil
 import sys
+from importlib.machinery import FrozenImporter
 from typing import Final
+
+from pymr.kubernetes.images.shared_object import without_names
 
 BYTECODE: Final = os.path.join(sys.prefix, "bytecode")
 NEEDED: Final = (
@@ -21,14 +24,26 @@ NEEDED: Final = (
     "pymr.cli.worker",
     "pymr.cluster.start",
     "pymr.cluster.join_run",
+    "pymr.cluster.metrics",
+    "pymr.observe.summary",
     "pymr.task.process",
     "pymr.task.map_attempt",
     "pymr.task.reduce_attempt",
     "cloudpickle",
     "obstore.store",
+    # What those above import where they use it, so that it is not seen by importing them.
+    "configparser",
+    "cryptography.hazmat.backends.openssl.backend",
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "grpc._channel",
+    "grpc._utilities",
+    "grpc.experimental",
+    "html",
+    "packaging.requirements",
     "tarfile",
 )
-# What is imported where it is used, so that it is not seen by importing the above.
+# … and of our own, all that may be.
 OWN_FOLDERS: Final = ("cluster", "config", "core", "records", "runner", "shuffle", "store", "task")
 NOT_NEEDED: Final = {"tests", "test", "__pycache__", "sboms", "cffi"}  # cryptography has its own
 FOR_OTHERS: Final = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", "roots.pem")
@@ -42,15 +57,31 @@ def trim(packages: str) -> None:
             shutil.rmtree(os.path.join(folder, name))
             folders.remove(name)
         for name in names:
+            path = os.path.join(folder, name)
             if name.endswith(FOR_OTHERS):
-                os.remove(os.path.join(folder, name))
+                os.remove(path)
+            elif name.endswith(".so"):
+                cut(path)
+
+
+def cut(path: str) -> None:
+    """Take out of a compiled module what is not for running it."""
+    with open(path, "r+b") as file:
+        body = without_names(file.read())
+        file.seek(0)
+        file.write(body)
+        file.truncate()
 
 
 def compile_needed(packages: str) -> None:
     """Compile what is imported in a pod."""
     for name in NEEDED:
         importlib.import_module(name)
-    paths = {getattr(module, "__file__", None) or "" for module in sys.modules.values()}
+    paths = {
+        getattr(module, "__file__", None) or ""
+        for module in sys.modules.values()
+        if getattr(module, "__loader__", None) is not FrozenImporter  # Python has them in itself.
+    }
     for name in OWN_FOLDERS:
         for folder, _, names in os.walk(os.path.join(packages, "pymr", name)):
             paths.update(os.path.join(folder, each) for each in names)

@@ -27,6 +27,7 @@ OURS: Final = "pymr"
 STORAGE_NAME: Final = "minio"
 STORAGE_CLAIM: Final = "minio-pvc"
 STORAGE_SECRET: Final = "minio-root"  # noqa: S105 - its name
+STORAGE_PORT: Final = 9000
 
 Component = Literal["master", "worker", "storage"]
 Labels = dict[str, str]
@@ -101,10 +102,18 @@ def service_name(run: str) -> str:
 
 
 def master_host(run: str, namespace: str) -> str:
-    """Return the host name by which workers find the master."""
-    return f"{service_name(run)}.{namespace}.svc.cluster.local"
+    """Return the host name by which workers find the master.
+
+    Without the domain of the cluster, which may have any: the names of its pods are completed.
+    """
+    return f"{service_name(run)}.{namespace}.svc"
 
 
 def storage_host(namespace: str) -> str:
-    """Return the host name of the storage, inside of the cluster."""
-    return f"{STORAGE_NAME}.{namespace}.svc.cluster.local"
+    """Return the host name of the storage, inside of the cluster, without its domain."""
+    return f"{STORAGE_NAME}.{namespace}.svc"
+
+
+def storage_endpoint(namespace: str) -> str:
+    """Return the URL of the storage of a namespace, as pods reach it."""
+    return f"http://{storage_host(namespace)}:{STORAGE_PORT}"

@@ -52,24 +52,28 @@ GiB: Final = 1 << 30
 class Needs:
     """What a container is given. Memory is asked for and limited at once: it is never taken back.
 
-    There is no limit of CPU: who has idle cores lends them.
+    There is no limit of CPU, unless the namespace has one: who has idle cores lends them.
     """
 
     cpu_milli: int
     memory_bytes: int
     disk_bytes: int  # asked for; /tmp, the root file system and what is printed
     disk_bytes_max: int
+    cpu_milli_max: int | None = None
 
     def resources(self) -> ResourceRequirements:
         """Return them as a pod has them."""
         memory = quantity(self.memory_bytes)
+        limits = {"memory": memory, "ephemeral-storage": quantity(self.disk_bytes_max)}
+        if self.cpu_milli_max is not None:
+            limits["cpu"] = f"{self.cpu_milli_max}m"
         return ResourceRequirements(
             requests={
                 "cpu": f"{self.cpu_milli}m",
                 "memory": memory,
                 "ephemeral-storage": quantity(self.disk_bytes),
             },
-            limits={"memory": memory, "ephemeral-storage": quantity(self.disk_bytes_max)},
+            limits=limits,
         )
 
 

@@ -26,7 +26,6 @@ from pymr.kubernetes.objects import labels
 
 MASTER_PORT: Final = 50051
 METRICS_PORT: Final = 9090
-STORAGE_PORT: Final = 9000
 _DNS_PORTS: Final = (53, 5353)  # the second is OpenShift's
 _DNS_NAMESPACES: Final = ("kube-system", "openshift-dns")
 _DNS_ON_THE_NODE: Final = "169.254.20.10/32"  # of NodeLocal DNSCache
@@ -47,7 +46,7 @@ def storage_policy() -> NetworkPolicy:
         labels.STORAGE_NAME,
         labels.storage_labels(),
         {labels.NAME: labels.OURS, labels.COMPONENT: "storage"},
-        [NetworkPolicyIngressRule(from_=peers, ports=_tcp(STORAGE_PORT))],
+        [NetworkPolicyIngressRule(from_=peers, ports=_tcp(labels.STORAGE_PORT))],
         [],
     )
 
@@ -106,7 +105,7 @@ def _pods(of: labels.Labels, component: str) -> NetworkPolicyPeer:
 def _to_store(outside: OutsideStore | None) -> NetworkPolicyEgressRule:
     if outside is None:
         storage = _pods(labels.common_labels(), "storage")
-        return NetworkPolicyEgressRule(to=[storage], ports=_tcp(STORAGE_PORT))
+        return NetworkPolicyEgressRule(to=[storage], ports=_tcp(labels.STORAGE_PORT))
     anywhere = [
         NetworkPolicyPeer(ipBlock=IPBlock(cidr="0.0.0.0/0", except_=[_LINK_LOCAL])),
         NetworkPolicyPeer(ipBlock=IPBlock(cidr="::/0", except_=["fe80::/10"])),

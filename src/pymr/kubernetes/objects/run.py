@@ -37,22 +37,27 @@ from pymr.kubernetes.objects.policy import (
     master_policy,
     worker_policy,
 )
+from pymr.observe.feed import END_FILE
 
 # Files of the Secrets, which pods have below SECRETS.
-SPEC_FILE: Final = "spec.json"  # of the master: `cluster.start.MasterSpec`
+SPEC_FILE: Final = "spec.json"  # of the master: `cluster.master_spec.MasterSpec`
 MASTER_FILE: Final = "master.json"  # of the master: `cluster.join.MasterFile`
 JOIN_FILE: Final = "join.json"  # of a worker: `cluster.join.JoinFile`
 CREDENTIALS_FILE: Final = "credentials"  # of either: its own keys of the store, as AWS writes them
+CERTIFICATES_FILE: Final = "ca.pem"  # of the master: whom it trusts besides the system's
 
+# Where a container says what it ended with, by default: the kubelet's own file, which it may write
+# though nothing else, and which the cluster has in the status of the pod.
+TERMINATION_LOG: Final = "/dev/termination-log"
 MASTER_NEEDS: Final = Needs(
     cpu_milli=100, memory_bytes=512 * MiB, disk_bytes=256 * MiB, disk_bytes_max=2 * GiB
 )
 WORKER_NEEDS: Final = Needs(
     cpu_milli=500, memory_bytes=GiB, disk_bytes=2 * GiB, disk_bytes_max=10 * GiB
 )
-# What another pod would end with too (docs/reference/exit-codes.md). Not 6: another node may have
-# the disk; not 10: another master has taken the run on, or no worker came, and one may yet.
-MASTER_IS_FINAL: Final = (1, 2, 3, 4, 5, 7, 8, 9)
+# What another pod would end with too (docs/reference/exit-codes.md): 6, since a task has too little
+# memory, or the store no room. Not 10: another master has taken the run on, or no worker came.
+MASTER_IS_FINAL: Final = tuple(range(1, 10))
 WORKER_IS_FINAL: Final = (2, 8)
 TOLD_TO_END: Final = (130, 143)  # by whoever deletes the pod: nobody's fault
 MASTER_FAILURES_MAX: Final = 6
@@ -88,6 +93,7 @@ class RunObjects:
     endpoint: str | None  # of the store, as pods reach it
     region: str | None = None
     outside_store: OutsideStore | None = None  # None: the namespace's own storage
+    is_requester_paying: bool = False
     slots: int = 1  # of each worker
     master_needs: Needs = MASTER_NEEDS
     worker_needs: Needs = WORKER_NEEDS
@@ -204,10 +210,14 @@ class RunObjects:
     def _environment(self, files: Mapping[str, bytes]) -> dict[str, str]:
         """Return where a pod finds its store. No secret is in it."""
         named = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": self.region}
-        environment = {"HOME": TMP, "TMPDIR": TMP}
+        environment = {"HOME": TMP, "TMPDIR": TMP, END_FILE: TERMINATION_LOG}
         environment |= {name: value for name, value in named.items() if value is not None}
         if CREDENTIALS_FILE in files:
             environment["AWS_SHARED_CREDENTIALS_FILE"] = f"{SECRETS}/{CREDENTIALS_FILE}"
+        if CERTIFICATES_FILE in files:
+            environment["AWS_CA_BUNDLE"] = f"{SECRETS}/{CERTIFICATES_FILE}"
+        if self.is_requester_paying:
+            environment["AWS_REQUEST_PAYER"] = "requester"
         return environment
 
 

@@ -36,7 +36,7 @@ from pymr.kubernetes.objects.pod import (
     hardened_template,
     quantity,
 )
-from pymr.kubernetes.objects.policy import STORAGE_PORT, storage_policy
+from pymr.kubernetes.objects.policy import storage_policy
 
 DATA: Final = "/data"
 USER_KEY: Final = "user"
@@ -93,7 +93,7 @@ class StorageObjects:
             metadata=_meta(labels.STORAGE_NAME),
             spec=ServiceSpec(
                 selector=_selected(),
-                ports=[ServicePort(name="s3", port=STORAGE_PORT, targetPort="s3")],
+                ports=[ServicePort(name="s3", port=labels.STORAGE_PORT, targetPort="s3")],
             ),
         )
 
@@ -104,7 +104,7 @@ class StorageObjects:
         program = Program(
             name="minio",
             image=self.image,
-            command=("minio", "server", DATA, "--address", f":{STORAGE_PORT}"),
+            command=("minio", "server", DATA, "--address", f":{labels.STORAGE_PORT}"),
             needs=self.needs,
             environment={
                 "HOME": TMP,
@@ -114,7 +114,7 @@ class StorageObjects:
                 "MINIO_UPDATE": "off",
                 "MINIO_API_STALE_UPLOADS_EXPIRY": "24h",  # It knows no such rule of a bucket.
             },
-            ports={"s3": STORAGE_PORT},
+            ports={"s3": labels.STORAGE_PORT},
             secret=labels.STORAGE_SECRET,
             readiness=Probe(
                 httpGet=HTTPGetAction(path="/minio/health/ready", port="s3"), periodSeconds=2

@@ -83,7 +83,8 @@ test-services: setup ## The tests on real object stores: MinIO and Ceph
 
 e2e: setup ## Runs in pods, on the cluster of the current kube context; CLUSTER=1 makes one (root)
 	@if [ -n "$${CLUSTER:-}" ]; then eval "$$(tests/cluster/up)"; fi
-	$(bin)/pytest -m e2e
+	# Two at a time: most of the time they wait for pods. What is in one file shares a namespace.
+	$(bin)/pytest -n 2 --dist loadfile -m e2e
 
 chaos: setup ## Kill and resume runs for MINUTES=10, and compare bytes; SEED=… draws the same lots
 	@$(bin)/python tests/chaos.py --minutes '$(MINUTES)' $${SEED:+--seed "$$SEED"}

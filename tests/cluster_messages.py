@@ -123,7 +123,7 @@ FROM_WORKER: st.SearchStrategy[m.FromWorker] = st.one_of(
     st.builds(m.Renew, st.lists(PROGRESS, max_size=3).map(tuple), MAYBE_ERRORS),
     st.builds(m.Started, ATTEMPTS, TEXTS),
     st.builds(m.Noted, NOTES),
-    st.builds(m.Leaving, TEXTS),
+    st.builds(m.Leaving, TEXTS, MAYBE_ERRORS),
     st.builds(m.Completion, SIZES, SIZES, ATTEMPTS, st.one_of(RECEIPTS, STORED, FAILURES)),
 )
 FOR_WORKER: st.SearchStrategy[m.ForWorker] = st.one_of(

@@ -24,6 +24,7 @@ from pymr.cluster.stream import Outbox
 from pymr.core.spec import Attempt, Code, JobSpec, MapWork, Receipt, Shape
 from pymr.errors import PymrError
 from pymr.store.access import Access
+from services import free_port
 
 SPEC = JobSpec(
     run="r",
@@ -153,7 +154,7 @@ class StubMaster:
 
 
 class RunningMaster:
-    """A stub that serves, from a loop in a thread of its own."""
+    """A stub that serves, from a loop in a thread of its own; at a port that another may take on."""
 
     def __init__(
         self,
@@ -169,7 +170,7 @@ class RunningMaster:
         self.tokens = tokens or new_tokens()
         self.identity = self.authority.for_master(["127.0.0.1"])
         self.admission = Admission(run, self.tokens, connections_max=500)
-        self._listen = f"{host}:{port}"
+        self._listen = f"{host}:{port or free_port()}"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -128,6 +129,9 @@ class HostsRun:
             "AWS_ENDPOINT_URL": server.endpoint,
             "AWS_REGION": server.region,
         }
+        if server.root_certificates is not None:
+            self.cli.write("authority.pem", server.root_certificates)
+            self.cli.environ["AWS_CA_BUNDLE"] = str(self.cli.folder / "authority.pem")
         prepare(self.cli)
 
     def __enter__(self) -> Self:
@@ -138,7 +142,8 @@ class HostsRun:
             each.popen.kill()
             each.popen.wait()
         for pid in processes_of(self.cli):
-            os.kill(int(pid), signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
     @property
     def join_file(self) -> Path:
@@ -249,7 +254,7 @@ class HostsRun:
         """
         assert self.rows() == expected
         assert verify_output(self.objects) == []
-        until("processes are left", lambda: processes_of(self.cli) == [], 15.0)
+        until("processes are left", lambda: processes_of(self.cli) == [])
         assert len(list(self.cli.temporary.iterdir())) <= killed
         assert self.journalled() == 6, "the journal has all commits"
 

@@ -12,8 +12,11 @@ import threading
 import time
 from pathlib import Path
 
+# The kernel takes no interpreter with a space in its path: the shell does, and Python skips that.
 SCRIPT = """\
-#!{python} -IS
+#!/bin/sh
+'''exec' "{python}" -IS "$0" "$@"
+' '''
 import json, os, sys
 name, told, state = os.path.basename(sys.argv[0]), sys.argv[1:], {state!r}
 files = []

@@ -15,7 +15,7 @@ from pymr.kubernetes.objects.run import (
 from pymr.kubernetes.objects.storage import StorageObjects
 
 RUN = "01890a5d-ac96-774b-bcce-b302099a8057"
-ENDPOINT = "http://minio.analytics.svc.cluster.local:9000"
+ENDPOINT = "http://minio.analytics.svc:9000"
 CANARY = "canary-0123456789abcdef"
 
 

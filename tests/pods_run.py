@@ -18,7 +18,15 @@ from typing import Any
 from hosts_run import Running
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.objects import labels
-from real_cluster import KINDS, command_line, kubectl, ours, storage_image, until
+from real_cluster import (
+    KINDS,
+    bring_images,
+    command_line,
+    kubectl,
+    ours,
+    storage_image,
+    until,
+)
 
 ENDS_S = 420.0  # a run whose images are made first
 COUNT = """\
@@ -33,9 +41,9 @@ def reducer(ctx, key, values):
 
 job = pymr.Job(mapper=mapper, reducer=reducer, input=pymr.LINES)
 """
-# A quarter of a second for each of the lines: time enough to get in the way.
+# A tenth of a second for each of the lines: 16 s for one worker, time enough to get in the way.
 SLOW = COUNT.replace("import pymr\n", "import threading\nimport pymr\n").replace(
-    "    for word", "    threading.Event().wait(0.25)\n    for word"
+    "    for word", "    threading.Event().wait(0.1)\n    for word"
 )
 LINES = [f"line{n:03d} {'even' if n % 2 else 'odds'} {n % 7}\n" for n in range(160)]
 SETTINGS = ("--mappers=8", "--reducers=2", "--input=in.txt")
@@ -55,6 +63,7 @@ class PodsRun:
         self.cli.environ["PYMR_CONTEXT"] = kube.context
         self._started: list[Running] = []
         self.cli.write("in.txt", "".join(LINES))
+        bring_images(kube)
 
     def run(self, *arguments: str) -> Running:
         """Run a command of `pymr`."""
@@ -70,10 +79,11 @@ class PodsRun:
         to = ("--on=kubernetes", image, f"--name={name}", *SETTINGS)
         return self.run("start", *to, *arguments, "worker.py")
 
-    def ended(self, running: Running, code: int = 0) -> str:
-        """Wait for the end of a command, assert its exit code, and return what it has said."""
+    def ended(self, running: Running, *parts: str, code: int = 0) -> str:
+        """Wait for the end of a command, assert its exit code and `parts` of what it has said."""
         until("it does not end", lambda: not running.is_alive, ENDS_S)
         assert running.popen.returncode == code, running.said
+        assert [part for part in parts if part not in running.said] == [], running.said
         return running.said
 
     def rows(self, name: str = "words") -> list[str]:

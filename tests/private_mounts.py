@@ -6,6 +6,7 @@ docs/reliability.md says.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 
@@ -29,7 +30,8 @@ needs_mounts = pytest.mark.skipif(not _can_mount(), reason="needs root, to mount
 
 def run_mounted(cli: CommandLine, mounts: str, command: str) -> Outcome:
     """Run lines of shell after others that mount; what these did is gone with the command."""
-    return cli.shell(f"exec unshare -m sh -ec '{mounts}\n{command}'")
+    lines = shlex.quote(f"{mounts}\n{command}")
+    return cli.shell(f"exec unshare -m sh -ec {lines}")
 
 
 def cgroup(cli: CommandLine, memory_bytes: int) -> str:

@@ -6,17 +6,19 @@ pods alone, and is deleted after it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import pytest
 from lightkube.resources.batch_v1 import Job
@@ -26,7 +28,12 @@ from lightkube.types import CascadeType
 from cli import CommandLine
 from pymr.errors import ClusterError
 from pymr.kubernetes.images.context import Context
-from pymr.kubernetes.images.ensure import ImageRequest, Supply, ensure_storage_image
+from pymr.kubernetes.images.ensure import (
+    ImageRequest,
+    Supply,
+    ensure_images,
+    ensure_storage_image,
+)
 from pymr.kubernetes.images.nodes import read_nodes
 from pymr.kubernetes.kube import Kube, open_kube
 from pymr.kubernetes.preflight import namespace_of
@@ -59,6 +66,13 @@ def absence() -> str | None:
     return None
 
 
+def cannot_run(why: str) -> NoReturn:
+    """Skip a test that cannot run here; with CI set, fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
+
+
 @contextmanager
 def opened(name: str) -> Iterator[Kube]:
     """Open a namespace of the cluster that is for tests."""
@@ -74,7 +88,7 @@ def new_namespace() -> Iterator[Kube]:
     """Make a namespace of its own, and delete it. Without a cluster the test is skipped."""
     why = absence()
     if why is not None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{why}   {HOW}")
+        cannot_run(f"{why}   {HOW}")
     with opened(f"pymr-test-{secrets.token_hex(4)}") as kube:
         kube.client.create(namespace_of(kube.namespace))
         try:
@@ -93,9 +107,24 @@ def command_line(kube: Kube, folder: Path) -> CommandLine:
     return cli
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one process of the tests build images: the others find what it has built."""
+    with (Path(tempfile.gettempdir()) / "pymr-test-images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def storage_image(kube: Kube) -> str:
     """Return the image of MinIO; if the nodes do not have it, it is built: some minutes."""
-    return STORAGE_IMAGE or ensure_storage_image(kube, ImageRequest(), print)
+    with one_at_a_time():
+        return STORAGE_IMAGE or ensure_storage_image(kube, ImageRequest(), print)
+
+
+def bring_images(kube: Kube) -> None:
+    """Have the images of masters and workers on the nodes, so that a test's time is its run's."""
+    with one_at_a_time():
+        ensure_images(kube, ImageRequest(), print)
 
 
 def played_image(kube: Kube) -> str:
@@ -118,6 +147,18 @@ def kubectl(kube: Kube, *arguments: str, stdin: str | None = None) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@contextmanager
+def quota(kube: Kube, name: str, hard: str) -> Iterator[None]:
+    """Have a quota that counts, until the end of the block: before that it is another refusal."""
+    kubectl(kube, "create", "quota", name, f"--hard={hard}")
+    try:
+        told = ("get", "quota", name, "-o", "jsonpath={.status.hard}")
+        until("it does not count", lambda: kubectl(kube, *told))
+        yield
+    finally:
+        kubectl(kube, "delete", "quota", name)
 
 
 def ours(kube: Kube) -> list[str]:

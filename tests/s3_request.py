@@ -1,6 +1,6 @@
 """One signed request to an S3 store, for what tests do to it behind PyMR's back.
 
-Buckets, keys that our client refuses, unfinished uploads. Signature Version 4, for `http` on one host.
+Buckets, keys that our client refuses, unfinished uploads. Signature Version 4.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.client
+import ssl
 import time
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -20,6 +21,7 @@ class Server(NamedTuple):
     access_key_id: str
     secret_access_key: str
     region: str = "us-east-1"
+    root_certificates: str | None = None  # who vouches for it, PEM
 
 
 def send(
@@ -42,7 +44,7 @@ def send(
     )
     target = quote(path, safe="/~")
     signed = signature(server, method, target, parameters, digest)
-    connection = http.client.HTTPConnection(signed["host"], timeout=30)
+    connection = _connection(server)
     try:
         connection.request(
             method, f"{target}?{parameters}".rstrip("?"), body, signed | (headers or {})
@@ -53,6 +55,14 @@ def send(
         connection.close()
     assert answer.status // 100 == 2, f"{method} {target}: {answer.status} {told!r}"
     return told
+
+
+def _connection(server: Server) -> http.client.HTTPConnection:
+    parts = urlsplit(server.endpoint)
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(parts.netloc, timeout=30)
+    context = ssl.create_default_context(cadata=server.root_certificates)
+    return http.client.HTTPSConnection(parts.netloc, timeout=30, context=context)
 
 
 def signature(

@@ -29,6 +29,7 @@ from typing import NoReturn
 import msgspec
 import pytest
 
+from pymr.cluster.certificate import Authority
 from pymr.store.access import Access, Address
 from pymr.store.object_probe import Probed, Trait
 from pymr.store.object_store import ObstoreStore, open_objects
@@ -49,14 +50,24 @@ class Minio:
     """A MinIO with its data in `folder`, until `kill`; it can be started again.
 
     With `room`, such as `64m`, they are on a disk of that size, which goes with it; for root only.
+    With an `authority` it speaks TLS, and that one vouches for it.
     """
 
-    def __init__(self, folder: Path, room: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, room: str | None = None, authority: Authority | None = None
+    ) -> None:
         self.data = folder / "data"
         self._room = room
         self._log = folder / "log"
-        self._address = f"127.0.0.1:{_free_port()}"
-        self.server = Server(f"http://{self._address}", secrets.token_hex(8), secrets.token_hex(16))
+        self._address = f"127.0.0.1:{free_port()}"
+        keys = secrets.token_hex(8), secrets.token_hex(16)
+        self.server = Server(f"http://{self._address}", *keys)
+        self._certificates = folder / "certificates"
+        self._certificates.mkdir()
+        if authority is not None:
+            write_certificate(authority, self._certificates)
+            vouched = authority.certificate.decode()
+            self.server = Server(f"https://{self._address}", *keys, root_certificates=vouched)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -71,7 +82,7 @@ class Minio:
         }
         command = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]  # it ends if we are killed
         command += [str(CACHE / "minio"), "server", "--quiet", "--address", self._address]
-        command += [str(self.data)]
+        command += ["--certs-dir", str(self._certificates), str(self.data)]
         if self._room is not None:
             self.data.mkdir(exist_ok=True)
             mount = f'mount -t tmpfs -o size={self._room} none "$0" && exec "$@"'
@@ -87,8 +98,12 @@ class Minio:
                 pass
 
     def make_room(self) -> None:
-        """Give that back."""
+        """Give that back, and return when it has seen so: it looks at its disk once a second."""
         self._filler.unlink()
+        _wait(self._take_a_piece, self._log, self._process)
+
+    def _take_a_piece(self) -> None:
+        send(self.server, "PUT", f"/{new_bucket(self.server)}/fits", body=PIECE)
 
     @property
     def _filler(self) -> Path:
@@ -101,6 +116,26 @@ class Minio:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+
+def write_certificate(authority: Authority, folder: Path, *hosts: str) -> None:
+    """Write what MinIO serves with at 127.0.0.1 and `hosts`, under the names that it expects."""
+    identity = authority.for_master(hosts)
+    (folder / "public.crt").write_bytes(identity.certificate)
+    (folder / "private.key").write_bytes(identity.key)
+
+
+@contextmanager
+def small_minio(folder: Path) -> Iterator[Minio]:
+    """Have a MinIO on a small disk of its own, as long as the block lasts: tests fill it."""
+    data = folder / "minio"
+    data.mkdir()
+    running = Minio(data, room="64m")
+    running.start()
+    try:
+        yield running
+    finally:
+        running.kill()
 
 
 @contextmanager
@@ -122,7 +157,7 @@ def ceph() -> Iterator[Server]:
     script = str(Path(__file__).with_name("ceph.sh"))
     with tempfile.TemporaryDirectory(prefix="pymr-ceph-") as folder:
         log = Path(folder, "up.log")
-        ports = str(_free_port()), str(_free_port())
+        ports = str(free_port()), str(free_port())
         server = Server(f"http://127.0.0.1:{ports[1]}", *keys)
         try:
             with log.open("wb") as out:
@@ -232,11 +267,16 @@ def run(command: list[str]) -> int:
         return subprocess.run(command, env=environ, check=False).returncode
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def free_port() -> int:
+    """Return a port that nobody listens at, of those that the system gives nobody unasked.
+
+    So it is free as long as who is to listen there starts, or is away for a while.
+    """
+    while True:
+        port = secrets.choice(range(20_000, 30_000))  # `random` is the same in all that test here
+        with suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def _wait(

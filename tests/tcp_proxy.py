@@ -50,8 +50,15 @@ class TcpProxy:
                     near.close()
                     continue
                 self.accepted += 1
-                far = socket.create_connection(self._target)
+                try:
+                    far = socket.create_connection(self._target)
+                except OSError:  # It is away; the next one may meet it.
+                    near.close()
+                    continue
                 self._sockets += [near, far]
+                if self.refuses:  # Since then: it was not there when all were cut.
+                    self.cut()
+                    continue
                 for source, sink, replies in ((near, far, False), (far, near, True)):
                     threading.Thread(
                         target=self._pump, args=(source, sink, replies), daemon=True

@@ -73,7 +73,7 @@ def test_b21_a_file_of_a_terabyte_is_split_by_ranges(cli: CommandLine) -> None:
         file.truncate(1 << 40)
     cli.write("worker.py", COUNT_LINES)
 
-    planned = cli.shell(f"ulimit -v 600000; exec {PYMR} plan --json --input=huge worker.py")
+    planned = cli.shell(f"ulimit -v 600000; exec '{PYMR}' plan --json --input=huge worker.py")
 
     assert planned.code == 0, planned.stderr
     facts = json.loads(planned.stdout)

@@ -92,9 +92,9 @@ def test_a_master_out_of_reach_is_waited_for_and_then_told_with_what_was_tried(
     with RunningMaster() as master:
         join = master.join("worker", "127.0.0.1:1", "127.0.0.2:1")
 
-    refused = joining(cli, join, "--master-wait=1s")
+    refused = joining(cli, join, "--master-wait=3s")
 
-    refused.refused(8, "answered within 1 s", "`127.0.0.1:1`", "`127.0.0.2:1`", "port is open")
+    refused.refused(8, "answered within 3 s", "`127.0.0.1:1`", "`127.0.0.2:1`", "port is open")
 
 
 def test_a_join_file_that_others_can_read_is_refused(cli: CommandLine) -> None:
@@ -280,6 +280,8 @@ def test_a_package_that_a_worker_does_not_have_is_named_with_its_host(hosts: Hos
     assert master.ends() == 8, master.said
     assert f"no worker can run the job: `{os.uname().nodename}`" in master.said
     assert "only_here" in master.said
+    assert "worker.py:1 in <module>" in master.said
+    assert "hint: mend that, then   pymr resume words" in master.said
 
 
 @pytest.mark.services

@@ -82,6 +82,18 @@ def test_b3_a_folder_is_read_with_the_folders_inside_if_asked_for(cli: CommandLi
     assert cli.start("--input=in", "--recursive").succeeded() == ["b\t1", "x\t1"]
 
 
+def test_results_of_runs_that_are_read_with_all_else_are_told(cli: CommandLine) -> None:
+    """A second run would count the words of the first; a result that is named is meant."""
+    cli.write("in/b", "b\n")
+    cli.start("--input=in", "--output=in/out").succeeded()
+
+    again = cli.run("start", "--input=in", "--recursive", "--output=two", "worker.py")
+    named = cli.run("start", "--input=in/out", "--output=three", "worker.py")
+
+    assert "the result of a run among the inputs: `in/out`" in again.stderr
+    assert "among the inputs" not in named.stderr
+
+
 def test_b4_a_folder_without_files(cli: CommandLine) -> None:
     """Refused, unless that is what the user means."""
     (cli.folder / "in").mkdir()
@@ -204,7 +216,8 @@ def test_b27_what_is_not_a_regular_file(cli: CommandLine) -> None:
             ("/dev/zero", "a character device"),
         ):
             said = cli.start(f"--input={name}").refused(3, f"`{name}` is not a regular file", kind)
-            assert f"cat {name} | pymr start --input - worker.py" in said
+            command = "cat pipe | pymr start --input - …" if name == "pipe" else "--input PATH, or "
+            assert f"hint: {command}" in said
 
 
 def test_b27_standard_input_is_spooled_once(cli: CommandLine) -> None:

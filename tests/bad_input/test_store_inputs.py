@@ -78,6 +78,16 @@ def test_b85_what_stands_behind_the_store_is_literal(cli: StoredInputs) -> None:
     assert f"no such input: `{cli.url}/a?b#`" in refused.stderr
 
 
+def test_b1_a_missing_object_is_named_with_what_is_there(cli: StoredInputs) -> None:
+    """However unlike: not everybody has a program that lists a store."""
+    said = cli.read("in/x").refused(3, f"no such input: `{cli.url}/in/x`")
+    assert "hint: nothing is there: put the input there first" in said
+
+    cli.put("in/words.txt")
+
+    assert f"hint: there is `{cli.url}/in/words.txt`" in cli.read("in/x").refused(3)
+
+
 def test_b86_b87_keys_with_control_characters(cli: StoredInputs) -> None:
     """They are read, and escaped wherever they are shown."""
     keys = ["\n", "-flag", "\x1b[31mred", "a\tb"]
@@ -151,6 +161,7 @@ def test_b2_b31_globs_and_duplicates(cli: StoredInputs) -> None:
 
     assert rows("logs/*.gz", "1") == ["0\tlogs/a.gz", "0\tlogs/b.gz"]
     assert rows("lo*/[!ad]*", "2") == ["0\tlo/e.gz", "0\tlogs/b.gz", "0\tt", "0\tlogs/x/d.gz"]
+    cli.put("lo/_pymr/run/e.gz", b"ours")
     assert rows("**/*[de].gz", "3") == ["0\tlo/e.gz", "0\tlogs/x/d.gz"]
     assert cli.read("logs/*.zip", "--output=4").stderr.count(f"`{cli.url}/logs/") == 4
     twice = cli.read("logs/c.txt", f"--input={cli.url}/logs/*.txt")

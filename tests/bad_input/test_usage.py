@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 
 import pytest
 
@@ -39,6 +40,26 @@ def test_a_run_of_this_machine_is_not_left_to_the_background(cli: CommandLine) -
     assert not (cli.folder / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "flag",
+    ["--slots=2", "--listen=127.0.0.1:0", "--join-file=x", "--metrics=127.0.0.1:0", "--load=kind"],
+)
+def test_flags_of_runs_on_other_machines_are_not_ignored(cli: CommandLine, flag: str) -> None:
+    """Who forgets `--on hosts` would have a run of this machine; nothing is begun."""
+    ready(cli)
+
+    start(cli, flag).refused(2, f"{flag.partition('=')[0]} is for runs on workers", "--on hosts")
+
+    assert not (cli.folder / "out").exists()
+
+
+def test_settings_of_other_machines_may_stand_in_the_environment(cli: CommandLine) -> None:
+    """They are for all runs of an account, of which some are of this machine."""
+    ready(cli)
+
+    assert start(cli, PYMR_SLOTS="2", PYMR_REGISTRY="registry.example.org/team").code == 0
+
+
 def test_pymr_alone_shows_how_to_begin(cli: CommandLine) -> None:
     """No command at all is a question; the answer is the help, and stdout stays empty."""
     outcome = cli.run()
@@ -61,9 +82,13 @@ def test_pymr_alone_shows_how_to_begin(cli: CommandLine) -> None:
         ("start --inptu in.txt", ["no such option: `--inptu`", "did you mean `--input`?"]),
         ("start worker.py --input", ["option `--input` requires an argument", "start --help"]),
         ("start --input=in.txt worker.py more", ["unexpected", "(more)", "pymr start --help"]),
+        ("start in.txt worker.py", ["unexpected", "(worker.py)", "hint: --input in.txt  "]),
         ("start --quiet=yes worker.py", ["option `--quiet` does not take a value"]),
         ("start --set x --input=in.txt worker.py", ["`--set x`", "KEY=VALUE"]),
         ("head", ["no RUN given", "pymr head --help"]),
+        ("head x -n 99999999999999999999", ["--rows", f"0<=x<={sys.maxsize}"]),
+        ("jobs -n 99999999999999999999", ["--number", f"1<=x<={sys.maxsize}"]),
+        ("worker --join-file=x --slots 99999", ["--slots", "1<=x<=1024"]),
         ("start\x1b[31m", ["no such command: `start\\x1b[31m`"]),
     ],
 )
@@ -214,7 +239,7 @@ def test_a_folder_for_copies_that_cannot_be_made(cli: CommandLine) -> None:
 
     outcome = cli.run("start", "--input=-", "--tmp-dir=in.txt", "worker.py", stdin=b"a\n")
 
-    outcome.refused(2, "cannot make the folder `in.txt/", "Not a directory", "--tmp-dir")
+    outcome.refused(6, "cannot make the folder `in.txt/", "Not a directory", "--tmp-dir")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +270,7 @@ def test_closed_standard_streams_harm_nothing(cli: CommandLine, closed: str) -> 
     """No file of ours gets their number: the result is what it always is."""
     ready(cli)
 
-    outcome = cli.shell(f"{PYMR} start --output=out --input=in.txt worker.py {closed}")
+    outcome = cli.shell(f"'{PYMR}' start --output=out --input=in.txt worker.py {closed}")
 
     assert outcome.succeeded() == ["a\t2", "b\t1"]
 
@@ -255,17 +280,17 @@ def test_output_that_nobody_can_take_is_no_bug(cli: CommandLine) -> None:
     ready(cli)
     start(cli).succeeded()
 
-    full = cli.shell(f"{PYMR} cat out > /dev/full")
+    full = cli.shell(f"'{PYMR}' cat out > /dev/full")
 
     assert full.code == 6
     assert "✗ cannot write to standard output: No space left on device" in full.stderr
-    again = f"{PYMR} start --overwrite --output=out --input=in.txt worker.py 2> /dev/full"
+    again = f"'{PYMR}' start --overwrite --output=out --input=in.txt worker.py 2> /dev/full"
     assert cli.shell(again).code == 0
     assert cli.run("verify", "out").code == 0
 
 
 def test_a_folder_that_was_removed_is_no_place_to_work_in(cli: CommandLine) -> None:
     """Said so, before anything is looked for in it."""
-    outcome = cli.shell(f"mkdir gone; cd gone; rmdir ../gone; {PYMR} start --input=a worker.py")
+    outcome = cli.shell(f"mkdir gone; cd gone; rmdir ../gone; '{PYMR}' start --input=a worker.py")
 
     outcome.refused(2, "the current folder cannot be used", "cd to another folder")

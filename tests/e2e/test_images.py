@@ -7,6 +7,8 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +20,19 @@ from pymr.kubernetes.images.context import master_context
 from pymr.kubernetes.images.ensure import ImageRequest, ensure_images
 from pymr.kubernetes.images.nodes import read_nodes
 from pymr.kubernetes.images.packages import Packages
+from pymr.kubernetes.images.reference import full_name
 from pymr.kubernetes.images.wheel import own_architecture
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.objects.pod import Needs, Program, hardened_template
-from real_cluster import until
+from real_cluster import cannot_run, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).parents[2]
 MiB = 1 << 20
 NEEDS = Needs(cpu_milli=50, memory_bytes=128 * MiB, disk_bytes=MiB, disk_bytes_max=64 * MiB)
-ABOVE_BASE_BYTES_MAX = 66 * 10**6
+# Podman and Buildah count archives, with a head and padding for each file; Docker counts files.
+ABOVE_BASE_BYTES_MAX = {"docker": 60 * 10**6, "podman": 61 * 10**6, "buildah": 61 * 10**6}
 LOCAL_REGISTRY = "localhost:5000"
 
 
@@ -87,8 +91,7 @@ def test_a_registry_takes_images_and_gives_them_by_digest(kube: Kube) -> None:
     try:
         socket.create_connection((host, int(port or 443)), timeout=5).close()
     except OSError as error:
-        skip = pytest.fail if os.environ.get("CI") else pytest.skip
-        skip(f"no registry at {registry}: {error}   PYMR_TEST_REGISTRY names another")
+        cannot_run(f"no registry at {registry}: {error}   PYMR_TEST_REGISTRY names another")
 
     images = ensure_images(kube, ImageRequest(registry=registry), print)
 
@@ -97,21 +100,52 @@ def test_a_registry_takes_images_and_gives_them_by_digest(kube: Kube) -> None:
     assert ensure_images(kube, ImageRequest(registry=registry), print) == images
 
 
+@pytest.fixture(scope="module")
+def images_of_others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Give Podman and Buildah a store of images of their own, which goes when they are done."""
+    folder = tmp_path_factory.mktemp("containers")
+    (folder / "storage.conf").write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/images"\nrunroot = "{folder}/run"\n'
+    )
+    yield {"CONTAINERS_STORAGE_CONF": str(folder / "storage.conf")}
+    shutil.rmtree(folder)
+
+
+def lend_base(name: str, base: str) -> None:
+    """Have Podman and Buildah know a base image that Docker has: it may be nowhere to be pulled."""
+    if find_builder(name).id_of(base) is not None or find_builder("docker").id_of(base) is None:
+        return
+    with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
+        subprocess.run(["docker", "save", "--output", archive.name, base], check=True)
+        pulled = subprocess.check_output([name, "pull", "-q", f"docker-archive:{archive.name}"])
+    subprocess.run([name, "tag", pulled.decode().strip(), full_name(base)], check=True)
+
+
 @pytest.mark.parametrize("name", BUILDERS)
-def test_each_builder_that_is_here_builds_a_small_image(name: str) -> None:
-    """At most some 60 MB above its base, whoever builds it."""
-    if shutil.which(name) is None:
-        pytest.skip(f"{name} is not here")
+def test_each_builder_that_is_here_builds_a_small_image(
+    name: str, images_of_others: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """At most 60 MB above its base, as Docker counts; what it saves, nodes find under its own name."""
+    for program in (name, "docker"):
+        if shutil.which(program) is None:
+            cannot_run(f"{program} is not here")
+    if name != "docker":
+        monkeypatch.setenv("CONTAINERS_STORAGE_CONF", images_of_others["CONTAINERS_STORAGE_CONF"])
     builder, context = find_builder(name), master_context(own_architecture())
-    if builder.id_of(context.base) is None:
-        pytest.skip(f"{name} does not have {context.base}, which is a stand-in here")
+    lend_base(name, context.base or "")
 
     builder.build(context, print)
+    builder.tag(context.image, f"pymr-master:by-{name}")
+    builder.save(f"pymr-master:by-{name}", str(tmp_path / "image.tar"))
 
-    size, base = builder.size_of(context.image), builder.size_of(context.base)
-    assert builder.id_of(context.image) is not None
+    size, base = builder.size_of(context.image), builder.size_of(context.base or "")
     if size is not None and base is not None:
-        assert size - base <= ABOVE_BASE_BYTES_MAX
+        assert size - base <= ABOVE_BASE_BYTES_MAX[name]
+    subprocess.run(["docker", "load", "--quiet", "-i", tmp_path / "image.tar"], check=True)
+    (tmp_path / "image.tar").unlink()
+    run = ["docker", "run", "--rm", f"pymr-master:by-{name}", "version"]
+    assert "CPython" in subprocess.check_output(run, text=True)
+    subprocess.run(["docker", "rmi", f"pymr-master:by-{name}"], check=True)
 
 
 def test_images_are_built_by_hand_in_a_clean_checkout(tmp_path: Path) -> None:

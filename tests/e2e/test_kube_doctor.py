@@ -30,6 +30,7 @@ def test_a_cluster_is_looked_over_and_nothing_is_left(kube: Kube, tmp_path: Path
     empty = looked_at(pods, "--workers=1")
     pods.ended(pods.start("--workers=1"))
     until("nodes list what they have", lambda: image_for_probe(read_nodes(kube)), 120.0)  # Late.
+    until("its run stays", lambda: pods.left() == [])
     before = ours(kube)
 
     found = looked_at(pods, "--workers=1")

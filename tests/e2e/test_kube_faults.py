@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pods_run import ROWS, SLOW, PodsRun
+from pods_run import COUNT, ROWS, SLOW, PodsRun
 from pymr.kubernetes.kube import Kube
-from real_cluster import kubectl, until
+from real_cluster import kubectl, quota, storage_image, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 # Takes all that a pod has, at one line of the input.
 GREEDY = SLOW.replace(
-    "    threading.Event().wait(0.25)\n", "    if 'line050' in line: b'x' * (3 << 30)\n"
+    "    threading.Event().wait(0.1)\n", "    if 'line050' in line: b'x' * (3 << 30)\n"
 )
 NOWHERE = "localhost:1/no-such-worker:1"
 
@@ -24,7 +24,7 @@ NOWHERE = "localhost:1/no-such-worker:1"
 @pytest.fixture
 def storage(pods: PodsRun) -> PodsRun:
     """Have the storage there, so that what is measured is the run alone."""
-    pods.ended(pods.start("--workers=1", "--overwrite", name="first"))
+    pods.ended(pods.run("up", f"--minio-image={storage_image(pods.kube)}"))
     return pods
 
 
@@ -116,17 +116,16 @@ def test_f111_an_image_that_does_not_exist_ends_the_run_within_a_minute(storage:
     said = storage.ended(run, code=8)
 
     assert f"image `{NOWHERE}` cannot be had (`" in said
-    assert "describe pod pymr-" in said
+    hint = said.rpartition("hint: ")[2].split()
+    assert hint[0] == "kubectl"
+    assert "ErrImagePull" in kubectl(storage.kube, *hint[5:]), "its pods are gone; the hint is not"
     assert time.monotonic() - began < 60.0 + 30.0  # the latter to plan and upload
 
 
 def test_f112_a_quota_that_lets_no_worker_start_ends_the_run(storage: PodsRun) -> None:
     """With its name, what is used and what is allowed."""
-    kubectl(storage.kube, "create", "quota", "small", "--hard=requests.memory=1100Mi")
-    try:
+    with quota(storage.kube, "small", "requests.memory=1100Mi"):
         said = storage.ended(storage.start("--workers=1", name="quota"), code=8)
-    finally:
-        kubectl(storage.kube, "delete", "quota", "small")
 
     assert "quota `small` does not allow it" in said
     assert "limited: requests.memory=1100Mi" in said
@@ -135,11 +134,8 @@ def test_f112_a_quota_that_lets_no_worker_start_ends_the_run(storage: PodsRun) -
 
 def test_f112_some_workers_are_enough(storage: PodsRun) -> None:
     """Those that a quota keeps away are said, and the run goes on without them."""
-    kubectl(storage.kube, "create", "quota", "small", "--hard=requests.memory=2200Mi")
-    try:
+    with quota(storage.kube, "small", "requests.memory=2200Mi"):
         said = storage.ended(storage.start("--workers=3", worker=SLOW, name="fewer"))
-    finally:
-        kubectl(storage.kube, "delete", "quota", "small")
 
     assert "quota `small` does not allow it" in said
     assert "1 of 3 workers connected, going on" in said
@@ -148,11 +144,28 @@ def test_f112_some_workers_are_enough(storage: PodsRun) -> None:
 
 def test_f114_no_room_is_waited_for_as_long_as_is_asked(pods: PodsRun) -> None:
     """And said in the words of the scheduler."""
-    arguments = ("--workers=1", "--memory=900G", "--schedule-timeout=8s")
+    began = time.monotonic()
+    run = pods.start("--workers=1", "--memory=900G", "--schedule-timeout=8s", name="large")
+    run.says("a master in namespace")
+    asked = time.monotonic()
 
-    said = pods.ended(pods.start(*arguments, name="large"), code=8)
+    why = "no node has room for it: 0/1 nodes are available: 1 Insufficient memory."
+    pods.ended(run, why, code=8)
 
-    assert "no node has room for it: 0/1 nodes are available: 1 Insufficient memory." in said
+    ended = time.monotonic()
+    assert ended - began > 8.0
+    assert ended - asked < 40.0
+
+
+def test_a_run_that_is_deleted_is_gone_in_half_a_minute(pods: PodsRun) -> None:
+    """Its worker is at a task of minutes, for which there will be no master."""
+    pods.ended(pods.start("--workers=1", "--detach", worker=SLOW.replace("0.1", "5"), name="gone"))
+    began = ("AttemptStarted", "AttemptProgressed")
+    until("no task begins", lambda: any(each["kind"] in began for each in pods.history("gone")))
+
+    kubectl(pods.kube, "delete", "job", "-l", "pymr.dev/job=gone")
+
+    until("a pod stays", lambda: pods.of_run("gone") == "", 60.0)
 
 
 def test_f114_a_node_that_is_cordoned_has_no_room(pods: PodsRun) -> None:
@@ -171,16 +184,41 @@ def test_f114_a_node_that_is_cordoned_has_no_room(pods: PodsRun) -> None:
     assert pods.rows("cordoned") == ROWS
 
 
-def test_down_in_the_middle_is_refused(pods: PodsRun) -> None:
-    """The storage is not taken away under a run."""
-    run = pods.start("--workers=1", worker=SLOW, name="used")
+def test_down_in_the_middle_is_refused_and_when_it_is_forced_the_run_goes_on_later(
+    pods: PodsRun,
+) -> None:
+    """The storage is not taken away under a run unasked. Workers do not wait for another master."""
+    run = pods.start("--workers=1", worker=SLOW.replace("0.1", "0.4"), name="used")
     pods.until_it_maps("used")
 
     refused = pods.cli.run("down", "--purge")
+    began = time.monotonic()
+    forced = pods.cli.run("down", "--force")
 
     assert refused.code == 8, refused.stderr
-    pods.ended(run)
+    assert forced.code == 0, forced.stderr
+    assert time.monotonic() - began < 40.0
+    assert "pymr resume used" in pods.ended(run, code=10)
+    pods.ended(pods.run("up", f"--minio-image={storage_image(pods.kube)}"))
+    pods.cli.write("worker.py", COUNT)  # The same job, in less time.
+    pods.ended(pods.run("resume", "used"))
     assert pods.rows("used") == ROWS
+
+
+def test_a_default_limit_of_cpu_below_what_a_worker_asks_for_keeps_no_run_away(
+    storage: PodsRun,
+) -> None:
+    """Its pods name a limit of their own."""
+    limits = [{"type": "Container", "default": {"cpu": "100m"}, "defaultRequest": {"cpu": "50m"}}]
+    about = {"name": "small"}
+    made = {"apiVersion": "v1", "kind": "LimitRange", "metadata": about, "spec": {"limits": limits}}
+    kubectl(storage.kube, "apply", "-f", "-", stdin=json.dumps(made))
+    try:
+        storage.ended(storage.start("--workers=1", name="fits"))
+    finally:
+        kubectl(storage.kube, "delete", "limitrange", "small")
+
+    assert storage.rows("fits") == ROWS
 
 
 def test_f119_a_namespace_that_is_deleted_is_noticed(kube: Kube, tmp_path: Path) -> None:

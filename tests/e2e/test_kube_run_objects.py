@@ -180,13 +180,18 @@ def test_down_in_the_middle_of_a_run_is_refused_unless_it_is_forced(
 ) -> None:
     """Then nothing of it is left but its data."""
     cli = command_line(kube, tmp_path)
-    began(kube, WAITS)
+    objects = began(kube, WAITS)
+    for component in ("master", "worker"):
+        until("no pod", lambda c=component: pods(kube, objects, c))
 
     refused = cli.run("down", "--purge")
     before = ours(kube)
     forced = cli.run("down", "--force")
 
-    refused.refused(8, "has runs that go on: `wordcount`", "pymr cancel wordcount", "--force")
+    refused.refused(
+        8, "has runs that go on: `wordcount`", "pymr cancel wordcount", "--force --purge --"
+    )
+    refused.refused(8, f"--context {kube.context} --namespace {kube.namespace}")
     assert len(before) >= 9
     assert forced.code == 0, forced.stderr
     assert ours(kube) == []

@@ -17,7 +17,7 @@ from pymr.kubernetes.forward import Forward
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.storage import StorageWish, ensure_storage, find_storage, target_of
 from pymr.store.access import open_store
-from real_cluster import KUBECONFIG, command_line, kubectl, ours, storage_image
+from real_cluster import KUBECONFIG, command_line, kubectl, ours, quota, storage_image
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -67,6 +67,7 @@ def test_up_can_be_repeated_and_data_outlives_down(cli: CommandLine, kube: Kube)
     assert kinds_and_names(kube) == ALL[1:]
     assert object_of(kube, b"kept") == b"kept"
     assert json.loads(second.stdout)["namespace"] == kube.namespace
+    assert "upgraded" not in second.stderr, "nothing was changed"
 
     down = cli.run("down")
     left = kinds_and_names(kube)
@@ -102,6 +103,21 @@ def test_store_prints_keys_that_work_and_are_made_at_random(cli: CommandLine, ku
     )
 
 
+def test_a_bucket_that_is_missing_is_told_with_the_storage_and_not_with_a_port(
+    cli: CommandLine, kube: Kube
+) -> None:
+    """The port is closed when anybody reads that."""
+    up(cli, kube)
+
+    said = cli.run("head", "s3://no-such-bucket/out", "--on=kubernetes").refused(
+        5,
+        f"at the storage of namespace `{kube.namespace}` of `{kube.context}`",
+        f"pymr store --context {kube.context} --namespace {kube.namespace}   says",
+    )
+
+    assert "127.0.0.1" not in said
+
+
 def test_without_storage_store_says_how_to_have_it(cli: CommandLine, kube: Kube) -> None:
     """Exit 8."""
     cli.run("store").refused(8, "has no storage of PyMR", f"pymr up --namespace {kube.namespace}")
@@ -109,9 +125,8 @@ def test_without_storage_store_says_how_to_have_it(cli: CommandLine, kube: Kube)
 
 def test_f112_a_quota_in_the_way_is_told_at_once(cli: CommandLine, kube: Kube) -> None:
     """With its name, what is used and what is allowed; not after minutes."""
-    kubectl(kube, "create", "quota", "small", "--hard=pods=0")
-
-    refused = up(cli, kube)
+    with quota(kube, "small", "pods=0"):
+        refused = up(cli, kube)
 
     refused.refused(8, "exceeded quota: small", "limited: pods=0")
 

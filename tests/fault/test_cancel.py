@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -28,8 +29,9 @@ from stopped_run import (
 # Waits until the gate is opened; says so on the stderr of the command.
 WAIT = """\
 import os
-open(f"/proc/{os.getppid()}/fd/2", "w").write("it waits\\n")
+import re
 os.mkfifo("gate")
+open(f"/proc/{os.getppid()}/fd/2", "w").write("it waits\\n")
 open("gate").close()
 """
 START = ("start", "--input=in.txt", "--output=out", "--workers=1", *SETTINGS, "worker.py")
@@ -103,6 +105,9 @@ def test_a_run_that_stopped_before_gives_up_what_it_keeps(cli: CommandLine) -> N
     assert second.stderr == "✓ words is cancelled; nothing of it is kept\n"
     assert objects(cli) == ["cancelled", "events.jsonl", "journal"]
     cli.run("resume", "words").refused(4, "run words was cancelled", "--restart")
+    attached = cli.run("attach", "words").stderr
+    assert attached.endswith("\n  hint: pymr resume words --restart   does all tasks again\n")
+    assert "kept" not in attached
     assert cli.run("resume", "words", "--restart").code == 0
     assert len(calls(cli, "map")) == 32
 
@@ -222,7 +227,9 @@ def test_a_run_that_has_ended_is_told_at_once(cli: CommandLine, what: str, code:
     (cli.folder / "at-line17").unlink(missing_ok=True)
     cli.run("resume", "words").succeeded()
     again = cli.run("attach", "words")
-    assert again.succeeded("words done in ", "kept from before: 2 map tasks")
+    assert again.succeeded(" s since its last resume)   ", "kept from before: 2 map tasks")
+    shown = cli.run("show", "words").stdout
+    assert re.search(r"^took .* s since its last resume\)$", shown, re.MULTILINE)
     assert cli.run("attach", "words", "--quiet").stderr == ""
 
 
@@ -347,7 +354,7 @@ def test_a_run_at_work_is_left_alone(waiting: Started) -> None:
     assert met.code == 0
     assert "left alone: output" in met.stderr
     assert "is claimed by run" in met.stderr
-    named.refused(4, "is claimed by run")
+    assert "--output" not in named.refused(4, "is claimed by run", "hint: pymr attach ")
     assert "map-00000-1" in objects(waiting.cli)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from pymr.cluster.client import REDIAL_MAX_S, Client, pauses
 from pymr.cluster.join import read_join_file, write_join_file
 from pymr.cluster.link import Answered, Link, Opened
 from pymr.errors import UnreachableError
+from services import free_port
 from tcp_proxy import TcpProxy
 
 TESTS = Path(__file__).parents[1]
@@ -278,6 +280,24 @@ def test_a_master_that_nobody_finds_is_given_up_with_all_that_was_tried(
     client.close()
 
 
+def test_why_nobody_answers_is_told_though_the_last_try_had_no_time_left(
+    master: RunningMaster,
+) -> None:
+    """Nobody listens there; in the end somebody does, who says nothing."""
+    port, silent = free_port(), list[socket.socket]()
+
+    def listen(_line: str) -> None:
+        silent.append(socket.create_server(("127.0.0.1", port)))
+
+    client = Client(master.join("worker", f"127.0.0.1:{port}"), wait_s=3.0, say=listen)
+    with pytest.raises(UnreachableError, match="Connection refused"):
+        client.register(request())
+    client.close()
+
+    [listener] = silent
+    listener.close()
+
+
 def test_a_master_that_goes_for_good_is_given_up(master: RunningMaster) -> None:
     """The link says so after its wait, with what it tried."""
     worker = StubWorker(master.join(), wait_s=1.0)
@@ -289,15 +309,15 @@ def test_a_master_that_goes_for_good_is_given_up(master: RunningMaster) -> None:
     worker.link.close()
 
 
-def test_pauses_double_up_to_their_limit_and_differ() -> None:
+def test_pauses_grow_up_to_their_limit_and_differ() -> None:
     """Full jitter: a thousand workers do not come back at once."""
     drawn: list[list[float]] = [
-        [pause for pause, _ in zip(pauses(), range(10), strict=False)] for _ in range(200)
+        [pause for pause, _ in zip(pauses(), range(15), strict=False)] for _ in range(200)
     ]
 
     largest = [max(each) for each in zip(*drawn, strict=True)]
     assert all(0 <= pause <= REDIAL_MAX_S for each in drawn for pause in each)
     assert 0.1 < largest[0] <= 0.2
-    assert 0.2 < largest[1] <= 0.4
-    assert 0.8 * REDIAL_MAX_S < largest[9] <= REDIAL_MAX_S
+    assert 0.2 < largest[1] <= 0.25
+    assert 0.8 * REDIAL_MAX_S < largest[14] <= REDIAL_MAX_S
     assert len({msgspec.json.encode(each) for each in drawn}) == 200

@@ -44,7 +44,7 @@ def limited(cli: CommandLine, limit: str, *arguments: str) -> Outcome:
     """Start the prepared job under a limit, spilling at each record, with many sorted runs."""
     given = " ".join(arguments)
     return cli.shell(
-        f"{limit}; exec {PYMR} start --input=in.txt --output=out --workers=2 --mappers=4"
+        f"{limit}; exec '{PYMR}' start --input=in.txt --output=out --workers=2 --mappers=4"
         f" --reducers=2 --name=words --spill=100 {given} worker.py"
     )
 
@@ -86,7 +86,7 @@ def test_f22_a_resume_with_fewer_open_files_is_warned(
     cli.write("at-key-odds", "kill-runner")
     limited(cli, "true", "--workers=1")
 
-    outcome = cli.shell(f"ulimit -n 30; exec {PYMR} resume words")
+    outcome = cli.shell(f"ulimit -n 30; exec '{PYMR}' resume words")
 
     first = outcome.stderr.splitlines()[0]
     assert first == (
@@ -115,7 +115,7 @@ def test_f22_a_process_that_cannot_be_started_is_exit_6(cli: CommandLine) -> Non
     """With what the system says, and the limit to raise. Root has no such limit."""
     prepare(cli)
     user = "setpriv --reuid=64999 --regid=64999 --clear-groups --bounding-set=-all"
-    try_it = cli.shell(f"{user} {PYMR} version")
+    try_it = cli.shell(f"{user} '{PYMR}' version")
     if try_it.code:
         pytest.skip("another user cannot read this Python")
     cli.write(
@@ -131,7 +131,7 @@ def test_f22_a_process_that_cannot_be_started_is_exit_6(cli: CommandLine) -> Non
         "exec unshare -m sh -ec '"
         f"mount -t tmpfs -o mode=1777 none /mnt; mkdir -m 777 {place}; cp *.* {place};"
         f" cd {place}; export HOME={place} TMPDIR={place} XDG_STATE_HOME={place} XDG_CONFIG_HOME={place};"
-        f" exec {user} {PYMR.parent}/python limited.py start --input=in.txt --output=out"
+        f" exec {user} '{PYMR.parent}/python' limited.py start --input=in.txt --output=out"
         " worker.py'"
     )
 

@@ -77,7 +77,7 @@ def roomy(cli: CommandLine) -> str:
     return f"""echo exit $?
 find small -name "part-*" -o -name _SUCCESS
 mount -o remount,size=64m,rw small; rm -f small/filler
-{cli.pymr} resume words && cp -r small/out out"""
+'{cli.pymr}' resume words && cp -r small/out out"""
 
 
 def refused_and_resumed(outcome: Outcome, *parts: str) -> list[str]:
@@ -97,7 +97,7 @@ def test_f14_a_full_disk_of_spills_is_exit_6_and_another_one_helps(
     outcome = run_mounted(
         cli,
         disk("128k"),
-        f"exec {cli.pymr} start {ARGUMENTS} {SPILLING} --output=out --tmp-dir=small worker.py",
+        f"exec '{cli.pymr}' start {ARGUMENTS} {SPILLING} --output=out --tmp-dir=small worker.py",
     )
 
     said = outcome.refused(6, "cannot write a spill in `small/", "No space left", " bytes free")
@@ -114,7 +114,7 @@ def test_f14_a_full_disk_of_the_output_is_exit_6_and_room_helps(
     """What is finished is kept: it is told how many bytes were to be written and are free."""
     prepare(cli, COPIES)
     cli.write("in.txt", LARGE)
-    command = f"{cli.pymr} start {ARGUMENTS} --output=small/out worker.py || {roomy(cli)}"
+    command = f"'{cli.pymr}' start {ARGUMENTS} --output=small/out worker.py || {roomy(cli)}"
 
     outcome = run_mounted(cli, disk("1m"), command)
 
@@ -128,7 +128,7 @@ def test_f14_a_disk_with_less_room_than_the_input_is_warned_of(cli: CommandLine)
     prepare(cli)
     cli.write("in.txt", LARGE)
     cli.write("few.py", COUNT_WORDS)
-    start = f"{cli.pymr} start {ARGUMENTS}"
+    start = f"'{cli.pymr}' start {ARGUMENTS}"
 
     outcome = run_mounted(
         cli,
@@ -152,7 +152,7 @@ def test_f102_a_disk_that_fills_up_at_the_end_shows_nothing_or_all(
     prepare(cli)
     cli.write("then.py", FILLS.replace("{free}", str(free)))
     cli.write("at-key-odds", "do")
-    command = f"{cli.pymr} start {ARGUMENTS} --output=small/out worker.py && exit 0\n{roomy(cli)}"
+    command = f"'{cli.pymr}' start {ARGUMENTS} --output=small/out worker.py && exit 0\n{roomy(cli)}"
 
     outcome = run_mounted(cli, disk("512k"), f"{command}\ncp -r small/out out")
 
@@ -195,7 +195,7 @@ def test_f15_a_folder_of_spills_that_cannot_be_used_is_refused_at_once(
     prepare(cli)
 
     outcome = run_mounted(
-        cli, mount, f"exec {cli.pymr} start {ARGUMENTS} --output=out --tmp-dir=small worker.py"
+        cli, mount, f"exec '{cli.pymr}' start {ARGUMENTS} --output=out --tmp-dir=small worker.py"
     )
 
     why = why or "`small` is no folder"
@@ -232,7 +232,7 @@ def test_f15_a_disk_of_spills_that_becomes_read_only_is_exit_6(
     outcome = run_mounted(
         cli,
         disk("64m"),
-        f"exec {cli.pymr} start {ARGUMENTS} --workers=1 {SPILLING} --output=out"
+        f"exec '{cli.pymr}' start {ARGUMENTS} --workers=1 {SPILLING} --output=out"
         " --tmp-dir=small worker.py",
     )
 
@@ -263,7 +263,7 @@ def test_f103_an_output_on_another_disk_than_spills_and_temporary_files(
     """Nothing is moved from one to the other."""
     prepare(cli)
     command = (
-        f"{cli.pymr} start {ARGUMENTS} --spill=64K --tmp-dir=spills --output=small/out worker.py"
+        f"'{cli.pymr}' start {ARGUMENTS} --spill=64K --tmp-dir=spills --output=small/out worker.py"
     )
 
     outcome = run_mounted(cli, disk("8m"), f"{command}; cp -r small/out out")
@@ -279,7 +279,7 @@ def test_f103_an_output_on_an_overlay(cli: CommandLine, expected: list[str]) -> 
     prepare(cli)
     mounts = f"{disk('8m')}; mkdir small/upper small/work small/lower merged; mount -t overlay"
     mounts += " -o lowerdir=small/lower,upperdir=small/upper,workdir=small/work none merged"
-    command = f"{cli.pymr} start {ARGUMENTS} --output=merged/out worker.py"
+    command = f"'{cli.pymr}' start {ARGUMENTS} --output=merged/out worker.py"
 
     outcome = run_mounted(cli, mounts, f"{command}; cp -r merged/out .")
 
@@ -321,7 +321,7 @@ def test_f104_a_read_only_output_is_refused_before_any_work(cli: CommandLine) ->
     outcome = run_mounted(
         cli,
         "mount -t tmpfs -o ro none small",
-        f"exec {cli.pymr} start {ARGUMENTS} --output=small/out worker.py",
+        f"exec '{cli.pymr}' start {ARGUMENTS} --output=small/out worker.py",
     )
 
     outcome.refused(4, "output `small/out` cannot be used: Read-only file system")
@@ -337,7 +337,7 @@ def test_f83_a_mapper_that_emits_without_end_ends_with_the_disk(cli: CommandLine
     prepare(cli, endless)
     mounts = f"{disk('2m')}; mkdir small/spills"
     command = (
-        f"{cli.pymr} start {ARGUMENTS} {SPILLING} --output=out --tmp-dir=small/spills worker.py"
+        f"'{cli.pymr}' start {ARGUMENTS} {SPILLING} --output=out --tmp-dir=small/spills worker.py"
     )
 
     outcome = run_mounted(

@@ -161,7 +161,7 @@ def test_f35_a_certificate_that_is_not_of_now_is_refused(master: RunningMaster, 
     identity = master.authority.for_client("worker", now=then)
 
     with pytest.raises(UnreachableError, match=r"Socket closed|Connection reset"):
-        registered(with_identity(master.join(), identity), wait_s=0.5)
+        registered(with_identity(master.join(), identity), wait_s=2.0)
 
 
 def test_f16_a_certificate_from_a_clock_an_hour_ahead_is_accepted(master: RunningMaster) -> None:

@@ -96,7 +96,7 @@ def test_f98_of_a_hundred_starts_into_one_output_one_wins(cli: CommandLine) -> N
     told = {said(cli, number) for number in range(100) if number != winner}
     pattern = (
         rf"✗ output `\S*out` is claimed by run (\S+) \(pid (\d+) on {re.escape(os.uname().nodename)},"
-        r" started \d+ s ago\)\n  hint: wait for it, or choose another --output\n"
+        r" started \d+ s ago\)\n  hint: pymr attach \S*out   follows it, or choose another --output\n"
     )
     found = {match.groups() for text in told if (match := re.fullmatch(pattern, text))}
     assert len(found) == 1, told

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import CommandLine, Outcome
+from cli import PYMR, CommandLine, Outcome
 from private_mounts import cgroup, needs_mounts, run_mounted
 from stopped_run import processes_of
 
@@ -85,7 +85,7 @@ def test_f12_a_task_over_its_memory_alone_fails_the_job(cli: CommandLine) -> Non
     """Exit 6 with need and have; with more memory the run goes on."""
     prepare(cli, HOLDS, "always")
 
-    outcome = run_mounted(cli, cgroup(cli, 300 * MIB), f"exec {cli.pymr} {ARGUMENTS} worker.py")
+    outcome = run_mounted(cli, cgroup(cli, 300 * MIB), f"exec '{cli.pymr}' {ARGUMENTS} worker.py")
 
     said = outcome.refused(6, "✗ words failed: map-0002 used ", "M, had 270M", "resume words")
     assert "hint: --task-memory 512M, or more memory for this machine" in said
@@ -118,12 +118,22 @@ def test_f12_a_memory_error_alone_fails_the_job_where_it_was_raised(cli: Command
     assert "held = bytes(1 << 60)" in said
 
 
+def test_f12_memory_that_the_shell_limits_is_told_as_that(cli: CommandLine) -> None:
+    """No `--task-memory` would help."""
+    prepare(cli, "held = bytes(1 << 60)", "always")
+
+    outcome = cli.shell(f"ulimit -v 3000000; '{PYMR}' {ARGUMENTS} worker.py")
+
+    said = outcome.refused(6, "mapper raised MemoryError; it used", ", had 2930M")
+    assert "hint: ulimit -v unlimited, or more memory for this machine" in said
+
+
 @needs_mounts
 def test_f12_what_the_system_ends_for_want_of_memory_is_tried_alone(cli: CommandLine) -> None:
     """The kernel counts whom it ends."""
     prepare(cli, ENDED_BY_THE_SYSTEM, "once")
 
-    outcome = run_mounted(cli, cgroup(cli, 2000 * MIB), f"exec {cli.pymr} {ARGUMENTS} worker.py")
+    outcome = run_mounted(cli, cgroup(cli, 2000 * MIB), f"exec '{cli.pymr}' {ARGUMENTS} worker.py")
 
     task = assert_went_alone(cli, outcome)
     assert f"{task} was ended by the system, which had no memory left; it used" in outcome.stderr
@@ -136,6 +146,6 @@ def test_f8_a_task_that_the_system_always_ends_for_want_of_memory_is_exit_6(
     """Another `kill -9` is a lost process, four times."""
     prepare(cli, ENDED_BY_THE_SYSTEM, "always")
 
-    outcome = run_mounted(cli, cgroup(cli, 2000 * MIB), f"exec {cli.pymr} {ARGUMENTS} worker.py")
+    outcome = run_mounted(cli, cgroup(cli, 2000 * MIB), f"exec '{cli.pymr}' {ARGUMENTS} worker.py")
 
     outcome.refused(6, "map-0002 was ended by the system, which had no memory left; it used")

@@ -275,6 +275,6 @@ def test_f35_intruders_do_not_disturb_a_run(hosts: Hosts) -> None:
 
     assert stranger.ended() == 8
     assert "is not that of a worker of this run" in stranger.said
-    assert re.search("refused .*10.77.0.5.*the token", master.said)
+    master.wait_for("refused .*10.77.0.5.*the token")
     hosts.release(*FIRST)
     ended_well(hosts, master, *workers)

@@ -73,7 +73,6 @@ def test_f77_what_is_printed_stands_with_its_attempt(cli: CommandLine) -> None:
         "── reduce-0000 attempt 1 ──\nkey 1\nkey 2\nkey 3\n"
     )
     assert cli.run("logs", "out", "reduce-0000").stdout == "key 1\nkey 2\nkey 3\n"
-    assert cli.run("logs", "out", "map-0", "--attempt=2").stderr.endswith("printed in map-0\n")
     rows = [json.loads(row) for row in cli.run("logs", "out", "--json").stdout.splitlines()]
     assert [(row["worker"], row["task"], row["attempt"]) for row in rows] == [
         ("worker-1", None, None),
@@ -91,6 +90,27 @@ def test_f77_nothing_printed_leaves_nothing(cli: CommandLine) -> None:
     assert "printed" not in outcome.stderr
     assert not (run_folder(cli) / "logs").exists()
     assert cli.run("logs", "out").stderr.endswith(": nothing was printed\n")
+    of_attempt = cli.run("logs", "out", "map-0", "--attempt=1")
+    assert of_attempt.code == 0
+    assert of_attempt.stderr.endswith(": nothing was printed in map-0\n")
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",), ("--follow",)])
+def test_what_a_run_does_not_have_has_no_logs(cli: CommandLine, flags: tuple[str, ...]) -> None:
+    """Tasks and attempts that there are are named: nothing printed would be another thing."""
+    assert cli.start("--input=in.txt", worker=worker("print(line)")).code == 0
+
+    for task in ("map-9999", "reduce-1", "mop"):
+        outcome = cli.run("logs", "out", task, *flags)
+        assert (outcome.code, outcome.stdout) == (2, "")
+        there = "expected map-0000 or reduce-0000"
+        assert f"no task `{task}`, {there}\n  hint: pymr logs " in outcome.stderr
+    if "--follow" not in flags:  # It may still come.
+        for of in (("map-0",), ()):
+            outcome = cli.run("logs", "out", *of, "--attempt=2", *flags)
+            assert outcome.code == 2
+            assert "no attempt 2 of " in outcome.stderr
+            assert "expected one of 1\n" in outcome.stderr
 
 
 def test_f77_prints_without_end_fill_no_disk_and_stop_nobody(cli: CommandLine) -> None:
@@ -131,7 +151,7 @@ def test_f77_a_failure_shows_what_was_printed_last(cli: CommandLine) -> None:
     assert said[:40] == [f"  \\x1b[31m{n}" for n in range(10, 50)]
     assert said[40].startswith("✗ loud failed: mapper raised ValueError in map-0000")
     assert len(said[40:]) <= 15
-    assert "  \\x1b[31m49\n✗ loud failed" in cli.run("errors", "loud").stdout
+    assert "  \\x1b[31m49\n✗ mapper raised" in cli.run("errors", "loud").stdout
     assert list(logs(cli)) == ["map-00000-1.log", "map-00000-2.log"]
 
 

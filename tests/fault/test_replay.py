@@ -164,6 +164,7 @@ def test_f70_a_replay_that_fails_leaves_the_result(cli: CommandLine, quiet: Quie
     cli.run("verify", "out").succeeded()
     assert "3 bad records left out of the result" in cli.run("errors", "users").stdout
     assert "pymr replay users   tries its bad records" in cli.run("resume", "users").stderr
+    cli.run("replay", "users").succeeded("WARNING 3 records skipped")
     cli.write("worker.py", FIXED)
     cli.run("replay", "users").succeeded()
     assert Outcome(0, "", "", cli.folder).rows() == quiet.rows

@@ -187,7 +187,7 @@ def test_restart_does_all_tasks_again(cli: CommandLine, tmp_path: Path) -> None:
     calls(cli, "map")
     before = run_folder(cli).name
 
-    outcome = cli.shell(f"mkdir else && cd else && {cli.pymr} resume words --restart")
+    outcome = cli.shell(f"mkdir else && cd else && '{cli.pymr}' resume words --restart")
 
     assert outcome.code == 0, outcome.stderr
     assert outcome.rows() == undisturbed(tmp_path)
@@ -273,7 +273,7 @@ def test_a_run_goes_on_from_any_folder_by_name_id_and_output(
         stopped(cli, "line17")
 
         named = name or run_folder(cli).name
-        outcome = cli.shell(f"cd else && {cli.pymr} resume {named}")
+        outcome = cli.shell(f"cd else && '{cli.pymr}' resume {named}")
 
         assert outcome.code == 0, outcome.stderr
         assert outcome.rows() == expected
@@ -288,7 +288,7 @@ def test_a_folder_that_is_gone_is_told(cli: CommandLine) -> None:
     cli.write("sub/at-line17", "kill-runner")
     settings = " ".join(SETTINGS)
     arguments = f"--input=../in.txt --output=../out --workers=1 {settings} ../worker.py"
-    cli.shell(f"cd sub && {cli.pymr} start {arguments}")
+    cli.shell(f"cd sub && '{cli.pymr}' start {arguments}")
     cli.shell("rm -r sub")
 
     cli.run("resume", "words").refused(2, "where the run was started, is gone", "hint: mkdir -p")
@@ -474,7 +474,7 @@ def test_f66_a_damaged_journal_stops_the_resume(cli: CommandLine) -> None:
     journal.write_bytes(damaged)
     before = committed(cli)
 
-    cli.run("resume", "words").refused(7, "is corrupt at byte")
+    cli.run("resume", "words").refused(7, "is corrupt at byte", "hint: pymr start --overwrite")
 
     assert committed(cli) == before == ["map-00000-1", "map-00001-1"]
 

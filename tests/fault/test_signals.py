@@ -79,7 +79,7 @@ def test_f92_f94_f95_a_signal_stops_the_run_in_good_order(
 
 
 def test_f93_a_second_signal_stops_it_at_once(cli: CommandLine, popen) -> None:
-    """It was tidying, which could take long; what it leaves goes with the next resume."""
+    """It was tidying, which could take long; what it leaves goes with the next resume. It says so."""
     prepare(cli)
     cli.write("at-line17", "do")
     cli.write("then.py", SIGNAL.format(name="SIGINT") + WAIT)
@@ -93,7 +93,8 @@ def test_f93_a_second_signal_stops_it_at_once(cli: CommandLine, popen) -> None:
     _, said = process.communicate(timeout=30)
 
     assert process.returncode == 130
-    assert said.endswith("fail-point run.tidy stop\n"), "nothing more is said"
+    told = "✗ words: ended at once; what is finished is kept\n  hint: pymr resume words\n"
+    assert said.endswith(f"fail-point run.tidy stop\n{told}"), said
     assert processes_of(cli) == []
     assert cli.run("resume", "words").succeeded("2 of 4 map tasks")
     assert [name for name in objects(cli) if ".tmp" in name] == []
@@ -124,7 +125,7 @@ def test_f95_a_signal_that_is_ignored_stops_nothing(cli: CommandLine, tmp_path: 
     cli.write("then.py", SIGNAL.format(name="SIGHUP"))
     arguments = " ".join(["--input=in.txt --output=out --workers=1", *SETTINGS, "worker.py"])
 
-    outcome = cli.shell(f"env --ignore-signal=HUP {PYMR} start {arguments}")
+    outcome = cli.shell(f"env --ignore-signal=HUP '{PYMR}' start {arguments}")
 
     assert outcome.succeeded() == undisturbed(tmp_path)
 
@@ -165,7 +166,7 @@ def test_f96_a_reader_that_has_seen_enough_is_no_failure(cli: CommandLine) -> No
     start(cli).succeeded()
 
     for command in ("cat words", "show words --json", "jobs --json"):
-        outcome = cli.shell(f"{{ {PYMR} {command}; echo $? > code; }} | head -n 1")
+        outcome = cli.shell(f"{{ '{PYMR}' {command}; echo $? > code; }} | head -n 1")
         assert (cli.folder / "code").read_text() == "0\n", outcome.stderr
         assert outcome.stderr == ""
 

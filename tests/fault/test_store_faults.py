@@ -332,7 +332,7 @@ def test_f55_a_slow_store_is_no_broken_one(
     server: Server, bucket: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests take longer than the limit of silence, and bytes move: nothing is sent again."""
-    monkeypatch.setattr("pymr.store.object_client.SILENCE_S", 1.0)
+    monkeypatch.setattr("pymr.store.object_client.SILENCE_S", 2.0)
     store = open_through(proxy, server, bucket)
     body = os.urandom(3 << 20)
     store.replace("key", body)

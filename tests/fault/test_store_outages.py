@@ -17,7 +17,7 @@ from private_mounts import needs_mounts
 from pymr.core.events import AttemptFailed, AttemptLost, RunResumed, TaskInvalidated, TaskKept
 from pymr.store.access import open_store
 from s3_request import Server
-from services import Minio, access_to
+from services import Minio, access_to, small_minio
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
@@ -251,11 +251,8 @@ def test_f53_parts_that_a_killed_store_has_lost_are_made_again_at_publication(
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Minio]:
     """Give a MinIO on a small disk of its own."""
-    (tmp_path / "minio").mkdir()
-    running = Minio(tmp_path / "minio", room="64m")
-    running.start()
-    yield running
-    running.kill()
+    with small_minio(tmp_path) as running:
+        yield running
 
 
 @needs_mounts

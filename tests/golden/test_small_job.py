@@ -28,7 +28,7 @@ def mapper(ctx, chunk):
 job = pymr.Job(mapper=mapper, reducer=pymr.SUM)
 """
 SETTINGS = ("--name=words", "--mappers=2", "--reducers=2", "--spill=1M", "--memory=1G")
-ACCIDENTAL = {"seq", "time", "wall_s", "cpu_s", "rss_bytes_max", "peak_bytes"}
+ACCIDENTAL = {"seq", "time", "started", "wall_s", "cpu_s", "rss_bytes_max", "peak_bytes"}
 NAMED_BY_CHANCE = [
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "RUN"),
     (r"-[0-9a-f]{32}\b", "-NONCE"),

@@ -422,3 +422,23 @@ job = pymr.Job(mapper=mapper, reducer=reducer, setup=setup, teardown=teardown, i
 
     assert outcome.code == 0, outcome.stderr
     assert "    'all'  300" in outcome.stdout.splitlines()
+
+
+@pytest.mark.parametrize("call", ["while True: pass", "__import__('threading').Event().wait()"])
+def test_a_call_that_does_not_return_is_named(cli: CommandLine, call: str) -> None:
+    """As in a run, with its record: `--task-timeout` holds here too."""
+    mapper = "def mapper(ctx, line):\n"
+    worker = SUMS.replace(mapper, f"{mapper}    if line == 'k3 3':\n        {call}\n")
+
+    check(cli, worker, "--task-timeout=1s").refused(
+        1, "mapper made no progress within 1 s, which is --task-timeout", "line 4", "worker.py:5"
+    )
+
+
+def test_a_reducer_that_does_not_return_is_named(cli: CommandLine) -> None:
+    """With its key, while the sample is reduced."""
+    worker = fold("any(iter(lambda: key != 'k3', True)) or ctx.emit(key, sum(values))")
+
+    check(cli, worker, "--task-timeout=1s").refused(
+        1, "reducer made no progress within 1 s", "'k3'"
+    )

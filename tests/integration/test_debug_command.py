@@ -91,8 +91,8 @@ def test_it_works_from_any_folder(cli: CommandLine) -> None:
     fails(cli, TOTALS)
     cli.write("else/where/readme", "")
 
-    by_name = cli.shell(f"cd else/where && exec {PYMR} debug bad map-0000")
-    by_output = cli.shell(f"cd else/where && exec {PYMR} debug ../../out 'map 0'")
+    by_name = cli.shell(f"cd else/where && exec '{PYMR}' debug bad map-0000")
+    by_output = cli.shell(f"cd else/where && exec '{PYMR}' debug ../../out 'map 0'")
 
     assert (by_name.code, by_output.code) == (1, 1), by_name.stderr
     assert emitted(by_name) == emitted(by_output) == ["'bob'  0"]
@@ -112,13 +112,16 @@ def test_a_fix_shows(cli: CommandLine) -> None:
 
 
 def test_json_is_one_object(cli: CommandLine) -> None:
-    """With the pairs and the error, whose fields name the record."""
-    fails(cli, TOTALS)
+    """With the pairs and the error, whose fields name the record; prints are on stderr."""
+    prints = "    print('printed'); __import__('os').system('echo by a child')\n"
+    mapper = "def mapper(ctx, line):\n"
+    fails(cli, f"print('imported')\n{TOTALS.replace(mapper, mapper + prints)}")
 
     outcome = cli.run("debug", "bad", "--json")
 
     facts = json.loads(outcome.stdout)
     assert outcome.code == 1
+    assert outcome.stderr.splitlines()[:3] == ["imported", "printed", "by a child"]
     assert (facts["task"], facts["emitted"]) == ("map-0000", 1)
     assert facts["pairs"] == [{"key": "'bob'", "value": "0"}]
     assert facts["error"]["fields"]["offset"] == 6
@@ -334,6 +337,24 @@ def test_user_code_that_ended_its_process_ends_this_one_and_says_where(cli: Comm
     assert 'worker.py", line 4 in parse' in outcome.stderr
 
 
+@pytest.mark.parametrize("code", [0, 9])
+def test_user_code_that_ends_its_process_unseen_is_shown(
+    cli: CommandLine, tmp_path: Path, code: int
+) -> None:
+    """The line with `os._exit`, which a child may call; the exit code is that of a failure."""
+    ending = f"__import__('os')._exit({code})"
+    child = "(lambda pid: pid and os.waitpid(pid, 0) or os._exit(0))(os.fork())"
+    worker = "import os\n" + TOTALS.replace("int(text)", f"{child} and {ending}")
+    fails(cli, worker, "--attempts=1")
+
+    outcome = cli.run("debug", "bad", environ={"TMPDIR": str(tmp_path)})
+
+    assert outcome.code == 1
+    assert f"SystemExit: os._exit({code})" in outcome.stderr
+    assert 'worker.py", line 5, in parse' in outcome.stderr
+    assert list(tmp_path.glob("pymr-debug-*")) == []
+
+
 def test_a_record_that_fails_after_others_only_is_found_in_the_whole_task(cli: CommandLine) -> None:
     """Alone it does not fail, which is said; `--whole` feeds all."""
     worker = TOTALS.replace(
@@ -378,7 +399,7 @@ def test_a_task_that_is_not_there_is_refused(cli: CommandLine) -> None:
     for text in ("map-0007", "shuffle-0000", "reduce-1", ""):
         outcome = cli.run("debug", "bad", text)
         assert outcome.code == 2, text
-        assert "expected one of map-0000 to map-0000 and reduce-0000 to" in outcome.stderr
+        assert "expected map-0000 or reduce-0000\n" in outcome.stderr
     assert cli.run("debug", "nobody").code == 4
 
 

@@ -93,7 +93,7 @@ def test_a_folder_for_spills_that_refuses_is_exit_6(cli: CommandLine) -> None:
 
 def test_too_few_open_files_are_exit_6(cli: CommandLine) -> None:
     """With the command that raises them, up to the hard limit."""
-    outcome = cli.shell(f"ulimit -S -n 11; exec {PYMR} doctor --json")
+    outcome = cli.shell(f"ulimit -S -n 11; exec '{PYMR}' doctor --json")
 
     assert broken(outcome) == [("machine", "open files")]
     outcome.refused(6, "at most 11 for each process", "hint: ulimit -n ")

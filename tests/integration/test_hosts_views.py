@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from urllib.request import urlopen
 import pytest
 
 from cli import CommandLine, Outcome
+from fault_proxy import Fault, FaultProxy
 from hosts_run import HostsRun, until
 from s3_request import Server
+from services import free_port, trust
 from services import minio as minio_alone
-from services import trust
 from stopped_run import undisturbed
 
 pytestmark = pytest.mark.services
@@ -109,7 +109,11 @@ def test_a_store_alone_tells_how_a_run_on_hosts_stands(hosts: HostsRun, tmp_path
     def seen() -> dict[str, Any]:
         return state(other.run("status", hosts.output, "--json"))
 
-    until("the store does not tell it", lambda: seen()["map"]["committed"] == 2)
+    def is_told() -> bool:
+        running = [each["running"] for each in seen()["workers"]]
+        return running == [["map-0002.1"]] and seen()["map"]["committed"] == 2
+
+    until("the store does not tell it", is_told)  # It is a second or so behind.
     told = seen()
     assert (told["told_by"], told["state"], told["phase"]) == ("store", "running", "map")
     assert (told["map"]["committed"], told["worker_count"], told["slots"]) == (2, 1, 1)
@@ -187,6 +191,23 @@ def test_cancel_from_elsewhere_needs_the_store_alone(hosts: HostsRun, tmp_path: 
 
     assert cancelled.code == 0, cancelled.stderr
     assert master.ends() == 143
+
+
+def test_a_run_is_cancelled_while_its_input_is_uploaded(hosts: HostsRun) -> None:
+    """Once what is on its way has come there: the store takes its time."""
+    hosts.cli.write("in.txt", "a\n" * (3 << 20))
+    with FaultProxy(hosts.cli.environ["AWS_ENDPOINT_URL"]) as proxy:
+        proxy.break_(Fault("slow", method="PUT", target="/inputs/", bytes_per_s=500e3))
+        hosts.cli.environ["AWS_ENDPOINT_URL"] = proxy.endpoint
+        master = hosts.start()
+        until("it is not at work", lambda: "words  running" in hosts.cli.run("jobs").stdout)
+
+        cancelled = hosts.cli.run("cancel", "words")
+        ended = master.ends()
+
+    assert (cancelled.code, ended) == (0, 143), cancelled.stderr
+    assert "words is stopped; nothing of it is kept" in cancelled.stderr
+    assert "words  cancelled" in hosts.cli.run("jobs").stdout
 
 
 def test_attach_follows_a_run_on_hosts_to_its_result(hosts: HostsRun, tmp_path: Path) -> None:
@@ -267,8 +288,7 @@ def arguments(hosts: HostsRun) -> tuple[str, ...]:
 
 def test_a_master_tells_prometheus_what_the_feed_folds(hosts: HostsRun) -> None:
     """And that it is well, while it works; the port closes with it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     hold(hosts)
     master, _ = hosts.start(f"--metrics=127.0.0.1:{port}"), hosts.worker()
     held(hosts)

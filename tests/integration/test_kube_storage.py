@@ -52,7 +52,7 @@ def test_storage_that_is_ready_is_used_as_it_is(server: PlayedServer, kube: Kube
     storage = ensure_storage(kube, StorageWish(image=no_image), print)
 
     assert (storage.password, storage.volume) == (CANARY, "50Gi")
-    assert storage.endpoint == "http://minio.default.svc.cluster.local:9000"
+    assert storage.endpoint == "http://minio.default.svc:9000"
     assert CANARY not in repr(storage)
     assert len(server.asked) == 4
     assert all(each.startswith("GET ") for each in server.asked)

@@ -112,6 +112,35 @@ def test_a_script_needs_no_main_guard(text, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("-m", "pymr", "start", "--input=in.txt", "script.py"), 2),
+        (("-m", "pymr", "check", "--input=in.txt", "script.py"), 2),
+        (("-c", "import script"), 1),
+    ],
+    ids=["start", "check", "import"],
+)
+def test_a_job_that_is_run_by_an_import_is_refused(text, tmp_path, command, code):
+    """Else each task process, which imports the file, would start another, without end."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", text.read_bytes())
+    cli.write("script.py", SCRIPT + "job = pymr.Job(mapper=halves)\n")
+
+    refused = subprocess.run(
+        [sys.executable, *command],
+        cwd=cli.folder,
+        env=cli.environ,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert refused.returncode == code, refused.stderr
+    assert "pymr.run is called as the file is imported" in refused.stderr
+    assert refused.stdout.count("the caller runs") <= 1
+
+
 def test_a_notebook_runs_a_job(text, tmp_path):
     """Functions of an IPython session, which no file holds, travel too."""
     cli = CommandLine(tmp_path)
@@ -147,6 +176,16 @@ def test_a_file_that_calls_main_runs_itself(text, tmp_path):
     assert sorted(cli.run("cat", "out").stdout.splitlines()) == ["one\t3", "three\t1", "two\t2"]
     assert refused.returncode == 4
     assert "--overwrite" in refused.stderr
+    mistyped = subprocess.run(
+        [sys.executable, "mine.py", "--inptu=in.txt"],
+        cwd=cli.folder,
+        env=cli.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert mistyped.returncode == 2
+    assert mistyped.stderr.endswith("\n  hint: python mine.py --help\n")
 
 
 @pytest.mark.parametrize(
@@ -157,6 +196,8 @@ def test_a_file_that_calls_main_runs_itself(text, tmp_path):
         ({"memory": "much"}, ConfigError, "memory"),
         ({"input": "nowhere.txt"}, InputError, "no such input: `nowhere.txt`"),
         ({"input": []}, ConfigError, "no input given"),
+        ({"input": None}, ConfigError, "`input` is None, expected a path"),
+        ({"params": {"limit": 100}}, ConfigError, "`params` has 'limit': 100, expected .* str"),
     ],
 )
 def test_what_cannot_run_is_refused_before_it_starts(settings, error, message, text, tmp_path):

@@ -91,7 +91,9 @@ def wait_for_end(pid: int) -> None:
 class StartEndless(Protocol):
     """Starts a job that never ends in a folder, with more arguments."""
 
-    def __call__(self, cli: CommandLine, *arguments: str) -> subprocess.Popen[str]:
+    def __call__(
+        self, cli: CommandLine, *arguments: str, worker: str = ENDLESS
+    ) -> subprocess.Popen[str]:
         """Return when the mapper has begun."""
 
 
@@ -100,9 +102,11 @@ def start_endless() -> Iterator[StartEndless]:
     """Start jobs that never end; what a test leaves of them is killed."""
     with ExitStack() as running:
 
-        def start(cli: CommandLine, *arguments: str) -> subprocess.Popen[str]:
+        def start(
+            cli: CommandLine, *arguments: str, worker: str = ENDLESS
+        ) -> subprocess.Popen[str]:
             cli.write("in.txt", TEXT)
-            cli.write("worker.py", ENDLESS)
+            cli.write("worker.py", worker)
             command = [PYMR, "start", "--input=in.txt", "--output=out", *arguments, "worker.py"]
             popen = running.enter_context(
                 subprocess.Popen(
@@ -250,6 +254,36 @@ def test_f97_task_processes_die_with_a_runner_that_is_killed(start_endless, tmp_
     assert cli.start("--input=in.txt").succeeded() == COUNTS
 
 
+def test_a_run_that_goes_on_is_told_by_those_who_want_its_result(start_endless, tmp_path):
+    """And how to wait for it."""
+    cli = CommandLine(tmp_path)
+    start_endless(cli, "--name=long")
+
+    cli.run("head", "long").refused(4, "its state is running", "hint: pymr attach long")
+
+
+@pytest.mark.parametrize("command", [("logs", "--follow"), ("status", "--watch")])
+def test_ctrl_c_of_a_command_that_looks_on_leaves_the_run(command, start_endless, tmp_path):
+    """It ends with 130, as any command that was stopped before its end."""
+    cli = CommandLine(tmp_path)
+    prints = ENDLESS.replace("    while True", '    print("printed", flush=True)\n    while True')
+    run = start_endless(cli, "--name=long", worker=prints)
+
+    with subprocess.Popen(
+        [*ALL_SIGNALS, PYMR, *command, "long"],
+        cwd=cli.folder,
+        env=cli.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as looking:
+        assert looking.stdout.readline()
+        looking.send_signal(signal.SIGINT)
+        looking.communicate(timeout=30)
+
+    assert looking.returncode == 130
+    assert run.poll() is None
+
+
 def test_f98_an_output_is_claimed_by_one_run_at_a_time(start_endless, tmp_path):
     """A second start into the same output is refused, and says who holds it."""
     cli = CommandLine(tmp_path)
@@ -257,7 +291,7 @@ def test_f98_an_output_is_claimed_by_one_run_at_a_time(start_endless, tmp_path):
 
     outcome = cli.run("start", "--input=in.txt", "--output=out", "worker.py")
 
-    said = outcome.refused(4, "is claimed by run", f"pid {popen.pid}")
+    said = outcome.refused(4, "is claimed by run", f"pid {popen.pid}", "hint: pymr attach ")
     assert "running" in cli.run("jobs").stdout
     assert re.search(r"started \d+ s ago", said)
 

@@ -129,6 +129,21 @@ def test_a_worker_that_is_told_twice_goes_though_its_master_is_gone(
     assert time.monotonic() - began < 20.0
 
 
+def test_a_worker_that_is_told_to_go_does_not_wait_long_for_another_master(
+    lonely: tuple[Worker, Slots], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run may have been deleted: what it finishes nobody would take."""
+    monkeypatch.setattr(of_worker, "ALONE_S", 0.2)
+    monkeypatch.setattr(of_worker, "FAREWELL_S", 0.2)
+    worker, slots = lonely
+    worker.leave("it was told to end")
+
+    began = time.monotonic()
+    assert worker.run(slots) is None
+
+    assert time.monotonic() - began < 20.0
+
+
 def test_a_receipt_that_is_too_long_for_a_message_is_an_object(
     lonely: tuple[Worker, Slots],
 ) -> None:

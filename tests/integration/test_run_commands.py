@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -61,6 +62,37 @@ def test_jobs_of_a_new_account(tmp_path: Path) -> None:
     assert lines_of(cli, "jobs", "--json") == []
 
 
+def test_jobs_is_one_line_for_each_run_whatever_its_path(tmp_path: Path) -> None:
+    """Of a path with a newline, too."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", "1 1\n")
+    cli.write("worker.py", WORKER)
+    assert cli.run("start", "--input=in.txt", "--output=o\nut", "worker.py").code == 0
+
+    (line,) = lines_of(cli, "jobs")
+
+    assert line.endswith("/o\\nut")
+
+
+def test_stores_that_do_not_answer_are_waited_for_once(tmp_path: Path) -> None:
+    """They accept connections, as of a process that was stopped: no run of theirs takes long."""
+    cli = CommandLine(tmp_path)
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:
+        endpoint = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        for number in range(20):  # 60 s of waiting, which end the command
+            known = {"run": f"{number:036}", "name": "far", "output": f"s3://bucket/{number}"}
+            text = json.dumps({**known, "started": 0.0, "endpoint": endpoint})
+            path = tmp_path / f"home/state/pymr/runs/{number:036}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+        listed = cli.run("jobs", "--json", environ=keys)
+
+    states = [json.loads(line)["state"] for line in listed.stdout.splitlines()]
+    assert states == ["unreachable"] * 20
+
+
 def test_show_tells_how_a_run_went(cli: CommandLine) -> None:
     """Worker, tasks, result and counters."""
     lines = lines_of(cli, "show", "out")
@@ -103,7 +135,13 @@ def test_a_run_that_failed_is_shown_and_its_errors_are(tmp_path: Path) -> None:
     assert [event["kind"] for event in events] == ["AttemptFailed", "AttemptFailed", "RunFinished"]
     assert events[0]["error"]["fields"]["line"] == 2
     assert json.loads(lines_of(cli, "jobs", "--json")[0])["state"] == "failed"
-    assert cli.run("cat", "bad").code == 4
+    for command in (("head",), ("cat",), ("verify",), ("audit",), ("cp", "there")):
+        name, *rest = command
+        cli.run(name, "bad", *rest).refused(
+            4, "run bad has no result in `out`: its state is failed", "hint: pymr resume bad"
+        )
+    shutil.rmtree(cli.folder / "out")
+    cli.run("head", "bad").refused(4, "its state is gone", "hint: pymr start")
 
 
 def test_errors_of_a_run_without_any(cli: CommandLine) -> None:
@@ -113,6 +151,31 @@ def test_errors_of_a_run_without_any(cli: CommandLine) -> None:
     assert (outcome.code, outcome.stdout) == (0, "")
     assert outcome.stderr == "counts: nothing failed\n"
     assert lines_of(cli, "errors", "--json", "out") == []
+
+
+def test_errors_of_a_run_that_is_gone_are_not_known(own: CommandLine) -> None:
+    """That is no run without any; `debug` does not say that it never began."""
+    shutil.rmtree(own.folder / "out")
+
+    for flags in ((), ("--json",)):
+        own.run("errors", "counts", *flags).refused(4, "no history in `out`", "hint: pymr jobs")
+    own.run("debug", "counts").refused(4, "or has been removed since")
+
+
+def test_errors_of_a_run_that_was_done_in_the_end_do_not_say_that_it_failed(
+    tmp_path: Path,
+) -> None:
+    """An attempt failed, the run did not."""
+    cli = CommandLine(tmp_path)
+    cli.write("in.txt", "1 1\n")
+    once = "def mapper(ctx, line):\n    import os; os.path.exists('tried') or (open('tried', 'w'), 1/0)\n"
+    done = cli.start("--input=in.txt", worker=WORKER.replace("def mapper(ctx, line):\n", once))
+    assert done.code == 0, done.stderr
+
+    told = "\n".join(lines_of(cli, "errors", "out"))
+
+    assert "✗ mapper raised ZeroDivisionError" in told
+    assert " failed" not in told
 
 
 def test_a_run_that_was_overwritten_is_replaced(own: CommandLine) -> None:
@@ -303,3 +366,4 @@ def test_version(cli: CommandLine) -> None:
 
     assert set(told) == {"pymr", "python", "implementation", "system"}
     assert lines_of(cli, "version") == [f"{name} {value}" for name, value in told.items()]
+    assert lines_of(cli, "--version") == lines_of(cli, "version")

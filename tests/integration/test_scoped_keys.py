@@ -12,9 +12,12 @@ import msgspec
 import pytest
 
 from hosts_run import HostsRun
-from pymr.cluster.start import MasterSpec
+from pymr.cluster.master_spec import MasterSpec
 from pymr.errors import ClusterError, ObjectMissingError, PymrError, StoreError
 from pymr.kubernetes.credentials import Role, Scope, scoped
+from pymr.kubernetes.launch import WORKER_KEYS_FILE, StoreOfRun, keys_of
+from pymr.kubernetes.objects.policy import OutsideStore
+from pymr.kubernetes.objects.run import CREDENTIALS_FILE
 from pymr.names import CLAIM, MANIFEST, journal_slot_key
 from pymr.runner.stored import read_plan
 from pymr.store.access import Access, parse_address
@@ -189,6 +192,37 @@ def test_a_wrong_owner_is_said(shelf: Shelf) -> None:
         scoped(stranger, "worker", Scope(RUN, shelf.output))
 
     assert "x" * 32 not in caught.value.message
+
+
+def test_a_store_of_a_user_lends_pods_keys_of_their_run(minio: Server) -> None:
+    """Where it knows such; nothing is said, and the user's own stay here."""
+    said: list[str] = []
+    owner = access_to(minio)
+
+    keys = keys_of(lent(owner), Scope(RUN, "s3://bucket/out"), said.append)
+
+    assert said == []
+    assert list(keys.worker) == [WORKER_KEYS_FILE]
+    assert keys.master[CREDENTIALS_FILE] != keys.worker[WORKER_KEYS_FILE]
+    assert minio.secret_access_key not in repr(keys)
+
+
+def test_a_store_that_makes_no_keys_lends_those_of_its_user(ceph: Server) -> None:
+    """And says so, with the word by which it has refused: the user may have narrower ones."""
+    said: list[str] = []
+
+    keys = keys_of(lent(access_to(ceph)), Scope(RUN, "s3://bucket/out"), said.append)
+
+    assert said == [
+        "pods have your keys of the store, with all that they may do (it makes none for a run,"
+        " `InvalidArgument`)"
+    ]
+    assert ceph.secret_access_key.encode() in keys.worker[WORKER_KEYS_FILE]
+
+
+def lent(access: Access) -> StoreOfRun:
+    """Return a store that is outside of the cluster."""
+    return StoreOfRun(access, access.endpoint, OutsideStore())
 
 
 def test_a_run_is_done_with_the_keys_of_its_roles_alone(tmp_path: Path, minio: Server) -> None:

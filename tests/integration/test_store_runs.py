@@ -14,6 +14,7 @@ import pytest
 
 import pymr
 from cli import COUNT_WORDS, CommandLine, Outcome
+from hosts_run import until
 from pymr.names import CLAIM, alive_key, journal_key, run_prefix
 from pymr.store.access import Access, open_store
 from pymr.store.base import ObjectStore
@@ -57,8 +58,9 @@ class InStore:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        while not (self.cli.folder / "there").exists():
-            assert process.poll() is None, process.communicate()
+        there = self.cli.folder / "there"
+        until("it does not come so far", lambda: there.exists() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
         return process
 
     def rows(self) -> list[str]:
@@ -138,13 +140,18 @@ def test_a_run_that_was_killed_goes_on(store: InStore, tmp_path: Path) -> None:
     expected = undisturbed(tmp_path)
     process = store.begin("key-even")
     folder = journal_key(store.run_id())
-    while b"".join(map(store.objects.get, store.names(folder))).count(b"TaskCommitted") < 4:
-        assert process.poll() is None, "it waits"
+
+    def committed() -> int:
+        return b"".join(map(store.objects.get, store.names(folder))).count(b"TaskCommitted")
+
+    until("four are not committed", lambda: committed() >= 4)
+    assert process.poll() is None, "it waits"
     process.kill()
     process.communicate()
     assert len(calls(store.cli, "map")) == 32
     (store.cli.folder / "go").touch()
     assert '"state": "died"' in store.cli.run("jobs", "--json").stdout
+    store.start().refused(4, "pymr resume words, or pymr cancel words and start again")
 
     resumed = store.cli.run("resume", "words")
 
@@ -187,10 +194,13 @@ def test_f64_an_earlier_process_of_a_run_is_deposed(store: InStore, tmp_path: Pa
     expected = undisturbed(tmp_path)
     earlier = store.begin()
     earlier.send_signal(signal.SIGSTOP)
-    store.objects.delete(alive_key(store.run_id()))
     (store.cli.folder / "go").touch()
 
-    assert store.cli.run("resume", "words").code == 0
+    def is_taken_on() -> bool:
+        store.objects.delete(alive_key(store.run_id()))  # One may be on its way.
+        return store.cli.run("resume", "words").code == 0
+
+    until("it is not taken on", is_taken_on)
     committed = store.objects.get("_pymr/MANIFEST.json")
     earlier.send_signal(signal.SIGCONT)
     _, said = earlier.communicate(timeout=60)

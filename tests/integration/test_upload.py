@@ -34,7 +34,7 @@ class Store:
     def upload(self, *names: str) -> tuple[InputFile, ...]:
         """Upload files of the working directory."""
         return upload_inputs(
-            find(*names).files, f"s3://{self.place}/st", self.access, self.told.append
+            find(*names).files, f"s3://{self.place}/st", self.access, self.told.append, print
         )
 
     def keys(self, query: str = "prefix") -> int:
@@ -87,7 +87,7 @@ def test_objects_are_left_where_they_are(store: Store) -> None:
     write("a.txt")
     (file,) = store.upload("a.txt")
 
-    assert upload_inputs([file], "s3://elsewhere-than-that", store.access, print) == (file,)
+    assert upload_inputs([file], "s3://elsewhere-than-that", store.access, print, print) == (file,)
 
 
 def test_a_file_that_changes_meanwhile_is_not_uploaded(store: Store) -> None:
@@ -97,7 +97,7 @@ def test_a_file_that_changes_meanwhile_is_not_uploaded(store: Store) -> None:
     write("a.txt", LARGE[::-1])
 
     with pytest.raises(InputError, match=r"input changed: `a\.txt`"):
-        upload_inputs([file], f"s3://{store.place}/st", store.access, print)
+        upload_inputs([file], f"s3://{store.place}/st", store.access, print, print)
 
     assert (store.keys(), store.keys("uploads")) == (0, 0)
 
@@ -118,7 +118,7 @@ def test_an_upload_that_is_interrupted_leaves_nothing(
     monkeypatch.setattr(upload, "REPORT_INTERVAL_S", 0.0)
 
     with pytest.raises(StoreError, match="stopped by the test"):
-        upload_inputs(find("a.txt").files, f"s3://{store.place}/st", store.access, report)
+        upload_inputs(find("a.txt").files, f"s3://{store.place}/st", store.access, report, print)
 
     assert began.is_set()
     assert (store.keys(), store.keys("uploads")) == (0, 0)

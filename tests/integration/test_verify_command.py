@@ -37,9 +37,14 @@ def object_of(cli: CommandLine, part: Path) -> Path:
     return cli.folder / "out" / next(p["key"] for p in parts if p["name"] == part.name)
 
 
-def differences(cli: CommandLine) -> list[str]:
+ANEW = "pymr start --overwrite   with its arguments does it anew"
+AS_COMMITTED = "pymr cp counts FOLDER   copies the parts as they were committed"
+
+
+def differences(cli: CommandLine, hint: str) -> list[str]:
     """Return what `verify` finds; it must find something, and say the same in both ways."""
     outcome = cli.run("verify", "out")
+    assert outcome.stderr.endswith(f"\n  hint: {hint}\n")
     assert (outcome.code, outcome.stdout) == (7, "")
     told = cli.run("verify", "--json", "out")
     assert told.code == 7
@@ -63,7 +68,7 @@ def test_verify_finds_a_flipped_bit(own: CommandLine) -> None:
     """Part and object are one file, and both are named, with both digests."""
     part = damaged_part(own)
 
-    found = differences(own)
+    found = differences(own, ANEW)
 
     digest = hashlib.sha256(part.read_bytes()).hexdigest()
     assert len(found) == 2
@@ -78,18 +83,22 @@ def test_verify_finds_what_is_missing(own: CommandLine, place: str) -> None:
     missing = part if place == "part" else object_of(own, part)
     missing.unlink()
 
-    (difference,) = differences(own)
+    (difference,) = differences(own, AS_COMMITTED if place == "part" else ANEW)
 
     name = missing.relative_to(own.folder / "out")
     assert difference == f"`{name}`: object missing, expected {difference.split('expected ')[1]}"
 
 
 def test_verify_finds_a_part_that_was_changed_for_other_tools_only(own: CommandLine) -> None:
-    """The object that PyMR reads is right; what other tools see is not."""
+    """The object that PyMR reads is right, and can be had; what other tools see is not."""
     part = shown_parts(own)[0]
-    change(part, part.read_bytes() + b"x\t1\n")
+    committed = part.read_bytes()
+    change(part, committed + b"x\t1\n")
 
-    found = differences(own)
+    found = differences(own, AS_COMMITTED)
+
+    assert own.run("cp", "out", "copy").code == 0
+    assert (own.folder / "copy" / part.name).read_bytes() == committed
 
     assert all(text.startswith(f"`{part.name}`: ") for text in found)
     assert [text.split(": ")[1].split()[0] for text in found] == ["bytes", "records", "sha256"]
@@ -99,7 +108,7 @@ def test_verify_finds_an_extra_part(own: CommandLine) -> None:
     """Other tools would read it as part of the result."""
     own.write("out/part-00009.tsv", "x\t1\n")
 
-    (difference,) = differences(own)
+    (difference,) = differences(own, AS_COMMITTED)
 
     assert difference.startswith("`part-00009.tsv`: ")
 
@@ -112,7 +121,19 @@ def test_verify_finds_an_edited_manifest(own: CommandLine, name: str) -> None:
     change(path, body.replace(b'"lines": 16', b'"lines": 17'))
     assert path.read_bytes() != body
 
-    assert any(name in text for text in differences(own))
+    hint = AS_COMMITTED if name == "_SUCCESS" else "pymr start   with another --output"
+    assert any(name in text for text in differences(own, hint))
+
+
+def test_verify_says_how_parts_are_shown_that_were_only_committed(own: CommandLine) -> None:
+    """Its process was killed between the manifest and `_SUCCESS`."""
+    for part in (*shown_parts(own), own.folder / "out/_SUCCESS"):
+        part.unlink()
+
+    assert differences(own, "pymr resume counts   shows the parts that were committed")
+
+    assert own.run("resume", "counts").code == 0
+    assert own.run("verify", "out").code == 0
 
 
 def test_a_damaged_result_is_not_passed_off(own: CommandLine) -> None:
@@ -123,6 +144,7 @@ def test_a_damaged_result_is_not_passed_off(own: CommandLine) -> None:
 
     assert outcome.code == 7
     assert "is corrupt" in outcome.stderr
+    assert "hint: pymr verify " in outcome.stderr
 
 
 # -- audit -------------------------------------------------------------------------------------

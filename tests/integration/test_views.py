@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -104,6 +105,24 @@ def test_head_of_more_rows_than_ten(tmp_path: Path) -> None:
 
     assert len(lines_of(cli, "head", "out")) == 10
     assert len(lines_of(cli, "head", "out", "-n", "11")) == 11
+
+
+@pytest.mark.parametrize("command", ["head", "cat"])
+def test_rows_on_a_terminal_have_nothing_that_it_takes_for_commands(
+    tmp_path: Path, command: str
+) -> None:
+    """Elsewhere they are as they stand in the parts."""
+    cli = run_of(tmp_path, ["\x1b[31mé"])
+    ours, theirs = os.openpty()
+    subprocess.run(
+        [PYMR, command, "out"], cwd=cli.folder, env=cli.environ, stdout=theirs, check=True
+    )
+    shown = os.read(ours, 100)
+    os.close(theirs)
+    os.close(ours)
+
+    assert shown.decode() == "\\x1b[31mé\t2\r\n"
+    assert lines_of(cli, command, "out") == ["\x1b[31mé\t2"]
 
 
 def test_a_negative_number_of_rows_is_a_usage_error(cli: CommandLine) -> None:

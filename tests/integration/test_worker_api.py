@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +133,20 @@ def test_setup_params_counters_input_and_teardown(tmp_path):
     assert rows[0] == (0, ("in.txt", "b 2", "2"))
     assert [key for key, _ in rows] == [0, 4, 8, 12, 16]
     assert result.counters == {"setup": 4, "teardown": 40}  # three map tasks and a reduce task
+
+
+@pytest.mark.parametrize("name", [b"two\nlines", b"caf\xe9"], ids=["newline", "latin-1"])
+def test_the_file_of_a_record_is_one_that_can_be_opened(tmp_path, name):
+    """Whatever its name: only messages escape it."""
+    path = tmp_path / os.fsdecode(name)
+    path.write_text("a\n")
+
+    def mapper(ctx, chunk):
+        ctx.emit(chunk, Path(ctx.input.file).exists())
+
+    assert list(pymr.run(pymr.Job(mapper=mapper), input=path, output=tmp_path / "out")) == [
+        ("a\n", True)
+    ]
 
 
 def test_a_reducer_has_no_place_in_the_input(tmp_path):

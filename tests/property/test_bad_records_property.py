@@ -23,7 +23,7 @@ from pymr.store.local import LocalStore
 from pymr.task.bad_record import read_bad_records
 from pymr.task.commit import verify_attempt
 
-unhurried = settings(deadline=None, max_examples=40)  # A shared machine has no deadline.
+few_examples = settings(max_examples=40)
 SKIP = SkipRules(records_max=1000, ratio_max=1.0)
 LIMITS = st.sampled_from([Limits(), Limits(spill_bytes_max=300, merge_fan_in_max=2)])
 
@@ -80,7 +80,7 @@ def new_run(folder: Path, lines: list[str], form: Any, mapper: Any, **options: A
     )
 
 
-@unhurried
+@few_examples
 @given(LINES, FORMS, MAPPERS, LIMITS, st.sampled_from([listed, pymr.COUNT, None]))
 def test_bad_records_that_are_left_out_were_never_there(
     lines: list[str], form: Any, mappers: int, limits: Limits, reducer: Any
@@ -119,7 +119,7 @@ def told(run: InlineRun) -> list[str]:
     return [str(record.data) for body in bodies for record in read_bad_records([body])]
 
 
-@unhurried
+@few_examples
 @given(LINES.filter(lambda lines: any("!" not in line for line in lines)), FORMS, MAPPERS, LIMITS)
 def test_bad_records_that_are_replayed_never_failed(
     lines: list[str], form: Any, mappers: int, limits: Limits

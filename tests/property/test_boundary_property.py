@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 from itertools import combinations, pairwise
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from pymr.core.boundary import choose_boundaries
 from pymr.shuffle.partition import range_of
 
-unhurried = settings(deadline=None)  # A shared machine has no deadline.
 WEIGHTS = st.sampled_from([1, 1, 2, 3, 50, 1000]) | st.integers(1, 1 << 70)
 SAMPLES = st.dictionaries(st.binary(max_size=3), WEIGHTS, max_size=9)
 
@@ -32,7 +31,6 @@ def heaviest(parts: list[list[int]]) -> int:
     return max((sum(part) for part in parts if len(part) > 1), default=0)
 
 
-@unhurried
 @given(SAMPLES, st.integers(1, 6))
 def test_the_heaviest_part_of_several_keys_is_as_light_as_can_be(
     weights: dict[bytes, int], partitions: int
@@ -51,7 +49,6 @@ def test_the_heaviest_part_of_several_keys_is_as_light_as_can_be(
     event(f"a heavy key is alone: {any(w > best for w in in_order)}")
 
 
-@unhurried
 @given(SAMPLES, st.integers(1, 12))
 def test_no_part_is_empty_where_there_are_keys_enough(
     weights: dict[bytes, int], partitions: int
@@ -62,7 +59,6 @@ def test_no_part_is_empty_where_there_are_keys_enough(
     assert filled == [index < len(weights) for index in range(partitions)]
 
 
-@unhurried
 @given(st.integers(1, 300), st.integers(1, 20))
 def test_equal_weights_make_parts_that_differ_by_one_key(count: int, partitions: int) -> None:
     """No part is left over for the last."""
@@ -72,7 +68,6 @@ def test_equal_weights_make_parts_that_differ_by_one_key(count: int, partitions:
     assert max(sizes) - min(sizes) <= 1
 
 
-@unhurried
 @given(st.integers(2, 40), st.integers(0, 3), st.integers(0, 1 << 32))
 def test_many_light_keys_share_what_heavy_ones_leave(
     partitions: int, heavy: int, seed: int

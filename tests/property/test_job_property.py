@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from core_samples import attempt
 from played_job import KINDS, Edge
 from pymr.errors import IntegrityError
 
-unhurried = settings(deadline=None)  # A shared machine has no deadline.
 steps = st.tuples(st.sampled_from(KINDS), st.integers(0, 9))
 histories = st.lists(steps, min_size=30, max_size=150)
 shapes = st.tuples(st.integers(1, 3), st.integers(0, 2))  # mappers, reducers
 
 
-@unhurried
 @given(shapes, histories)
 def test_a_run_publishes_once_and_only_with_every_task_committed(
     shape: tuple[int, int], history: list[tuple[str, int]]
@@ -34,7 +32,6 @@ def test_a_run_publishes_once_and_only_with_every_task_committed(
     assert counters.get("reduced", 0) == len(edge.job.reduce.committed)
 
 
-@unhurried
 @given(shapes, histories)
 def test_a_run_ends_after_any_history_with_the_same_books(
     shape: tuple[int, int], history: list[tuple[str, int]]
@@ -55,7 +52,6 @@ def test_a_run_ends_after_any_history_with_the_same_books(
     assert edge.job.ledger.summary() == quiet.job.ledger.summary()
 
 
-@unhurried
 @given(shapes, histories, st.integers(0, 9))
 def test_a_run_with_one_record_missing_is_never_published(
     shape: tuple[int, int], history: list[tuple[str, int]], which: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from core_samples import attempt, files, receipt
@@ -14,7 +14,6 @@ from pymr.core.plan import plan_map_tasks
 from pymr.core.spec import EdgeSum, SplitReceipt
 from pymr.errors import IntegrityError
 
-unhurried = settings(deadline=None)  # A shared machine has no deadline.
 TASKS, PARTITIONS = 3, 2
 PLAN = plan_map_tasks(files(30), TASKS)
 
@@ -80,7 +79,6 @@ def spoil(traffic: Edges, how: str, where: int) -> Edges | None:
     return spoilt
 
 
-@unhurried
 @given(edges)
 def test_any_traffic_that_arrives_balances(traffic: Edges) -> None:
     """And the totals are those of the records."""
@@ -95,7 +93,6 @@ def test_any_traffic_that_arrives_balances(traffic: Edges) -> None:
     )
 
 
-@unhurried
 @given(
     edges,
     st.sampled_from(("drop", "double", "flip")),
@@ -118,7 +115,6 @@ def test_one_spoilt_record_on_any_edge_is_refused(
         keep_books(emitted, **sides)
 
 
-@unhurried
 @given(edges, st.integers(0, TASKS - 1), st.sampled_from((-1, 1)))
 def test_one_record_more_or_less_emitted_is_refused(traffic: Edges, task: int, by: int) -> None:
     """What the mapper says must be what was written."""

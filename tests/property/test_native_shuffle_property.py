@@ -72,7 +72,7 @@ LIMITS = st.builds(
 PARTITIONS = st.integers(1, 5)
 
 # The disk of a shared machine has no deadline.
-unhurried = settings(deadline=None, max_examples=50)
+few_examples = settings(max_examples=50)
 
 
 def run(tasks: list[Pairs], **options: Any) -> Shuffled:
@@ -89,7 +89,7 @@ def contents(reader: SortedRunReader) -> list[list[tuple[bytes, bytes]]]:
     ]
 
 
-@unhurried
+@few_examples
 @given(TASKS, PARTITIONS, LIMITS)
 def test_both_shuffles_write_and_read_the_same(
     tasks: list[Pairs], partitions: int, limits: Limits
@@ -129,7 +129,7 @@ def books(merge: Any) -> tuple[EdgeSum, int, int, int, str | None]:
     return merge.read, merge.reduced, merge.groups, merge.largest_group, merge.largest_key
 
 
-@unhurried
+@few_examples
 @given(TASKS, LIMITS)
 def test_each_shuffle_reads_the_runs_of_the_other(tasks: list[Pairs], limits: Limits) -> None:
     """Stored and compressed blocks alike."""
@@ -153,9 +153,19 @@ NUMBERS = (
 MIXED = NUMBERS | st.booleans() | st.floats() | st.sampled_from([1e308, -0.0, 0.0])
 
 
+# Numbers that are equal, or nearly: as ints, as floats, and one step beyond; of one place a run.
+PLACES = st.sampled_from([0, 1, 3, 6, 7, 8, 14, 52, 53, 54, 63, 64, 127, 1000]).map(
+    lambda n: 1 << n
+)
+CLOSE = st.tuples(st.shared(PLACES, key="place"), st.integers(-2, 2), st.sampled_from([1, -1])).map(
+    lambda three: (three[0] + three[1]) * three[2]
+)
+NEAR = CLOSE | CLOSE.map(float) | CLOSE.map(lambda n: n / 4) | st.sampled_from([5e-324, 1e-310])
+
+
 @pytest.mark.parametrize("name", ["sum", "min", "max"])
-@pytest.mark.parametrize("values", [NUMBERS, MIXED], ids=["ints", "mixed"])
-@unhurried
+@pytest.mark.parametrize("values", [NUMBERS, MIXED, NEAR], ids=["ints", "mixed", "near"])
+@few_examples
 @given(st.data(), LIMITS)
 def test_built_ins_are_the_same_however_values_are_combined(
     name: str, values: Any, data: st.DataObject, limits: Limits
@@ -242,7 +252,7 @@ LAWFUL = [
 
 
 @pytest.mark.parametrize(("function", "values"), LAWFUL)
-@unhurried
+@few_examples
 @given(st.data(), PARTITIONS, LIMITS)
 def test_a_function_combines_to_the_same_in_both_shuffles(
     function: Any, values: Any, data: st.DataObject, partitions: int, limits: Limits
@@ -279,7 +289,7 @@ def test_a_function_combines_to_the_same_in_both_shuffles(
     event(f"combined: {any(totals.combined_in for totals in native.totals)}")
 
 
-@unhurried
+@few_examples
 @given(
     st.lists(
         st.lists(st.tuples(FEW_KEYS | KEYS, VALUES_OF_ONE_FORM), max_size=40),
@@ -308,7 +318,7 @@ def test_a_function_that_changes_nothing_changes_nothing(
         assert ours.combined_in == ours.combined_out
 
 
-@unhurried
+@few_examples
 @given(TASKS, PARTITIONS, LIMITS)
 def test_count_partitioner_and_normalize_are_the_same(
     tasks: list[Pairs], partitions: int, limits: Limits
@@ -329,7 +339,7 @@ def test_count_partitioner_and_normalize_are_the_same(
     assert results(native, count) == results(plain, count)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(VALUES)
 def test_both_codecs_write_the_same_bytes(value: Any) -> None:
     """And the native one reads them."""
@@ -340,7 +350,7 @@ def test_both_codecs_write_the_same_bytes(value: Any) -> None:
     assert again == codec.encode_value(codec.decode_value(data))
 
 
-@settings(deadline=None, max_examples=2000)
+@settings(max_examples=2000)
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_value_or_corrupt(data: bytes) -> None:
     """Both codecs agree on which; pickles are left out, since a pickle may be code."""
@@ -356,7 +366,7 @@ def test_any_bytes_are_a_value_or_corrupt(data: bytes) -> None:
     assert found[0] == found[1]
 
 
-@settings(deadline=None, max_examples=2000)
+@settings(max_examples=2000)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_packed_block_or_corrupt(data: bytes) -> None:
     """The size that a block claims is not believed."""
@@ -399,7 +409,7 @@ def groups_of(reader: SortedRunReader, available: bytes) -> None:
         list(values)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(RUNS, st.sampled_from(["stored", "packed"]), st.integers(1, 255))
 def test_no_changed_byte_of_a_block_and_no_cut_is_read(
     records: list[tuple[int, bytes, bytes]], form: str, change: int
@@ -420,7 +430,7 @@ def test_no_changed_byte_of_a_block_and_no_cut_is_read(
     event(f"packed: {any(block.codec for block in blocks)}")
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 @given(st.binary(min_size=1, max_size=80), st.sampled_from([0, 1]))
 def test_a_block_that_cannot_be_is_corrupt_even_with_a_right_checksum(
     block: bytes, codec_byte: int

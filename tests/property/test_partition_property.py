@@ -57,7 +57,7 @@ for key in eval(input()):
 """
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(KEYS, st.just(1)), max_size=30), REDUCERS)
 def test_every_key_is_shuffled_to_its_partition(pairs: list[tuple[Any, int]], count: int) -> None:
     """Through buffer, spills and merge: each group is where the hash of its key says."""

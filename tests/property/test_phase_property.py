@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from core_samples import LOST, asked, attempt, committed, failed, finished, phase, verified
@@ -31,7 +31,6 @@ from pymr.core.replay import attempt_first
 from pymr.core.spec import Attempt
 from pymr.errors import StoreUnavailableError
 
-unhurried = settings(deadline=None)  # A shared machine has no deadline.
 TASKS = 4
 WORKERS = ("w0", "w1", "w2")
 SULKING = StoreUnavailableError("no answer")
@@ -67,6 +66,7 @@ class Edge:
         self.granted: set[Attempt] = set()
         self.decided: list[Attempt] = []
         self.seen: set[str] = set()
+        self.failures = 0
 
     def step(self, kind: str, value: int) -> None:
         """Let one thing happen."""
@@ -87,10 +87,12 @@ class Edge:
         if kind == "tick":
             return Ticked(self.now)
         of = self.pick(value)
+        self.failures += kind == "fail"
+        why = f"failure {self.failures}"  # One that comes again ends a run, limits or not.
         return {
             "finish": finished(of, self.now),
             "verify": verified(of, self.now),
-            "fail": failed(of, now=self.now),
+            "fail": failed(of, signature=why, now=self.now),
             "sulk": failed(of, SULKING, now=self.now),
             "renew": Renewed(of, self.now),
             "crash": Crashed(of, LOST, self.now),
@@ -153,7 +155,6 @@ class Edge:
                 self.owed.append(decision)
 
 
-@unhurried
 @given(histories)
 def test_any_history_commits_each_task_at_most_once_and_by_right(
     history: list[tuple[str, int]],
@@ -171,7 +172,6 @@ def test_any_history_commits_each_task_at_most_once_and_by_right(
     event(f"committed: {len(winners)}")
 
 
-@unhurried
 @given(histories)
 def test_after_any_history_fair_workers_end_the_phase(
     history: list[tuple[str, int]],
@@ -202,7 +202,6 @@ def test_after_any_history_fair_workers_end_the_phase(
     assert edge.phase.running == edge.phase.pending == 0
 
 
-@unhurried
 @given(st.lists(st.sampled_from(("fail", "sulk", "lose", "crash")), max_size=9), st.integers(1, 5))
 def test_a_task_is_tried_until_a_limit_is_reached_and_never_longer(
     ends: list[str], limit: int
@@ -224,7 +223,6 @@ def test_a_task_is_tried_until_a_limit_is_reached_and_never_longer(
     event("goes on")
 
 
-@unhurried
 @given(st.sets(st.integers(0, TASKS - 1)), histories)
 def test_what_the_journal_committed_is_never_granted(
     replayed: set[int], history: list[tuple[str, int]]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from pymr.core.plan import cell_count, grid_step, plan_map_tasks
 from pymr.core.spec import InputFile
 
-unhurried = settings(deadline=None)  # A shared machine has no deadline.
 sizes = st.one_of(st.just(0), st.integers(0, 200), st.integers(0, 40 << 20))
 inputs_of_any_kind = st.lists(
     st.builds(
@@ -20,7 +19,6 @@ inputs_of_any_kind = st.lists(
 )
 
 
-@unhurried
 @given(inputs_of_any_kind, st.integers(1, 40))
 def test_tasks_tile_the_inputs_in_order_by_whole_cells(
     inputs: list[InputFile], mappers: int
@@ -40,7 +38,6 @@ def test_tasks_tile_the_inputs_in_order_by_whole_cells(
     assert [split.input for split in splits] == sorted(split.input for split in splits)
 
 
-@unhurried
 @given(inputs_of_any_kind, st.integers(1, 40))
 def test_there_are_as_many_tasks_as_wished_or_as_there_are_cells(
     inputs: list[InputFile], mappers: int
@@ -55,7 +52,6 @@ def test_there_are_as_many_tasks_as_wished_or_as_there_are_cells(
     assert all(len({s.input for s in task.splits}) == len(task.splits) for task in tasks)
 
 
-@unhurried
 @given(inputs_of_any_kind, st.integers(1, 40))
 def test_no_task_is_much_larger_than_its_share(inputs: list[InputFile], mappers: int) -> None:
     """A task is at most twice an even share and one cell: the largest there is."""

@@ -36,7 +36,7 @@ LIMITS = st.builds(
 )
 
 # The disk of a shared machine has no deadline.
-unhurried = settings(deadline=None, max_examples=60)
+few_examples = settings(max_examples=60)
 
 
 def run(tasks: list[Pairs], boundaries: list[bytes], **options: Any) -> Shuffled:
@@ -47,7 +47,7 @@ def run(tasks: list[Pairs], boundaries: list[bytes], **options: Any) -> Shuffled
         )
 
 
-@unhurried
+@few_examples
 @given(TASKS, BOUNDARIES, LIMITS, st.sampled_from([False, True]))
 def test_the_parts_in_their_order_are_sorted_and_groupby(
     tasks: list[Pairs],
@@ -68,7 +68,7 @@ def test_the_parts_in_their_order_are_sorted_and_groupby(
 
 
 @pytest.mark.parametrize("name", [None, "sum", "max", "count"])
-@unhurried
+@few_examples
 @given(TASKS, BOUNDARIES, LIMITS)
 def test_both_shuffles_write_the_same_ranges(
     name: str | None, tasks: list[Pairs], boundaries: list[bytes], limits: Limits
@@ -106,7 +106,7 @@ def test_ranges_for_more_partitions_than_there_are_are_refused() -> None:
 WEIGHTS = st.lists(st.tuples(st.binary(max_size=2), st.integers(1, 9)), max_size=200)
 
 
-@unhurried
+@few_examples
 @given(WEIGHTS, st.integers(1, 30), st.lists(st.integers(0, 200), max_size=3), st.randoms())
 def test_which_keys_are_kept_does_not_depend_on_who_kept_them(
     weights: list[tuple[bytes, int]], keys_max: int, cuts: list[int], chance: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from core_samples import spec
@@ -11,7 +11,6 @@ from pymr.core.events import RunPlanned, RunResumed
 from pymr.core.replay import replay
 from pymr.errors import IntegrityError
 
-unhurried = settings(deadline=None)  # A shared machine has no deadline.
 steps = st.tuples(st.sampled_from((*KINDS, "damage")), st.integers(0, 9))
 histories = st.lists(steps, min_size=20, max_size=150)
 shapes = st.tuples(st.integers(1, 3), st.integers(0, 2))  # mappers, reducers
@@ -49,7 +48,6 @@ def play(shape: tuple[int, int], processes: list) -> tuple[Edge, list]:
     return edge, [*journal, *edge.journal]
 
 
-@unhurried
 @given(shapes, lives)
 def test_a_run_ends_after_any_deaths_with_the_same_books(shape: tuple[int, int], processes) -> None:
     """Liveness: whatever died when, and whatever was lost, it is published once, and the same."""
@@ -67,7 +65,6 @@ def test_a_run_ends_after_any_deaths_with_the_same_books(shape: tuple[int, int],
     assert set(replay(planned, journal).committed) == set(quiet.commits())
 
 
-@unhurried
 @given(shapes, lives)
 def test_no_task_is_committed_twice_unless_its_output_was_lost(
     shape: tuple[int, int], processes
@@ -88,7 +85,6 @@ def test_no_task_is_committed_twice_unless_its_output_was_lost(
             assert open_tasks.pop(name) == decision.receipt
 
 
-@unhurried
 @given(shapes, histories, cuts, st.integers(0, 9))
 def test_a_mapper_that_writes_something_else_again_is_found(
     shape: tuple[int, int], history, cut: int, which: int

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from pymr.core.plan import GRID_STEP_MAX, grid_step
 from pymr.core.sample import SAMPLE_BYTES_MIN, Sample, plan_larger_sample, plan_sample
 from pymr.core.spec import InputFile
 
-unhurried = settings(deadline=None)  # A shared machine has no deadline.
 SIZES = st.one_of(st.just(0), st.integers(0, 2000), st.integers(0, 40 << 20))
 INPUTS = st.lists(
     st.builds(
@@ -24,7 +23,6 @@ INPUTS = st.lists(
 )
 
 
-@unhurried
 @given(INPUTS, st.integers(2, 300), st.data(), st.none() | st.integers(0, 20_000))
 def test_a_sample_is_made_of_cells_that_stand_for_all_bytes(
     inputs: list[InputFile], reducers: int, data: st.DataObject, emitted: int | None

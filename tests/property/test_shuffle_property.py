@@ -41,7 +41,7 @@ LIMITS = st.builds(
 PARTITIONS = st.integers(1, 5)
 
 # The disk of a shared machine has no deadline.
-unhurried = settings(deadline=None, max_examples=50)
+few_examples = settings(max_examples=50)
 
 
 def run(tasks: list[Pairs], **options: Any) -> Shuffled:
@@ -55,7 +55,7 @@ def ordered(result: Shuffled) -> list[tuple[Any, list[Any]]]:
     return [(order(key), values) for key, values in result.groups]
 
 
-@unhurried
+@few_examples
 @given(TASKS, PARTITIONS, LIMITS)
 def test_the_shuffle_equals_sorted_and_groupby(
     tasks: list[Pairs], partitions: int, limits: Limits
@@ -77,7 +77,7 @@ def halve(ctx: Any, key: Any, values: Any) -> None:
         next(values, None)
 
 
-@unhurried
+@few_examples
 @given(
     TASKS,
     PARTITIONS,
@@ -107,7 +107,7 @@ def test_the_books_balance(
     assert written == sum((merge.read for merge in result.merges), EdgeSum())
 
 
-@unhurried
+@few_examples
 @given(TASKS, PARTITIONS, LIMITS)
 def test_a_second_run_writes_the_same_bytes(
     tasks: list[Pairs], partitions: int, limits: Limits
@@ -125,7 +125,7 @@ NUMBERS = st.integers() | st.booleans() | st.floats() | st.sampled_from([1e308, 
 
 
 @pytest.mark.parametrize("name", ["sum", "min", "max"])
-@unhurried
+@few_examples
 @given(st.lists(st.lists(st.tuples(st.sampled_from("abc"), NUMBERS), max_size=30)), LIMITS)
 def test_a_built_in_gives_the_same_however_values_are_combined(
     name: str, tasks: list[Pairs], limits: Limits
@@ -140,7 +140,7 @@ def test_a_built_in_gives_the_same_however_values_are_combined(
         assert found == expected
 
 
-@unhurried
+@few_examples
 @given(TASKS, LIMITS)
 def test_count_is_the_number_of_values(tasks: list[Pairs], limits: Limits) -> None:
     """Whatever the values are."""
@@ -152,7 +152,7 @@ def test_count_is_the_number_of_values(tasks: list[Pairs], limits: Limits) -> No
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["plain", "native"])
-@unhurried
+@few_examples
 @given(TASKS, LIMITS)
 def test_a_combiner_that_only_joins_keeps_the_order_of_values(
     native: bool,  # noqa: FBT001 - a parameter
@@ -177,7 +177,7 @@ RUNS = st.lists(
 ).map(lambda records: sorted(records, key=lambda record: record[:2]))
 
 
-@unhurried
+@few_examples
 @given(RUNS, st.integers(1, 60), st.binary(max_size=20))
 def test_a_sorted_run_comes_back(
     records: list[tuple[int, bytes, bytes]], block_bytes: int, extra: bytes
@@ -189,7 +189,7 @@ def test_a_sorted_run_comes_back(
     assert reader_of(data, digest).footer.extra == extra
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(RUNS, st.integers(1, 60), st.integers(1, 255))
 def test_no_changed_byte_and_no_cut_gives_other_records(
     records: list[tuple[int, bytes, bytes]], block_bytes: int, change: int

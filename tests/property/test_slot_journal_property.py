@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import groupby
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from pymr.errors import (
@@ -20,7 +20,6 @@ from pymr.errors import (
 from pymr.store import slot_journal
 from pymr.store.slot_journal import SlotJournal, SlotReader
 
-unhurried = settings(deadline=None)  # A shared machine has no deadline.
 KINDS = ("take on", "append", "append", "append", "sync", "sync", "sync", "crash", "land")
 # What may become of a put: it is answered; the answer is lost; it is never carried out, or later.
 FAULTS = ("none", "none", "none", "none", "none", "none", "answer lost", "lost", "late", "late")
@@ -163,7 +162,6 @@ def _small_slots():
         yield
 
 
-@unhurried
 @given(st.lists(steps, min_size=10, max_size=60))
 def test_a_journal_is_one_order_whatever_its_writers_do(history: list) -> None:
     """Safety: after each step. Two of them at once, puts that come late, answers that are lost."""
@@ -174,7 +172,6 @@ def test_a_journal_is_one_order_whatever_its_writers_do(history: list) -> None:
         writers.check()
 
 
-@unhurried
 @given(st.lists(steps, min_size=10, max_size=60))
 def test_whatever_has_happened_a_later_life_goes_on(history: list) -> None:
     """Liveness: an old put that lands first is in its way once, and then never again."""

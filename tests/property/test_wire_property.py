@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from cluster_messages import ERRORS, FOR_WORKER, FROM_WORKER, MESSAGES
 from pymr.cluster import message as m
 from pymr.cluster import wire
 from pymr.errors import ProtocolError
-
-unhurried = settings(deadline=None)  # A shared machine has no deadline.
 
 
 def test_every_message_has_examples() -> None:
@@ -25,7 +23,6 @@ def test_every_message_has_examples() -> None:
 def test_a_message_crosses_the_wire(message_type: type) -> None:
     """What is decoded is what was encoded."""
 
-    @unhurried
     @given(MESSAGES[message_type])
     def crosses(message: Any) -> None:
         assert wire.decode(message_type, wire.encode(message)) == message
@@ -33,7 +30,6 @@ def test_a_message_crosses_the_wire(message_type: type) -> None:
     crosses()
 
 
-@unhurried
 @given(st.lists(FROM_WORKER, max_size=5))
 def test_items_of_a_worker_cross_the_wire_in_their_order(items: list[m.FromWorker]) -> None:
     """However many go into one message."""
@@ -46,7 +42,6 @@ def test_items_of_a_worker_cross_the_wire_in_their_order(items: list[m.FromWorke
     assert len(messages) == min(len(items), 1)
 
 
-@unhurried
 @given(st.lists(FOR_WORKER, max_size=5))
 def test_items_for_a_worker_cross_the_wire_in_their_order(items: list[m.ForWorker]) -> None:
     """However many go into one message."""
@@ -58,7 +53,6 @@ def test_items_for_a_worker_cross_the_wire_in_their_order(items: list[m.ForWorke
     assert [i for each in messages for i in wire.decode_for_worker(each)] == items
 
 
-@unhurried
 @given(st.binary(max_size=200), st.sampled_from(list(MESSAGES)))
 def test_bytes_that_are_no_message_are_a_protocol_error(body: bytes, message_type: type) -> None:
     """And nothing else: no other error comes out of what a stranger sends."""
@@ -76,7 +70,6 @@ def test_bytes_that_are_no_message_are_a_protocol_error(body: bytes, message_typ
             event("read")
 
 
-@unhurried
 @given(st.data(), st.sampled_from(list(MESSAGES)))
 def test_a_damaged_message_is_a_protocol_error_or_another_message(
     data: st.DataObject, message_type: type
@@ -91,7 +84,6 @@ def test_a_damaged_message_is_a_protocol_error_or_another_message(
         event("refused")
 
 
-@unhurried
 @given(ERRORS, st.integers(500, 2000))
 def test_an_error_is_never_larger_than_asked_and_keeps_its_type(
     error: dict[str, Any], bytes_max: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core_samples import (
@@ -26,6 +26,7 @@ from pymr.core.events import (
     Command,
     Grant,
     Journal,
+    MemoryExceeded,
     Note,
     Revoke,
     TaskInvalidated,
@@ -116,6 +117,21 @@ def test_f12_over_its_memory_alone_too_it_ends_the_run() -> None:
     assert error.fields["used_bytes"] == 3 << 30
     assert error.fields["task"] == "map-0000"
     assert p.failed
+
+
+def test_f13_in_a_pod_its_own_memory_is_all_that_helps() -> None:
+    """No machine is the user's there: what the hint says is the whole of it."""
+    p = phase()
+    p.handle(asked())
+    p.handle(exceeded(attempt()))
+    p.handle(asked())
+    error = exceeded(attempt(0, 2)).error
+    error |= {"hint": "--memory 4G", "fields": {**error["fields"], "is_in_pod": True}}
+
+    abort = p.handle(MemoryExceeded(attempt(0, 2), error, 1.0))[-1]
+
+    assert isinstance(abort, Abort)
+    assert abort.error["hint"] == "--memory 4G"
 
 
 @pytest.mark.parametrize("end", [failed(attempt(0, 2)), WorkerLost("w", LOST, 1.0)])
@@ -311,7 +327,6 @@ class Edge:
             self.end(sorted(self.running)[value % len(self.running)], kind)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 5)), max_size=60))
 def test_in_any_history_what_is_alone_is_alone_and_fair_workers_end_it(
     history: list[tuple[str, int]],

@@ -9,7 +9,7 @@ import pytest
 from pymr.cluster.attendance import LATE_S, REMIND_S, Attendance
 from pymr.cluster.message import Leaving
 from pymr.core.events import Warned, WorkersConnected
-from pymr.errors import ClusterError, IncompleteError
+from pymr.errors import ClusterError, IncompleteError, WorkerFileError, to_dict
 from simulated_master import Bench, Caller
 from virtual_time import after, run_virtually
 
@@ -115,6 +115,24 @@ def test_a_job_that_no_worker_can_run_ends_with_what_they_say() -> None:
             assert not watched.task.done()
         with pytest.raises(ClusterError, match="`b`: no package `numpy`"):
             await watched.task
+
+    run_virtually(scene())
+
+
+def test_what_a_worker_cannot_load_is_told_with_the_line_that_it_stands_in() -> None:
+    """Nobody else has seen it: the code was loaded where the run was planned."""
+
+    async def scene() -> None:
+        watched = Watched(wanted=1)
+        worker = Caller(watched.bench, "a")
+        worker.hello()
+        frame = {"file": "worker.py", "line": 3, "function": "<module>", "source": "import only"}
+        error = to_dict(WorkerFileError("no module named `only`", frames=[frame]))
+        watched.bench.master.take(worker.member, Leaving("no module named `only`", error))
+        with pytest.raises(ClusterError, match="`a`: no module named `only`") as raised:
+            await watched.task
+
+        assert raised.value.fields == {"frames": [frame], "first": "mend that"}
 
     run_virtually(scene())
 

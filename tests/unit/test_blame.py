@@ -13,6 +13,7 @@ import click
 import pytest
 
 from pymr.errors import PymrError, ResourceError, TaskMemoryError, UserCodeError
+from pymr.shuffle.partition import partition_by
 from pymr.shuffle.values import GroupValues
 from pymr.task.blame import (
     FRAMES_MAX,
@@ -281,3 +282,19 @@ def test_an_error_that_needs_several_records_has_no_place() -> None:
 def test_a_record_is_shown_escaped_and_cut(record: str | bytes, shown: str) -> None:
     """Nothing in it can write to a terminal, and it fits a line."""
     assert show_record(record) == shown
+
+
+def test_what_a_partitioner_returned_is_blamed_on_it() -> None:
+    """It has returned: the only line that is at work is that of `emit`."""
+
+    def first(_key: object, _partitions: int) -> int:
+        return 9
+
+    error = user_error(raised(lambda: partition_by(first, 2, "a")), "mapper", offset=7)
+
+    assert error.message == (
+        "partitioner raised ValueError: partitioner returned 9, expected an int from 0 to 1"
+    )
+    assert [frame["function"] for frame in error.fields["frames"]][-1] == "first"
+    assert error.fields["function"] == "partitioner"
+    assert error.fields["offset"] == 7

@@ -110,12 +110,30 @@ def test_sum_refuses_what_is_no_number(value: Any, shown: str) -> None:
     )
 
 
+def test_min_and_max_compare_numbers_as_such() -> None:
+    """As JSON has them: 7 and 7.5 are of two types, and no user cares."""
+    assert reduce_for("max")([10, 0.5, 7]) == 10
+    assert reduce_for("min")([1.0, 2, BIG]) == 1.0
+    assert combined("max", 10, 0.5, 10.5, 7, -BIG) == [10.5]
+    assert reduce_for("max")([("a", 7.5), ("a", 10)]) == ("a", 10)
+    assert reduce_for("max")([2**53, float(2**53), 2**53 + 1]) == 2**53 + 1
+
+
+@pytest.mark.parametrize("values", [[1, 1.0], [1.0, 1]])
+def test_of_equal_numbers_the_int_is_less(values: list[Any]) -> None:
+    """Whichever comes first: what was combined before changes no byte."""
+    assert type(reduce_for("min")(values)) is int
+    assert type(reduce_for("max")(values)) is float
+    assert [type(each) for each in combined("max", *values)] == [float]
+
+
 def test_min_and_max_use_key_order() -> None:
     """Mixed types have an order, and NaN its place behind infinity."""
     values = [3, 2.5, "b", "a", (1,), (1, 0)]
 
-    assert reduce_for("min")(iter(values)) == 3
+    assert reduce_for("min")(iter(values)) == 2.5
     assert reduce_for("max")(iter(values)) == (1, 0)
+    assert reduce_for("min")([3, "a", True, NAN, -INF]) is True
     assert math.isnan(reduce_for("max")([1.0, NAN, INF]))
 
 
@@ -123,7 +141,7 @@ def test_min_and_max_use_key_order() -> None:
 def test_min_and_max_refuse_what_has_no_order(name: str) -> None:
     """The message names the built-in, the type and the value."""
     with pytest.raises(
-        TypeError, match=rf"pymr.{name.upper()} compares by key order, found a list"
+        TypeError, match=rf"pymr.{name.upper()} compares numbers, .* by key order, found a list"
     ):
         reduce_for(name)([1, [2]])
 

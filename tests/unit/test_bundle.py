@@ -6,6 +6,7 @@ import hashlib
 import io
 import linecache
 import os
+import shlex
 import shutil
 import sys
 import tarfile
@@ -306,7 +307,7 @@ def test_packages_that_a_host_lacks_are_named_with_the_host(tmp_path: Path) -> N
     assert error.fields["host"] == host
     assert error.fields["missing"] == ["no-such-a", "no-such-b>1"]
     assert error.hint is not None
-    assert error.hint.startswith(f"{sys.executable} -m pip install")
+    assert error.hint.startswith(f"{shlex.quote(sys.executable)} -m pip install")
 
 
 def test_a_module_that_a_host_lacks_is_named_with_the_host(tmp_path: Path) -> None:

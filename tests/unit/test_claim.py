@@ -14,7 +14,7 @@ import pytest
 
 from pymr.errors import OutputError, StoreError
 from pymr.names import CLAIM
-from pymr.store.claim import ClaimRecord, LocalClaim, read_claim
+from pymr.store.claim import GC, ClaimRecord, LocalClaim, read_claim
 
 HOLDER = """
 import sys, time
@@ -72,9 +72,10 @@ def test_a_claim_makes_the_output_and_records_its_owner(tmp_path: Path) -> None:
     claim.release()
 
 
-def test_a_second_claim_names_the_owner(tmp_path: Path) -> None:
+def test_a_second_claim_names_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal says which run owns the output, where, and since when."""
     claim = LocalClaim.take(str(tmp_path), record())
+    monkeypatch.setattr("time.time", lambda: claim.record.started + 12.4)
 
     with pytest.raises(OutputError) as caught:
         LocalClaim.take(str(tmp_path), record("run-2"))
@@ -82,9 +83,21 @@ def test_a_second_claim_names_the_owner(tmp_path: Path) -> None:
     assert caught.value.message == (
         f"output `{tmp_path}` is claimed by run run-1 (pid 12 on box, started 12 s ago)"
     )
+    assert caught.value.hint == f"pymr attach {tmp_path}   follows it"
     assert caught.value.exit_code == 4
     assert caught.value.fields["run"] == "run-1"
     assert read_claim(str(tmp_path)) == (claim.record, True)
+    claim.release()
+
+
+def test_an_output_that_is_tidied_is_waited_for(tmp_path: Path) -> None:
+    """`pymr gc` is no run that could be followed."""
+    claim = LocalClaim.take(str(tmp_path), record(GC))
+
+    with pytest.raises(OutputError) as caught:
+        LocalClaim.take(str(tmp_path), record())
+
+    assert caught.value.hint == "wait for it"
     claim.release()
 
 

@@ -311,6 +311,14 @@ def test_what_cannot_be_pickled_is_a_type_error(value: Any) -> None:
         codec.encode_value(value)
 
 
+def test_a_class_of_a_script_is_told_to_move() -> None:
+    """Task processes have another `__main__`, so nobody could make its objects again there."""
+    kind = type("Point", (), {"__module__": "__main__"})
+
+    with pytest.raises(TypeError, match="define `Point` in a module that is imported"):
+        codec.encode_value(kind())
+
+
 def test_a_container_ends_before_four_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its length is four bytes; a larger one is a ValueError, not a wrong length."""
     monkeypatch.setattr(value_codec, "CONTAINER_BYTES_MAX", 3)

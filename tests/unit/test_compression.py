@@ -114,7 +114,7 @@ def test_b39_a_wrong_checksum_is_an_error(tmp_path, kind, place):
     data = bytearray(compress(TEXT))
     data[place] ^= 1
 
-    with pytest.raises(InputError, match=f"broken {kind} input"):
+    with pytest.raises(InputError, match=f"broken {kind} input .* before byte {len(data)}: "):
         read(write(tmp_path, bytes(data)))
 
 
@@ -220,15 +220,15 @@ def test_an_xz_file_that_takes_more_memory_than_any_usual_one_is_refused(tmp_pat
     with pytest.raises(InputError, match="needs more than 66 MiB to be decompressed") as caught:
         read(write(tmp_path, lzma.compress(TEXT, filters=[larger])))
 
-    assert caught.value.hint == f"xz -dc {tmp_path}/input | pymr start --input - worker.py"
+    assert caught.value.hint == f"xz -dc {tmp_path}/input | pymr start --input - …"
 
 
 @pytest.mark.parametrize(
     ("kind", "modules", "hint"),
     [
-        ("gzip", ["zlib"], "gzip -dc {} | pymr start --input - worker.py"),
-        ("bz2", ["bz2"], "bzip2 -dc {} | pymr start --input - worker.py"),
-        ("xz", ["lzma"], "xz -dc {} | pymr start --input - worker.py"),
+        ("gzip", ["zlib"], "gzip -dc {} | pymr start --input - …"),
+        ("bz2", ["bz2"], "bzip2 -dc {} | pymr start --input - …"),
+        ("xz", ["lzma"], "xz -dc {} | pymr start --input - …"),
         ("zstd", ["compression.zstd", "backports.zstd"], "pip install 'pymr[zstd]'"),
     ],
 )

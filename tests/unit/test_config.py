@@ -188,6 +188,11 @@ def test_the_example_of_another_spelling_is_that_size(text: str) -> None:
     )
 
 
+def test_the_example_of_another_spelling_is_no_size_that_would_be_refused() -> None:
+    """That would be two messages for one mistake."""
+    assert refusal(memory="10MB").endswith("such as `--memory 256M`")
+
+
 def test_memory_under_its_minimum_is_refused() -> None:
     """The interpreter itself would not fit."""
     assert refusal(memory="255M") == "--memory is 255M, expected at least 256M"
@@ -221,9 +226,7 @@ def test_a_ratio_is_written_with_or_without_its_one(given: object) -> None:
     assert setting.show(1500) == "1500:1"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0:1", "200:2", "1:200", ":1", "1.5:1", "-1", "9" * 10, "٤:1"]
-)
+@pytest.mark.parametrize("text", ["", "0:1", "200:2", "1:200", ":1", "1.5:1", "-1", "٤:1"])
 def test_what_is_no_ratio_is_refused_with_an_example(text: str) -> None:
     """A file never becomes less by a limit under one."""
     assert refusal(max_expansion=text) == (
@@ -273,6 +276,21 @@ def test_b69_too_many_reducers_are_refused_with_the_reason() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "bound"),
+    [
+        ("workers", "9" * 20, "1000000"),
+        ("memory", "9" * 20, "1024T"),
+        ("timeout", "9" * 20, "31622400s"),
+        ("timeout", "9" * 20 + "h", "31622400s"),
+        ("max_expansion", "9" * 20, "999999999:1"),
+    ],
+)
+def test_a_number_of_many_digits_is_told_its_bound(name: str, text: str, bound: str) -> None:
+    """It is a number, only too large."""
+    assert f"expected at most {bound}" in refusal(**{name: text})
+
+
 @pytest.mark.parametrize("count", ["0", 0, -1])
 def test_b71_less_than_one_worker_is_refused(count: object) -> None:
     """A typed value has the same bounds as text."""
@@ -293,6 +311,15 @@ def test_b71_too_many_workers_are_clamped_with_a_notice() -> None:
     )
     assert (kept.settings.workers, kept.warnings) == (50, ())
     assert huge.settings.workers == 1024
+
+
+def test_workers_of_other_machines_are_not_limited_by_this_one() -> None:
+    """Pods are not processes here, nor are workers that join."""
+    small = Machine(cores=2, memory_bytes=8 << 30, processes_max=100, files_max=64)
+
+    for where in ("kubernetes", "hosts"):
+        far = settle({"workers": "5000", "on": where}, machine=small)
+        assert (far.settings.workers, far.warnings) == (5000, ())
 
 
 def test_default_workers_respect_the_limits_of_processes_and_files() -> None:

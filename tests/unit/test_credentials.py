@@ -145,6 +145,7 @@ def test_keys_that_the_library_has_made_for_it_go_before_files(home: str) -> Non
         ({"AWS_ENDPOINT_URL": "minio:9000"}, "^AWS_ENDPOINT_URL is `minio:9000`, expected the URL"),
         ({"AWS_REGION": "a b"}, "^AWS_REGION is `a b`, expected the name of a region"),
         ({"AWS_CA_BUNDLE": "/none"}, "^AWS_CA_BUNDLE is `/none`, which cannot be read: No such"),
+        ({"AWS_CA_BUNDLE": "/dev/null"}, "^AWS_CA_BUNDLE is `/dev/null`, which holds no certific"),
         ({"AWS_CONFIG_FILE": "/"}, "^/ cannot be read: Is a directory"),
     ],
 )
@@ -152,6 +153,16 @@ def test_what_cannot_be_used_is_refused(home: str, environ: dict[str, str], mess
     """Exit code 2, with the variable or the file."""
     with pytest.raises(ConfigError, match=message):
         access_of(settings(), environ, home)
+
+
+def test_certificates_are_taken_out_of_a_file_that_says_whose_they_are(home: str) -> None:
+    """In any language: what reads them takes ASCII alone."""
+    blocks = [f"-----BEGIN CERTIFICATE-----\n{n}\n-----END CERTIFICATE-----\n" for n in "AB"]
+    Path(home, "ca.pem").write_text(f"# Főtanúsítvány\n{blocks[0]}# the other\n{blocks[1]}")
+
+    access = access_of(settings(), {"AWS_CA_BUNDLE": f"{home}/ca.pem"}, home)
+
+    assert access.root_certificates == "".join(blocks)
 
 
 def test_a_broken_file_is_refused_without_its_text(home: str) -> None:

@@ -35,17 +35,28 @@ def test_b1_a_missing_input_is_named_with_what_is_like_it():
     assert error.hint == "there is `access.log`"
 
 
-def test_b1_names_that_are_not_like_the_missing_one_are_no_hint():
-    """They would send the reader to the wrong file."""
-    for name in ("worker.py", "in.txt", "out"):
+def test_b1_names_that_are_not_like_the_missing_one_are_not_named():
+    """They would send the reader to the wrong file: a command shows them all."""
+    for name in ("worker.py", "in.txt", "out", "a b/c"):
         write(name)
 
-    assert refused("nope").hint is None
+    assert refused("nope").hint == "ls   shows what there is"
+    assert refused("a b/nope").hint == "ls 'a b'   shows what there is"
 
 
-def test_b1_an_input_in_a_missing_folder_has_no_hint():
-    """There is nothing to compare with."""
-    assert refused("no/such/file").hint is None
+def test_b1_of_a_missing_folder_the_one_above_is_shown():
+    """There is nothing to compare with, and nothing to list."""
+    write("logs/2024/x")
+
+    assert refused("logs/2025/01/x").hint == "ls logs   shows what there is"
+    assert refused("/no/such/file").hint == "ls /   shows what there is"
+
+
+def test_b2_a_glob_in_an_empty_folder_says_how_to_look(here: Path):
+    """No name is like it, as there is none."""
+    (here / "logs").mkdir()
+
+    assert refused("logs/*.gz").hint == "ls logs   shows what there is"
 
 
 @pytest.mark.parametrize("name", ["", "a\0b"])
@@ -79,6 +90,25 @@ def test_b2_globs_are_sorted_by_the_bytes_of_the_names_in_the_order_given():
         "é.txt".encode(),
     ]
     assert names("**/x.txt") == [b"d/x.txt"]
+
+
+def test_a_glob_of_any_depth_reads_each_file_once_and_no_notes():
+    """It matches directories, too, and an output of ours is no input by its journal."""
+    for name in (
+        "d/x",
+        "d/a/b/x",
+        "d/_pymr/run/journal",
+        "d/a/_tmp/b/x",
+        "_mine/x",
+        "_mine/_pymr/x",
+    ):
+        write(name)
+
+    assert names("d/**") == [b"d/a/b/x", b"d/x"]
+    assert names("d/*/*") == [b"d/a/b/x"]
+    assert names("**/x") == [b"d/a/b/x", b"d/x"]
+    assert names("_mine/**") == [b"_mine/x"]
+    assert names("d/_pymr/**") == [b"d/_pymr/run/journal"]
 
 
 def test_a_name_that_exists_is_that_file_even_if_it_looks_like_a_glob():
@@ -266,8 +296,10 @@ def test_b27_what_is_no_regular_file_is_refused():
     error = refused("fifo")
 
     assert error.message == "input `fifo` is not a regular file but a FIFO"
-    assert error.hint == "cat fifo | pymr start --input - worker.py"
+    assert error.hint == "cat fifo | pymr start --input - …"
     assert refused("/dev/zero").message.endswith("not a regular file but a character device")
+    for name in ("/dev/zero", "socket"):  # Of which `cat` would not end, or not begin.
+        assert refused(name).hint == "--input PATH, or --input - for standard input"
     assert refused("socket").message.endswith("not a regular file but a socket")
 
 

@@ -7,6 +7,7 @@ import pytest
 from pymr.core.events import AttemptFailed, Entry
 from pymr.core.spec import Attempt
 from pymr.errors import (
+    ClusterError,
     ConfigError,
     InputError,
     InterruptedRunError,
@@ -18,7 +19,7 @@ from pymr.errors import (
     WorkerFileError,
     to_dict,
 )
-from pymr.observe.failure import render_failure
+from pymr.observe.failure import render_end_at_once, render_failure
 from pymr.observe.snapshot import PhaseState, Snapshot, fold
 
 
@@ -166,11 +167,13 @@ def test_functions_that_travelled_by_value_are_handed_in_again():
 
 def test_a_task_that_ended_its_process_can_be_done_where_that_shows():
     """There is no line of code to name."""
-    error = TaskLostError("task process `worker-1` was killed by SIGSEGV", returncode=-11)
+    for code, trace in ((-11, ""), (9, ""), (-9, " --trace")):
+        error = TaskLostError("task process `worker-1` ended", returncode=code)
 
-    last = render_failure(error, run_with(error), "wc").splitlines()[-1]
+        last = render_failure(error, run_with(error), "wc").splitlines()[-1]
 
-    assert last == "  hint: pymr debug wc map-0017   shows where it ends; then   pymr resume wc"
+        shows = f"pymr debug wc map-0017{trace}   shows where it ends"
+        assert last == f"  hint: {shows}; then   pymr resume wc"
 
 
 def test_an_error_that_no_attempt_had_names_no_task():
@@ -231,3 +234,27 @@ def test_long_texts_are_cut():
     )
 
     assert max(map(len, render_failure(error, None, "wc").splitlines())) < 500
+
+
+def test_what_is_to_be_done_before_a_run_goes_on_stands_before_its_name():
+    """So that the hint can be typed as it is."""
+    error = ClusterError("no worker can run the job: no `numpy`", first="mend that")
+
+    text = render_failure(error, run_with(raised(), committed=0), "wc")
+
+    assert text.splitlines()[-1] == "  hint: mend that, then   pymr resume wc"
+
+
+def test_what_a_second_signal_ends_is_told_with_how_to_go_on():
+    """Nobody has waited for pods: whether they go on is not known."""
+    here = render_end_at_once(Snapshot(), "wc\x1b")
+    again = render_end_at_once(Snapshot(is_replay=True), "wc")
+    in_pods = render_end_at_once(Snapshot(on="kubernetes"), "wc")
+
+    assert here.splitlines() == [
+        "✗ wc\\x1b: ended at once; what is finished is kept",
+        "  hint: pymr resume wc\\x1b",
+    ]
+    assert again.splitlines()[1] == "  hint: pymr replay wc"
+    assert "its pods may go on\n  hint: pymr attach wc " in in_pods
+    assert "run had begun" in render_end_at_once(Snapshot(), None)

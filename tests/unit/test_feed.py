@@ -3,6 +3,7 @@
 import json
 
 import msgspec
+import pytest
 
 from pymr.core.events import (
     AttemptFailed,
@@ -15,8 +16,17 @@ from pymr.core.events import (
     WorkersConnected,
 )
 from pymr.core.spec import Attempt
-from pymr.errors import ConfigError, from_dict
-from pymr.observe.feed import Feed, JsonLines, encode_entry, refused, thin
+from pymr.errors import ConfigError, StoreFullError, from_dict, to_dict
+from pymr.observe.feed import (
+    END_BYTES_MAX,
+    Feed,
+    JsonLines,
+    encode_entry,
+    last_word,
+    read_entries,
+    refused,
+    thin,
+)
 from pymr.observe.snapshot import Snapshot, fold
 
 
@@ -114,3 +124,38 @@ def test_of_the_progress_of_an_attempt_the_last_word_is_kept():
         feed.append(event)
 
     assert thin([*lines, b"\xff"]) == [*lines[1:], b"\xff"]
+
+
+def test_the_last_word_is_the_line_that_a_feed_ends_with():
+    """Whoever reads one, reads the other."""
+    error = StoreFullError("no room", hint="make some", key="k")
+
+    (entry,) = read_entries([last_word(error, 7.0)])
+
+    assert entry == refused(error, 7.0)
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", "ä", "\U0001f600", "\udc80"])
+def test_a_last_word_fits_into_what_a_kubelet_takes(character: str):
+    """Its type and its beginning are left of it, whatever it is made of."""
+    text = character * 5000
+    error = StoreFullError(text, hint=text, key=text)
+
+    word = last_word(error, 1735689600.25)
+
+    (entry,) = read_entries([word])
+    assert len(word) <= END_BYTES_MAX
+    told = entry.event.error
+    assert told["type"] == "StoreFullError"
+    assert len(told["message"]) == len(told["hint"]) == 300
+    assert told["fields"] == {}
+
+
+def test_a_last_word_that_just_fits_is_whole():
+    """The limit is that of the line."""
+    error = StoreFullError("x" * (END_BYTES_MAX - len(last_word(StoreFullError(""), 0.0))))
+
+    word = last_word(error, 0.0)
+
+    assert len(word) == END_BYTES_MAX
+    assert next(read_entries([word])).event.error == to_dict(error)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from core_samples import spec
 from pymr import names
-from pymr.core.events import Event, RunFinished, RunPlanned, Warned
+from pymr.core.events import Event, RunFinished, RunPlanned, RunResumed, Warned
 from pymr.errors import InterruptedRunError, RunNotFoundError, UserCodeError, to_dict
 from pymr.names import MANIFEST
 from pymr.observe.feed import Feed, JsonLines
@@ -22,6 +23,8 @@ from staged_run import OLD, published
 
 RUN = "01a2-1"
 PLANNED = RunPlanned(spec(), 1, 1, 26)
+FOR_A_MASTER = RunPlanned(spec(), 1, 1, 26, epoch=0)
+TAKEN_ON = RunResumed(spec(), 1, 1, 26, epoch=1)
 FAILED = RunFinished(to_dict(UserCodeError("no")))
 INTERRUPTED = RunFinished(to_dict(InterruptedRunError("by Ctrl-C", signal="SIGINT")))
 
@@ -96,6 +99,13 @@ def test_the_registry_knows_ids_and_names() -> None:
     assert told(find_run("01-1")) == ("01-1", "words", "/out/1", 1.0)
 
 
+def test_a_run_began_when_its_plan_says_however_it_is_found(here: Path) -> None:
+    """Its history is written a moment later; the account's list has the time of the plan."""
+    write_history(here / "out", "00-2", msgspec.structs.replace(PLANNED, started=7.25))
+
+    assert find_run("out").started == 7.25
+
+
 def test_a_folder_goes_before_a_name(here: Path) -> None:
     """What lies here is meant, not a run elsewhere that is called the same."""
     register(RegisteredRun("01-1", "out", "/elsewhere", 1.0))
@@ -151,6 +161,15 @@ def test_a_run_with_a_manifest_is_done(here: Path) -> None:
     assert state_of(found(here / "out")) == "done"
 
 
+def test_a_result_whose_manifest_is_not_what_was_written_is_damaged(here: Path) -> None:
+    """It was done; that no other run has taken its place can be seen."""
+    write_history(here / "out", RUN, PLANNED, RunFinished())
+    published(LocalStore(str(here / "out")), RUN, OLD)
+    LocalStore(str(here / "out")).replace(names.MANIFEST, b"")
+
+    assert state_of(found(here / "out")) == "damaged"
+
+
 @pytest.mark.parametrize(
     ("history", "state"),
     [
@@ -159,12 +178,18 @@ def test_a_run_with_a_manifest_is_done(here: Path) -> None:
         ([PLANNED, INTERRUPTED], "interrupted"),
         ([PLANNED, RunFinished()], "replaced"),
         ([], "died"),
+        ([FOR_A_MASTER, Warned("before it")], "waiting"),
+        ([FOR_A_MASTER, INTERRUPTED], "interrupted"),
+        ([FOR_A_MASTER, TAKEN_ON], "died"),
     ],
 )
 def test_a_run_without_a_manifest_stands_as_its_history_ends(
     here: Path, history: list[Event], state: str
 ) -> None:
-    """Without an end it died; with a good end another run has taken its place."""
+    """Without an end it died; with a good end another run has taken its place.
+
+    One that was left to a master waits for it until one has taken it on.
+    """
     write_history(here / "out", RUN, *history)
     (here / "out" / names.run_prefix(RUN)).mkdir(parents=True, exist_ok=True)
 

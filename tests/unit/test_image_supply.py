@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from image_tools import ImageTools
-from pymr.errors import ClusterError, ConfigError
+from pymr.errors import ClusterError, ConfigError, InterruptedRunError
 from pymr.kubernetes.images.context import master_context, worker_context
 from pymr.kubernetes.images.ensure import ImageRequest, Supply
 from pymr.kubernetes.images.load import Loader, choose_loader
@@ -312,15 +313,31 @@ def test_no_build_goes_on_behind_an_error(tools: ImageTools) -> None:
     assert tools.calls("build") == tools.calls("load") == []
 
 
+def test_whoever_waits_for_images_looks_about(tools: ImageTools) -> None:
+    """Somebody may have cancelled the run: what is built for it is ended."""
+    for name in ("docker", "kind"):
+        tools.add(name)
+    tools.hang("docker", "build")
+
+    def look() -> None:
+        raise InterruptedRunError("cancelled", signal="SIGTERM")
+
+    with suppress(InterruptedRunError), meanwhile(lambda: supply(nodes())) as made:
+        tools.wait_hung()
+        made(look)
+
+    assert tools.calls("build") == tools.calls("load") == []
+
+
 def test_images_that_are_made_meanwhile_are_waited_for(tools: ImageTools) -> None:
     """What stops them is raised to who waits."""
     for name in ("docker", "kind"):
         tools.add(name)
 
     with meanwhile(lambda: supply(nodes())) as made:
-        assert made()[:2] == (MASTER, WORKER)
+        assert made(time.monotonic)[:2] == (MASTER, WORKER)
     with pytest.raises(ClusterError), meanwhile(lambda: supply(nodes(), builder="podman")) as made:
-        made()
+        made(time.monotonic)
 
 
 def test_what_is_in_the_way_is_found_before_anything_is_begun(tools: ImageTools) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pymr.cluster.ending import is_moved
 from pymr.core.events import Entry, RunFinished, Warned
 from pymr.errors import InterruptedRunError, UserCodeError, to_dict
-from pymr.kubernetes.follow import Seen, is_moved
+from pymr.kubernetes.follow import Seen
 from pymr.runner.life import Observer
 
 
@@ -52,6 +53,17 @@ def test_what_was_before_a_resume_is_not_shown() -> None:
         seen.take(entry(number))
 
     assert shown.numbers == [8, 9]
+
+
+def test_the_end_of_a_masters_life_is_not_shown_as_the_runs() -> None:
+    """It would stand there as failed, until another pod has taken it on."""
+    shown = Shown()
+    seen = Seen(shown)
+
+    seen.take(Entry(1, 1, 0.0, ended_by("SIGTERM")))
+    seen.take(Entry(1, 2, 0.0, RunFinished(None)))
+
+    assert shown.numbers == [2]
 
 
 def test_f108_a_master_that_was_told_to_end_has_not_ended_its_run() -> None:

@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Event, Pod
 from pymr.errors import IncompleteError, PymrError
 from pymr.kubernetes.objects import labels
 from pymr.kubernetes.refusal import Told
-from pymr.kubernetes.sight import Sight
+from pymr.kubernetes.sight import SAY_AFTER_S, Sight
 
 RUN = "0192f0c0-0000-7000-8000-000000000001"
 TOLD = Told("kind-x", "data", "https://127.0.0.1:6443")
@@ -75,7 +75,9 @@ def test_an_image_that_does_not_come_ends_the_run_within_a_minute() -> None:
     assert error.message.startswith(
         "the worker (`worker-0`) does not start: image `pymr-worker:ab`"
     )
-    assert error.hint == "kubectl --context kind-x -n data describe pod worker-0"
+    assert error.hint == (
+        "kubectl --context kind-x -n data get events --field-selector involvedObject.name=worker-0"
+    )
 
 
 def test_the_same_trouble_in_other_words_goes_on() -> None:
@@ -94,7 +96,7 @@ def test_a_worker_that_ran_is_enough_to_go_on() -> None:
     seen.take_event(quota(labels.workers_name(RUN)), now=0.0)
 
     assert seen.failure(1000.0) is None
-    assert "quota `small` does not allow it" in seen.news(0.0)[0]
+    assert "quota `small` does not allow it" in seen.news(5.0)[0]
     assert seen.workers_running == 1
 
 
@@ -123,9 +125,9 @@ def test_f114_the_want_of_room_is_waited_for_as_long_as_is_asked() -> None:
     seen = sight(schedule_timeout_s=300.0)
     seen.take_pod("ADDED", pod("master", conditions=[NO_ROOM]), now=0.0)
 
-    assert len(seen.news(0.0)) == 1
-    assert seen.news(29.0) == []
-    assert seen.news(30.0) == [
+    assert len(seen.news(5.0)) == 1
+    assert seen.news(34.0) == []
+    assert seen.news(35.0) == [
         "the master (`master-0`): no node has room for it: 1 Insufficient memory."
     ]
     assert seen.failure(299.0) is None
@@ -139,6 +141,24 @@ def test_many_workers_in_the_same_trouble_are_one_line() -> None:
         seen.take_pod("ADDED", pod("worker", NO_IMAGE, f"worker-{index}"), now=float(index) / 10)
 
     assert len(seen.news(5.0)) == 1
+
+
+def test_what_mends_itself_in_a_moment_is_not_said() -> None:
+    """A pod before its Secret, or before another one has left its node."""
+    seen = sight()
+    seen.take_pod("ADDED", pod("worker", conditions=[NO_ROOM]), now=0.0)
+    assert seen.news(4.0) == []
+    seen.take_pod("MODIFIED", pod("worker", RUNNING), now=4.5)
+
+    assert seen.news(60.0) == []
+
+
+def test_what_is_asked_for_now_is_said_now() -> None:
+    """`pymr status` looks once."""
+    seen = Sight(RUN, TOLD, schedule_timeout_s=0.0, say_after_s=0.0)
+    seen.take_pod("ADDED", pod("worker", conditions=[NO_ROOM]), now=0.0)
+
+    assert len(seen.news(0.0)) == 1
 
 
 def test_a_pod_that_is_gone_is_no_trouble_any_more() -> None:
@@ -197,6 +217,7 @@ def test_f119_a_run_that_was_deleted_has_ended_in_a_moment() -> None:
     assert isinstance(error, IncompleteError)
     assert error.exit_code == 10
     assert "its namespace `data`" in error.message
+    assert error.hint is None, "that of a run is shown: how it goes on"
 
 
 def test_a_master_that_was_told_to_end_is_none() -> None:
@@ -212,3 +233,54 @@ def test_a_master_that_was_told_to_end_is_none() -> None:
     seen.take_pod("MODIFIED", leaving, now=1.0)
 
     assert seen.is_without_master
+
+
+def not_mounted(at: str) -> Event:
+    """Return what is told of a Secret that cannot be mounted."""
+    return Event.from_dict(
+        {
+            "metadata": {},
+            "reason": "FailedMount",
+            "message": 'MountVolume.SetUp failed for volume "secrets": secret "s" not found',
+            "involvedObject": {"name": "worker-0"},
+            "lastTimestamp": at,
+        }
+    )
+
+
+def test_f118_a_secret_that_is_gone_is_said_of_a_pod_that_runs() -> None:
+    """It goes on with what it has; what was in its way before it ran is past."""
+    seen = sight()
+    seen.take_pod(
+        "ADDED", pod("worker", {"running": {"startedAt": "2026-09-21T14:00:00Z"}}), now=0.0
+    )
+
+    seen.take_event(not_mounted("2026-09-21T13:59:59Z"), now=1.0)
+    assert seen.news(1.0 + SAY_AFTER_S) == []
+
+    seen.take_event(not_mounted("2026-09-21T14:05:00Z"), now=20.0)
+    said = seen.news(20.0 + SAY_AFTER_S)
+    assert len(said) == 1
+    assert "it goes on with the files that it has: a volume cannot be mounted" in said[0]
+    assert 'secret "s" not found' in said[0]
+    assert seen.failure(1_000.0) is None
+
+
+def test_f115_what_the_last_master_ended_with_is_known() -> None:
+    """A store that takes nothing has no word of it; a sidecar's end is not the master's."""
+    seen = sight()
+    assert seen.last_master() is None
+
+    seen.take_pod("ADDED", ended_master("a", 10, "2026-09-21T14:00:00Z"), now=0.0)
+    seen.take_pod("ADDED", ended_master("b", 6, "2026-09-21T14:05:00Z"), now=0.0)
+    seen.take_pod("ADDED", pod("master", RUNNING, "c"), now=0.0)
+    seen.take_pod("ADDED", pod("worker", RUNNING, "d"), now=0.0)
+
+    last = seen.last_master()
+    assert last is not None
+    assert last.exitCode == 6
+
+
+def ended_master(name: str, code: int, at: str) -> Pod:
+    """Return a pod of a master that has ended."""
+    return pod("master", {"terminated": {"exitCode": code, "finishedAt": at}}, name)

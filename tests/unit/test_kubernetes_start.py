@@ -9,7 +9,8 @@ import pytest
 from pymr.config import Resolved, resolve
 from pymr.errors import ConfigError
 from pymr.kubernetes.kube import Kube
-from pymr.kubernetes.start import for_kubernetes, is_own_storage, outside_store
+from pymr.kubernetes.outside import outside_store, refuse_another_endpoint, refuse_lone_endpoint
+from pymr.kubernetes.start import for_kubernetes, is_own_storage
 from pymr.store.access import Access
 
 KUBE = Kube(None, "kind-x", "data", "https://127.0.0.1:6443")  # type: ignore[arg-type]
@@ -25,7 +26,7 @@ def test_without_a_store_it_is_that_of_the_namespace() -> None:
     settings = for_kubernetes(resolved(), KUBE)
 
     assert settings.store == "s3://map-reduce-bucket"
-    assert settings.endpoint == "http://minio.data.svc.cluster.local:9000"
+    assert settings.endpoint == "http://minio.data.svc:9000"
     assert (settings.context, settings.namespace) == ("kind-x", "data")
     assert is_own_storage(settings)
 
@@ -41,6 +42,47 @@ def test_a_store_that_is_named_is_outside() -> None:
     assert outside_store(Access(endpoint="https://s3.example:9443")).port == 9443
     assert outside_store(Access(endpoint="http://s3.example")).port == 80
     assert outside_store(Access()).port == 443
+
+
+def test_a_store_is_remembered_with_what_this_shell_says_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pods have not its variables, nor has the shell in which the run is resumed."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://10.0.0.1:9000")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+
+    settings = for_kubernetes(resolved(store="s3://mine"), KUBE)
+
+    assert (settings.endpoint, settings.region) == ("http://10.0.0.1:9000", "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("endpoint", "http://10.0.0.1:9000"), ("region", "eu-west-1")]
+)
+def test_an_endpoint_or_a_region_without_a_store_is_refused(flag: str, value: str) -> None:
+    """It would be left aside in silence."""
+    region = value if flag == "region" else None
+
+    with pytest.raises(ConfigError, match=f"--{flag} is `{value}`, and without --store") as refused:
+        refuse_lone_endpoint(resolved(**{flag: value}).settings, region)
+
+    assert refused.value.hint == f"--store s3://bucket   of it, or no --{flag}"
+    refuse_lone_endpoint(resolved(**{flag: value}, store="s3://mine").settings, region)
+
+
+def test_a_run_in_the_storage_of_its_namespace_is_not_led_away_when_it_is_resumed() -> None:
+    """Its pods would look for it elsewhere."""
+    refuse_another_endpoint(None, None)
+
+    with pytest.raises(ConfigError, match="--endpoint is `http://x`"):
+        refuse_another_endpoint("http://x", None)
+
+
+def test_a_region_that_is_set_for_other_runs_is_no_hindrance() -> None:
+    """Only the flag says that it is meant for this one."""
+    flags, environ = {"on": "kubernetes"}, {"PYMR_REGION": "eu-west-1"}
+
+    refuse_lone_endpoint(resolve(flags, environ, "/nowhere", "/nowhere").settings)
 
 
 def test_a_worker_has_a_slot_and_a_gibibyte_unless_it_is_said() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from lightkube.resources.core_v1 import Event, Pod
 
+from pymr.errors import WorkerFileError
 from pymr.kubernetes.refusal import Told
 from pymr.kubernetes.trouble import Trouble, event_trouble, has_ended, is_running, pod_trouble
+from pymr.observe.feed import last_word
 
 TOLD = Told("kind-x", "data", "https://127.0.0.1:6443")
 
@@ -50,7 +52,9 @@ def test_an_image_that_is_not_there_is_named_with_what_the_registry_says(
 
     assert found.kind == "image"
     assert f"`pymr-worker:ab` cannot be had (`{reason}`): failed to pull" in found.text
-    assert found.hint == "kubectl --context kind-x -n data describe pod w-0"
+    assert found.hint == (  # Good when the pod has been removed, too.
+        "kubectl --context kind-x -n data get events --field-selector involvedObject.name=w-0"
+    )
     assert found.patience_s == patience_s
 
 
@@ -69,6 +73,21 @@ def test_a_scheduler_without_room_is_told_in_its_words() -> None:
     assert found.text == (
         "no node has room for it: 0/1 nodes are available: 1 Insufficient memory."
     )
+    assert found.hint == "kubectl --context kind-x describe nodes   or less --memory"
+
+
+def test_a_limit_range_below_what_is_asked_for_is_named() -> None:
+    """The API server calls the pod invalid, and does not say why it has a limit."""
+    words = (
+        'Error creating: Pod "w" is invalid: spec.containers[0].resources.requests: Invalid value:'
+        ' "500m": must be less than or equal to cpu limit of 100m'
+    )
+
+    found = troubled(event_trouble(event("FailedCreate", words), TOLD))
+
+    assert found.kind == "quota"
+    assert found.hint == "kubectl --context kind-x -n data describe limitrange"
+    assert found.patience_s == 0.0, "no time mends it"
 
 
 def test_a_volume_that_is_pending_is_no_want_of_room() -> None:
@@ -110,14 +129,26 @@ def test_an_image_of_another_kind_of_machine_is_told_at_once() -> None:
 
 
 def test_a_crash_is_told_with_its_last_words() -> None:
-    """They are what the container said last."""
-    said = "worker of run x\n✗ no such\nfile"
+    """As the program has left them for the cluster, of a limited length."""
+    said = last_word(WorkerFileError("no such\nfile" + "x" * 5000), 0.0).decode()
+    assert len(said) < 4096
     state = {"terminated": {"reason": "Error", "exitCode": 2, "message": said}}
 
     found = troubled(pod_trouble(pod(state), TOLD))
 
-    assert found.text == "it ended with exit code 2: no such file"
+    assert found.text.startswith("it ended with exit code 2: no such filexxx")
     assert found.hint == "kubectl --context kind-x -n data logs w-0"
+
+
+@pytest.mark.parametrize("last", ["end", '{"kind":"RunFinished"}', '{"v":1,"seq":1,"time":0'])
+def test_a_program_that_left_no_words_is_told_with_what_it_printed(last: str) -> None:
+    """Its end, which is what a kubelet has then: Python's own error, for instance."""
+    state = {"terminated": {"reason": "Error", "exitCode": 2, "message": "y" * 500 + last}}
+
+    text = troubled(pod_trouble(pod(state), TOLD)).text
+
+    assert text.endswith(f"y{last}")
+    assert len(text) < 450
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ PACKAGES = (
     "cluster/wire",
     "config",
     "core",
+    "kubernetes",
     "kubernetes/images",
     "kubernetes/objects",
     "records",
@@ -71,7 +72,8 @@ def constants() -> dict[str, Any]:
             if LIMIT_NAME.fullmatch(name) and not (
                 OF_MESSAGES.search(where) or OF_FORMATS.search(where)
             ):
-                found[name] = getattr(module, name)
+                value = found.setdefault(name, getattr(module, name))
+                assert value == getattr(module, name), f"{where} is another limit elsewhere"
     return found
 
 

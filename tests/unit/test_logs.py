@@ -28,4 +28,4 @@ def test_logs_are_told_apart_by_their_names(tmp_path: Path) -> None:
         "pymr-r-workers-0-1f-1, outside of attempts",
         "map-0003 attempt 2",
     ]
-    assert [log.key for log in logs_of(found, "map-0003")] == [keys[0]]
+    assert [log.key for log in logs_of(found, ("map", 3))] == [keys[0]]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from obstore.exceptions import GenericError
 
+from pymr.store.access import Access, Way, parse_address
+from pymr.store.object_client import place_of
 from pymr.store.object_errors import Again, Place, explained
 
 PLACE = Place("http://store.example:9000", "s3", "bucket", "out")
@@ -48,6 +50,15 @@ def test_a_machine_that_is_refused_keys_has_none(status: str) -> None:
     assert error.hint == "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…"
 
 
+@pytest.mark.parametrize(("scheme", "name"), [("gs", "GOOGLE_APP"), ("az", "AZURE_STORAGE_ACC")])
+def test_stores_of_other_clouds_have_keys_of_their_own(scheme: str, name: str) -> None:
+    """Those of S3 would be read by nobody."""
+    error, _ = explained(GenericError(_MACHINE.format("403 no")), PLACE._replace(scheme=scheme), "")
+
+    assert error.hint is not None
+    assert error.hint.startswith(f"export {name}")
+
+
 def test_a_clouds_machine_that_cannot_tell_keys_now_is_asked_again() -> None:
     """An answer of 503 is no word about keys."""
     _, again = explained(GenericError(_MACHINE.format("503 Service Unavailable")), PLACE, "key")
@@ -62,3 +73,18 @@ def test_an_object_with_the_name_of_that_address_is_refused_as_any_other() -> No
     error, _ = explained(GenericError(f"{text} - status code: 403 Forbidden"), PLACE, "key")
 
     assert "the keys have no right to do that" in error.message
+
+
+def test_a_store_behind_a_port_of_this_process_is_told_by_its_name() -> None:
+    """The port is closed when anybody reads that; a command says how others get there."""
+    way = Way("the storage of namespace `data` of `kind-x`", "pymr store --namespace data")
+    access = Access(endpoint="http://127.0.0.1:41234", way=way)
+    place = place_of(parse_address("s3://missing/out"), access)
+
+    error, _ = explained(GenericError("status code: 404 <Code>NoSuchBucket</Code>"), place, "")
+
+    assert error.message.startswith("s3://missing/out at the storage of namespace `data` of `kind")
+    assert "127.0.0.1" not in f"{error.message}{error.hint}"
+    assert error.hint == (
+        "pymr store --namespace data   says how it is reached, then   aws s3 mb s3://missing"
+    )

@@ -12,7 +12,7 @@ from pymr.errors import PymrError, StoreError, StoreUnavailableError
 from pymr.store import object_retry
 from pymr.store.object_errors import Place
 from pymr.store.object_retry import BACKOFF_FIRST_S, BACKOFF_MAX_S, DENIED_TRIES_MAX, Gate, Requests
-from pymr.store.outage import AWAY_TOLD_S, OUTAGES, Said
+from pymr.store.outage import AWAY_TOLD_S, OUTAGES, REFUSES, Said
 
 PLACE = Place("http://127.0.0.1:9", "s3", "bucket", "out")
 AWAY = GenericError("HTTP error: error sending request")
@@ -127,7 +127,7 @@ def test_an_error_of_ours_is_sent_again_if_it_says_so() -> None:
 def heard() -> Iterator[list[tuple[str, float | None]]]:
     """Give what is told of outages in this process."""
     told: list[tuple[str, float | None]] = []
-    OUTAGES.listen(lambda store, since: told.append((store, since)))
+    OUTAGES.listen(lambda store, since, _: told.append((store, since)))
     yield told
     OUTAGES.listen(None)
 
@@ -145,6 +145,21 @@ def test_an_outage_that_lasts_is_told_with_its_begin_and_its_end(
     assert set(heard[:-1]) == {(store, 1_000_100.0)}
     assert heard[-1] == (store, None)
     assert len(heard) < (clock.now - 100.0) / AWAY_TOLD_S + 1
+
+
+@pytest.mark.usefixtures("clock")
+def test_f118_keys_that_are_refused_and_read_anew_are_told() -> None:
+    """Once the store had taken some: else they are wrong, and that is an error."""
+    told: list[str] = []
+    OUTAGES.listen(lambda _store, since, how: told.append(how if since else "again"))
+    requests = Requests(PLACE, 600, may_renew=True)
+
+    requests.send("key", failing())
+    requests.send("key", failing(*[EXPIRED] * 20))
+    OUTAGES.listen(None)
+
+    assert set(told[:-1]) == {REFUSES}
+    assert told[-1] == "again"
 
 
 @pytest.mark.usefixtures("clock")
@@ -170,6 +185,10 @@ def test_of_each_outage_a_line_is_said_and_one_of_its_end() -> None:
         "s3://b at http://h answers again, after 63 s"
     )
     assert said.line("s3://b at http://h", None, 3664.0) is None
+    assert said.line("s3://b at http://h", 3700.0, 3705.0, REFUSES) == (
+        "s3://b at http://h refuses the keys, which are read anew, since 01:01:40 UTC: what needs"
+        " it waits (--storage-wait)"
+    )
 
 
 def test_what_no_store_has_said_is_not_sent_again() -> None:

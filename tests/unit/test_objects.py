@@ -147,11 +147,11 @@ def test_a_run_of_a_time_limit_says_so_itself_first() -> None:
 
 
 def test_exit_codes_that_are_final_are_those_of_the_page() -> None:
-    """All but resources, incomplete, a bug, and signals: there another pod may come further."""
+    """All but incomplete, a bug, and signals: there another pod may come further."""
     page = (ROOT / "docs/reference/exit-codes.md").read_text()
     codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
 
-    assert set(MASTER_IS_FINAL) == codes - {0, 6, 10, 70, 129, 130, 143}
+    assert set(MASTER_IS_FINAL) == codes - {0, 10, 70, 129, 130, 143}
     assert set(WORKER_IS_FINAL) < set(MASTER_IS_FINAL)
 
 

@@ -335,7 +335,7 @@ def test_of_two_starts_at_once_in_a_store_the_later_waits() -> None:
     with pytest.raises(OutputError, match="is claimed by run r1") as caught:
         claim_output(place, "r2", "second")
 
-    assert str(caught.value.hint).startswith("wait for it")
+    assert str(caught.value.hint).startswith("pymr attach s3://bucket/out ")
 
 
 def test_who_holds_an_output_in_a_store_without_a_sign_of_life_is_named_by_address() -> None:

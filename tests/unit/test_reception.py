@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pymr.cluster.address import HostPort
-from pymr.cluster.start import MasterSpec, reception_of, secrets_of
+from pymr.cluster.master_spec import MasterSpec
+from pymr.cluster.start import reception_of, secrets_of
 from pymr.errors import ConfigError
 
 RUN = "01a2-1"

@@ -79,7 +79,7 @@ def test_a_home_that_cannot_be_written_stops_nothing(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
 
-    register(run(1))
+    assert not register(run(1))
 
     assert [*newest_runs()] == []
 

@@ -17,6 +17,7 @@ from pymr.core.events import (
 )
 from pymr.core.limit import HOST_LOSSES_MAX, LIVE_ATTEMPTS_MAX, PhaseLimits
 from pymr.core.replay import ATTEMPTS_PER_EPOCH, attempt_first, outdated, replay
+from pymr.core.spec import SkipRules
 
 PLANNED = RunPlanned(spec(), 3, 1, 26)
 
@@ -79,6 +80,23 @@ def test_a_later_process_brings_its_code_and_its_epoch() -> None:
 
     assert (run.epoch, run.spec.shape.digest) == (3, "fixed")
     assert run.kept == (1, 0)
+
+
+def test_what_a_replay_may_leave_out_is_not_what_the_run_may() -> None:
+    """A resume changes that for good, a replay for itself."""
+    resumed = msgspec.structs.replace(spec(), skip=SkipRules(records_max=5))
+    replayed = msgspec.structs.replace(spec(), skip=SkipRules(records_max=0))
+
+    run = replay(
+        PLANNED,
+        [
+            RunResumed(resumed, 3, 1, 26, epoch=2),
+            RunResumed(replayed, 3, 1, 26, epoch=3, is_replay=True),
+        ],
+    )
+
+    assert (run.skip.records_max, run.spec.skip.records_max) == (5, 0)
+    assert replay(PLANNED, []).skip == PLANNED.spec.skip
 
 
 def test_a_journal_with_two_plans_is_a_bug() -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 
+import msgspec
 import pytest
 
 from core_samples import attempt, receipt, spec
@@ -59,7 +60,17 @@ def test_a_resumed_run_looks_the_same_live_and_from_its_history():
         assert (snapshot.epoch, snapshot.kept, snapshot.skipped) == (2, (1, 0), 2)
         assert (snapshot.phase, snapshot.finished) == ("map", None)
         assert not snapshot.is_taking_on
-    assert whole.started == 100.0 + len(earlier), "of the last process"
+    assert (whole.started, whole.resumed) == (100.0, 100.0 + len(earlier))
+
+
+def test_a_resumed_run_knows_when_it_began():
+    """Whoever follows it from then on has not seen the plan; its first decision says it, too."""
+    planned = msgspec.structs.replace(PLANNED, started=90.0)
+    resumed = msgspec.structs.replace(RESUMED, started=90.0)
+
+    live, whole = snapshot_of(resumed), snapshot_of(planned, FAILED, resumed)
+
+    assert [(s.started, s.resumed) for s in (live, whole)] == [(90.0, 100.0), (90.0, 102.0)]
 
 
 def test_an_output_that_is_lost_under_a_run_is_taken_back():

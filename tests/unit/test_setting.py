@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pymr.config import SETTINGS, Setting, change, resolve
@@ -43,12 +44,17 @@ def test_what_may_change_when_a_run_is_resumed_is_how_it_is_done() -> None:
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if not s.on_resume], ids=lambda s: s.name)
 def test_a_setting_that_decides_the_result_is_frozen(setting: Setting) -> None:
-    """Whatever its value: the message names the flag, and how to have another result."""
+    """Whatever its value: the message names the flag, and how to have another result.
+
+    To say again what holds is no change: `--on kubernetes` tells where a run is, too.
+    """
     before = resolve({}, {}, "/no", "/no").settings
+    now = msgspec.structs.replace(before, **{setting.field: "x"})
 
     with pytest.raises(ConfigError, match=f"^{setting.flag} cannot change") as caught:
-        change(before, {setting.name: "x"}, before)
+        change(before, {setting.name: "x"}, now)
 
+    assert change(now, {setting.name: "x"}, now) == now
     assert f"pymr start {setting.flag} …" in str(caught.value.hint)
 
 

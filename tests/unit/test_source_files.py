@@ -93,6 +93,16 @@ def test_a_package_and_a_module_of_one_name(tmp_path: Path, package: str, winner
     assert found(worker) == ["worker.py", winner]
 
 
+def test_a_clone_of_pymr_beside_the_worker_is_no_part(tmp_path: Path) -> None:
+    """Its folder is called as what the worker imports, and is full of other files."""
+    worker = tmp_path / "worker.py"
+    worker.write_text("import pymr\n")
+    (tmp_path / "pymr/src").mkdir(parents=True)
+    (tmp_path / "pymr/src/setup.py").write_text("")
+
+    assert find_source_files(worker) == [worker]
+
+
 def test_installed_packages_and_the_standard_library_are_no_part(tmp_path: Path) -> None:
     """Only what lies beside the worker is shipped with it."""
     worker = write(

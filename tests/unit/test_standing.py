@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -72,6 +74,18 @@ def test_the_workers_of_an_earlier_master_are_not_those_of_the_next():
     told = standing(PLANNED, MASTER, came(), later)
 
     assert (told.worker_count, told.epoch, told.on) == (0, 2, "hosts")
+
+
+def test_a_reader_who_knows_of_pods_is_not_told_of_hosts():
+    """Events are those of workers that join, wherever they are."""
+    snapshot = Snapshot(on="kubernetes")
+    for event in (PLANNED, MASTER, came()):
+        fold(snapshot, events.Entry(1, 1, 100.0, event))
+
+    told = standing_of(snapshot, state="running", output="s3://b/out", now=100.0)
+
+    assert told.on == "kubernetes"
+    assert "on kubernetes" in table_lines(told)[0]
 
 
 def test_rates_are_those_of_the_last_seconds_and_end_with_them():
@@ -172,3 +186,17 @@ def test_a_run_that_is_over_has_no_workers_and_no_rates():
 
     assert (told.worker_count, told.workers, told.bytes_s, told.took_s) == (0, (), 0.0, 3.0)
     assert table_lines(told)[0].startswith("wc   done   0:03 since ")
+
+
+def test_a_run_that_was_resumed_took_as_long_as_all_of_it():
+    """The table says since when it is at work again; of a replay it took as long as that."""
+    later = events.RunResumed(SPEC, 3, 2, 900, epoch=2, started=40.0)
+    replay = msgspec.structs.replace(later, is_replay=True)
+
+    resumed, replayed = standing(MASTER, later, after_s=5.0), standing(MASTER, replay, after_s=5.0)
+
+    assert (resumed.started, resumed.resumed, resumed.took_s) == (40.0, 101.0, 66.0)
+    assert (replayed.started, replayed.resumed, replayed.took_s) == (40.0, 101.0, 5.0)
+    clock = time.strftime("%H:%M:%S", time.localtime(101.0))
+    assert f", resumed {clock} " in table_lines(resumed)[0]
+    assert "resumed" not in table_lines(standing(MASTER, came()))[0]

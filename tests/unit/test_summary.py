@@ -92,6 +92,17 @@ def test_the_summary_says_how_much_the_books_and_what_next():
     ]
 
 
+def test_a_run_that_was_resumed_says_how_long_all_of_it_took_and_its_last_life():
+    """It may have begun days ago. Of a replay nobody asks how long the run was done before."""
+    resumed = Snapshot(epoch=3, resumed=149.0)
+    replayed = Snapshot(epoch=3, resumed=149.0, is_replay=True)
+    of_a_first_master = Snapshot(epoch=1, started=149.0)
+
+    assert " done in 0:58 (9.0 s since its last resume)   18.4 GB" in render(manifest(), resumed)[0]
+    assert " done in 9.0 s   18.4 GB" in render(manifest(), replayed)[0]
+    assert " done in 0:58   18.4 GB" in render(manifest(), of_a_first_master)[0]
+
+
 def test_the_first_rows_are_shown_under_the_name_of_their_part():
     """At most three, cut and escaped; empty parts are passed over."""
     shown = manifest()

@@ -1,10 +1,12 @@
-"""How bytes look in messages."""
+"""How bytes and commands look in messages."""
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from pymr.text_form import show_bytes, show_path, show_paths
+from pymr.text_form import install_line, show_bytes, show_path, show_paths
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,10 @@ def test_of_many_paths_the_first_three_are_shown() -> None:
     assert show_paths(names[:3]) == "`a`, `b`, `c\\n`"
     assert show_paths(names[:4]) == "`a`, `b`, `c\\n` and 1 more"
     assert show_paths(names) == "`a`, `b`, `c\\n` and 2 more"
+
+
+def test_a_line_that_installs_is_one_for_a_shell(monkeypatch):
+    """Whatever the name of the folder that this Python is in."""
+    monkeypatch.setattr(sys, "executable", "/new user/python")
+
+    assert install_line("a>=2", "b") == "'/new user/python' -m pip install 'a>=2' b"

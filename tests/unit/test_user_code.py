@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
@@ -201,7 +202,7 @@ def test_a_missing_module_comes_with_the_command_that_installs_it(tmp_path: Path
 
     assert "no module named `no_such_thing" in error.message
     assert error.hint is not None
-    assert error.hint.startswith(f"{sys.executable} -m pip install no_such_thing ")
+    assert error.hint.startswith(f"{shlex.quote(sys.executable)} -m pip install no_such_thing ")
 
 
 def test_an_error_of_pymr_itself_keeps_its_words(tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_all_missing_packages_are_named_at_once(tmp_path: Path) -> None:
         "are not installed here: no-such-a, msgspec>=99, no-such-b==1"
     )
     assert caught.value.hint == (
-        f"{sys.executable} -m pip install 'no-such-a' 'msgspec>=99' 'no-such-b==1'"
+        f"{shlex.quote(sys.executable)} -m pip install no-such-a 'msgspec>=99' no-such-b==1"
     )
 
 

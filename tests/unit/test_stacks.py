@@ -52,6 +52,25 @@ def test_the_users_frames_are_those_of_the_thread_that_runs_the_attempt(tmp_path
     ]
 
 
+def test_a_frame_that_is_just_being_made_is_left_out(tmp_path: Path) -> None:
+    """Its line is not known yet, nor is a frame that can't be read: neither is a print of the user."""
+    worker = tmp_path / "worker.py"
+    lines = [
+        "Current thread 0x1 (most recent call first):",
+        f'  File "{worker}", line ??? in <lambda>',
+        "  <invalid frame>",
+        f'  File "{worker}", line 8 in reducer',
+        f'  File "{OURS}", line 47 in main',
+        "  File ???, line 5 in ???",
+        "printed",
+    ]
+
+    frames, rest = read_stacks(lines)
+
+    assert [(frame["line"], frame["function"]) for frame in frames] == [(8, "reducer")]
+    assert rest == ["printed"]
+
+
 def test_a_recursion_has_two_ends(tmp_path: Path) -> None:
     """A thousand frames in between say nothing."""
     line = f'  File "{tmp_path / "worker.py"}", line {{}} in f'

@@ -11,7 +11,11 @@ from pymr.task.blame import FRAMES_MAX, is_our_file, is_user_file
 
 _THREAD = re.compile(r"(?:Current thread|Thread) 0x[0-9a-f]+")
 _FRAME = re.compile(r'  File "(.+)", line (\d+) in (.+)')
-_OTHER = re.compile(r"  Binary file |  <truncated|  \.\.\.$|Current thread's C stack trace|$")
+# What is no place in a source too: a frame that is just being made or left has a "???" for its
+# line, and one that can't be read is a word in brackets (CPython, Python/traceback.c, dump_frame).
+_OTHER = re.compile(
+    r"  File .*\?\?\?|  Binary file |  <|  \.\.\.$|Current thread's C stack trace|$"
+)
 
 
 class Stacks(NamedTuple):

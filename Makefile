@@ -76,15 +76,15 @@ test: setup ## All tests, of Rust and of Python
 	fi
 	# These two folders cover the core, the shuffle and the commit by themselves (pyproject.toml).
 	$(bin)/pytest -n 2 -m 'not services and not e2e' tests/unit tests/property --cov
-	$(bin)/pytest -n 2 -m 'not services and not e2e' --ignore=tests/unit --ignore=tests/property
+	tests/twice.sh $(bin)/pytest -n 2 -m 'not services and not e2e' --ignore=tests/unit --ignore=tests/property
 
 test-services: setup ## The tests on real object stores: MinIO and Ceph
-	@$(bin)/python tests/services.py run $(bin)/pytest -n 2 -m services
+	@$(bin)/python tests/services.py run tests/twice.sh $(bin)/pytest -n 2 -m services
 
 e2e: setup ## Runs in pods, on the cluster of the current kube context; CLUSTER=1 makes one (root)
 	@if [ -n "$${CLUSTER:-}" ]; then eval "$$(tests/cluster/up)"; fi
 	# Two at a time: most of the time they wait for pods. What is in one file shares a namespace.
-	$(bin)/pytest -n 2 --dist loadfile -m e2e
+	tests/twice.sh $(bin)/pytest -n 2 --dist loadfile -m e2e
 
 chaos: setup ## Kill and resume runs for MINUTES=10, and compare bytes; SEED=… draws the same lots
 	@$(bin)/python tests/chaos.py --minutes '$(MINUTES)' $${SEED:+--seed "$$SEED"}

@@ -51,6 +51,15 @@ def start(cli: CommandLine) -> tuple[str, ...]:
     return START
 
 
+def test_a_name_that_is_no_label_needs_no_cluster_to_be_told(
+    cli: CommandLine, start: tuple[str, ...]
+) -> None:
+    """Exit 2, and not that there is no cluster."""
+    cli.environ["KUBECONFIG"] = str(cli.folder / "absent")
+
+    cli.run(*start, "--name=words-").refused(2, "cannot be a label of Kubernetes")
+
+
 def test_a_run_without_a_cluster_is_refused(cli: CommandLine, start: tuple[str, ...]) -> None:
     """And there is no run afterwards."""
     cli.environ["KUBECONFIG"] = str(cli.folder / "absent")

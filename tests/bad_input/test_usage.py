@@ -48,9 +48,30 @@ def test_flags_of_runs_on_other_machines_are_not_ignored(cli: CommandLine, flag:
     """Who forgets `--on hosts` would have a run of this machine; nothing is begun."""
     ready(cli)
 
-    start(cli, flag).refused(2, f"{flag.partition('=')[0]} is for runs on workers", "--on hosts")
+    start(cli, flag).refused(2, f"{flag.partition('=')[0]} is for runs ", "add --on ")
 
     assert not (cli.folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("on", "flag", "where", "here"),
+    [
+        ("hosts", "--registry=r.example/x", "in pods (--on kubernetes)", "on workers that join"),
+        ("hosts", "--context=kind-x", "in pods (--on kubernetes)", "on workers that join"),
+        ("kubernetes", "--listen=127.0.0.1:0", "on workers that join (--on hosts)", "in pods"),
+        ("kubernetes", "--metrics=127.0.0.1:0", "on workers that join (--on hosts)", "in pods"),
+    ],
+)
+def test_flags_of_the_other_kind_of_machines_are_not_ignored(
+    cli: CommandLine, on: str, flag: str, where: str, here: str
+) -> None:
+    """Who asks for a port of a master in a pod would wait for it; nobody is asked for anything."""
+    ready(cli)
+    name = flag.partition("=")[0]
+
+    cli.run("start", f"--on={on}", "--input=in.txt", flag, "worker.py").refused(
+        2, f"{name} is for runs {where}, and this one is {here}", f"the same without {name}"
+    )
 
 
 def test_settings_of_other_machines_may_stand_in_the_environment(cli: CommandLine) -> None:

@@ -431,14 +431,17 @@ def test_f63_a_run_that_is_done_has_nothing_to_resume(cli: CommandLine) -> None:
     assert calls(cli, "map") == []
 
 
-@pytest.mark.parametrize("arguments", [["--detach"], ["--detach", "--restart"]])
-def test_a_run_of_this_machine_is_not_left_to_the_background(
+@pytest.mark.parametrize(
+    "arguments", [["--detach"], ["--detach", "--restart"], ["--slots=2"], ["--metrics=127.0.0.1:0"]]
+)
+def test_what_is_for_runs_on_other_machines_is_refused(
     cli: CommandLine, arguments: list[str]
 ) -> None:
-    """It stays as it is, and can be resumed."""
+    """The run stays as it is, and can be resumed."""
     stopped(cli, "line17")
+    flag = arguments[0].partition("=")[0]
 
-    cli.run("resume", "words", *arguments).refused(2, "--detach is for runs on workers that join")
+    cli.run("resume", "words", *arguments).refused(2, f"{flag} is for runs on workers that join")
 
     cli.run("resume", "words").succeeded("2 of 4 map tasks")
 

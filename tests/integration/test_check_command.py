@@ -424,6 +424,17 @@ job = pymr.Job(mapper=mapper, reducer=reducer, setup=setup, teardown=teardown, i
     assert "    'all'  300" in outcome.stdout.splitlines()
 
 
+def test_the_forecast_of_a_run_in_pods_is_not_of_this_machine(cli: CommandLine) -> None:
+    """Whose disk is not that of the output; no cluster is asked."""
+    store = ("--store=s3://bucket", "--endpoint=http://127.0.0.1:9")
+
+    outcome = check(cli, SUMS, "--on=kubernetes", "--workers=3", "--mappers=6", *store)
+
+    assert outcome.code == 0, outcome.stderr
+    assert "6 map, 1 reduce, by 3 workers\n" in outcome.stdout
+    assert " free\n" not in outcome.stdout
+
+
 @pytest.mark.parametrize("call", ["while True: pass", "__import__('threading').Event().wait()"])
 def test_a_call_that_does_not_return_is_named(cli: CommandLine, call: str) -> None:
     """As in a run, with its record: `--task-timeout` holds here too."""

@@ -252,6 +252,22 @@ def test_plan_of_many_tasks_shows_the_first(tmp_path: Path) -> None:
     assert lines[-1] == "  … 2 more map tasks"
 
 
+@pytest.mark.parametrize("on", ["hosts", "kubernetes"])
+def test_plan_of_a_run_elsewhere_is_not_of_this_machine(cli: CommandLine, on: str) -> None:
+    """Workers, memory and output are as a run there has them; a store that is away is no matter."""
+    flags = ["--workers=3", "--slots=2", "--memory=1G", "--name=far", f"--on={on}"]
+    store = ["--store=s3://bucket", "--endpoint=http://127.0.0.1:9"]
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+
+    outcome = cli.run("plan", "--input=in.txt", *flags, *store, "worker.py", environ=keys)
+
+    assert outcome.code == 0, outcome.stderr
+    assert ", by 3 workers of 2 slots\n" in outcome.stdout
+    assert "memory  1G for each worker; a map task spills at" in outcome.stdout
+    assert "output  s3://bucket/outputs/far, " in outcome.stdout
+    assert "whether `s3://bucket/outputs/far` has a result is not known: " in outcome.stderr
+
+
 def test_plan_refuses_what_start_would(cli: CommandLine) -> None:
     """No input, no worker, a worker that does not compile."""
     cli.write("broken.py", "def\n")
@@ -259,6 +275,7 @@ def test_plan_refuses_what_start_would(cli: CommandLine) -> None:
     assert cli.run("plan", "worker.py").code == 2
     assert cli.run("plan", "--input=no.txt", "worker.py").code == 3
     assert cli.run("plan", "--input=in.txt", "broken.py").code == 2
+    assert cli.run("plan", "--on=hosts", "--store=s3://B", "--input=in.txt", "worker.py").code == 2
 
 
 def test_plan_warns_of_a_result_that_is_there(cli: CommandLine) -> None:

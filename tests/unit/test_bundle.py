@@ -319,6 +319,21 @@ def test_a_module_that_a_host_lacks_is_named_with_the_host(tmp_path: Path) -> No
     assert failed.value.fields["frames"][0]["file"] == f"{tmp_path}/home/worker.py"
 
 
+def test_a_module_that_a_pod_lacks_is_to_be_put_into_its_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be installed there: its files are read-only, and another pod takes its place."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+
+    with pytest.raises(WorkerFileError, match="no module named `no_such`") as failed:
+        load_job(sent(tmp_path, lambda text: "import no_such\n" + text))
+
+    assert failed.value.hint is not None
+    assert failed.value.hint.startswith(
+        "--requirements FILE   with no_such in it, or `# /// script`"
+    )
+
+
 def test_what_this_python_cannot_read_is_told_by_the_name_of_its_author(tmp_path: Path) -> None:
     """Hosts may have another version."""
     with pytest.raises(WorkerFileError, match=f"{tmp_path}/home/worker.py:1:3: invalid syntax"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pymr.cli.as_started import as_started
 from pymr.cli.findings import finding_lines, verdict
 from pymr.cli.settings import request_of, resolved_settings, run_options
 from pymr.doctor.finding import worst_error
@@ -26,7 +27,8 @@ def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **fla
     resolved = resolved_settings(flags)
     settings = resolved.settings
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
-    outcome = try_job(request_of(worker, inputs, params, resolved), deadline)
+    request = as_started(request_of(worker, inputs, params, resolved), resolved)
+    outcome = try_job(request, deadline)
     findings = outcome.findings
     error = worst_error(findings)
     if settings.json:

@@ -15,11 +15,13 @@ from typing import NoReturn, TextIO
 import click
 
 from pymr import errors
-from pymr.cli.reach import usual_access
+from pymr.cli.kubernetes import cluster_of
+from pymr.cli.reach import access_to_run, reach_options, usual_access
 from pymr.errors import ConfigError, PymrError, UserCodeError
 from pymr.observe.quantity import show_many
 from pymr.runner.debug import Debugged, Target, open_debug
 from pymr.runner.find import find_run, state_of
+from pymr.runner.reach import access_to
 from pymr.task.blame import user_error
 from pymr.task.debugger import debug_after, debug_from, raised_by_user, users_traceback
 from pymr.task.trace import traced
@@ -35,6 +37,7 @@ PAIRS_SHOWN = 20
 @click.option("--trace", "with_trace", is_flag=True, help="Each line, and what it changed.")
 @click.option("--whole", is_flag=True, help="All of the task, not one record of it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@reach_options
 def command(
     run: str, task: str | None, with_pdb: bool, with_trace: bool, whole: bool, as_json: bool
 ) -> None:
@@ -50,7 +53,9 @@ def command(
     faulthandler.enable()  # What ends a task's process ends this one, and says where.
     _raise_exits()
     found = find_run(run, usual_access)
-    debugged = open_debug(found, task)
+    cluster = cluster_of(found)
+    way = access_to if cluster is None else lambda _, settings: access_to_run(settings, cluster)
+    debugged = open_debug(found, task, way)
     pairs = _Pairs()
     with tempfile.TemporaryDirectory(prefix="pymr-debug-") as tmp:
         target = debugged.target(pairs.take, tmp, whole=whole)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from pymr.cli.reach import access_to_run
-from pymr.cli.settings import resolved_settings
+from pymr.cli.settings import refuse_elsewhere, resolved_settings
 from pymr.cli.view import View
 from pymr.config import Settings, change
 from pymr.errors import PymrError
@@ -29,7 +29,12 @@ class GoingOn(NamedTuple):
     flags: dict[str, Any]
 
     def changed(self, before: Settings) -> Settings:
-        """Return the settings that it goes on with, of those it had `before`."""
+        """Return the settings that it goes on with, of those it had `before`.
+
+        Raises:
+            ConfigError: a flag would change what is frozen, or is for runs elsewhere.
+        """
+        refuse_elsewhere(self.flags, before.on)
         return change(before, self.flags, self.now)
 
 

@@ -10,9 +10,8 @@ from itertools import islice
 from typing import Any
 
 import click
-import msgspec
 
-from pymr.cli.reach import usual_access
+from pymr.cli.reach import at_a_glance, usual_access
 from pymr.errors import ClusterError, ConfigError, StoreError, StoreUnavailableError
 from pymr.observe.quantity import show_kept
 from pymr.runner.find import known_run, state_of, unfinished
@@ -22,7 +21,6 @@ from pymr.store.access import Access, is_address
 from pymr.store.registry import Cluster, RegisteredRun, newest_runs
 from pymr.text_form import show_path
 
-STORE_WAIT_S = 3.0  # for a store that does not answer: a list is no place to wait
 _Store = tuple[str | None, str | None, Cluster | None]  # endpoint, region, where it is
 
 
@@ -57,9 +55,7 @@ def command(number: int, as_json: bool) -> None:
 
 
 def _access(cluster: Cluster | None) -> Access:
-    return msgspec.structs.replace(
-        usual_access(cluster), storage_wait_s=STORE_WAIT_S, silence_s=STORE_WAIT_S
-    )
+    return at_a_glance(usual_access(cluster))
 
 
 def _row(known: RegisteredRun, access: Reaching, silent: set[_Store]) -> dict[str, Any]:

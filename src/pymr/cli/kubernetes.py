@@ -70,6 +70,7 @@ def _start(
     given = resolved.settings
     is_typed = resolved.origin("region") == "flag --region"
     refuse_lone_endpoint(given, given.region if is_typed else None)
+    start.settings_of_pods(resolved)  # What is wrong with them needs no cluster to be told.
     kube = after.enter_context(open_kube(given.context, given.namespace))
     settings = start.for_kubernetes(resolved, kube)
     asked = msgspec.structs.replace(request, settings=settings)

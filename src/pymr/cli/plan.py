@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from pymr.cli.as_started import as_started
+from pymr.cli.reach import access_to_run, at_a_glance
 from pymr.cli.settings import request_of, resolved_settings, run_options
 from pymr.config import Settings
 from pymr.config.value import spell_size
 from pymr.core.plan import MIB
+from pymr.errors import ClusterError, StoreError
 from pymr.observe.quantity import show_many, show_size
 from pymr.runner.find import committed_manifest
 from pymr.runner.memory import task_memory_of
 from pymr.runner.plan import Plan, plan_run
 from pymr.runner.pool import Pool
+from pymr.store.access import Access
 from pymr.store.place import open_place
 from pymr.text_form import show_path
 
@@ -27,7 +32,7 @@ TASKS_SHOWN = 10
 def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **flags: Any) -> None:
     """Show what `pymr start` would do with the same arguments, and do nothing."""
     resolved = resolved_settings(flags)
-    request = request_of(worker, inputs, params, resolved)
+    request = as_started(request_of(worker, inputs, params, resolved), resolved)
     pool = Pool()
     plan = None
     try:
@@ -36,22 +41,39 @@ def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **fla
         pool.close()
         if plan is not None and plan.spool_folder is not None:
             shutil.rmtree(plan.spool_folder, ignore_errors=True)
-    facts = _facts(plan, resolved.settings)
+    facts = _facts(plan, request.settings, resolved.settings)
     if resolved.settings.json:
         import json
 
         click.echo(json.dumps(facts))
         return
-    warnings = [*resolved.warnings, *plan.warnings]
-    place = open_place(plan.output, request.access)
-    if not resolved.settings.overwrite and committed_manifest(place) is not None:
-        warnings.append(f"`{plan.shown_output}` has a result: start needs --overwrite")
-    for warning in warnings:
+    for warning in [*plan.warnings, *_of_result(plan, request.access, resolved.settings)]:
         click.echo(f"warning: {warning}", err=True)
     click.echo("\n".join(_lines(facts)))
 
 
-def _facts(plan: Plan, settings: Settings) -> dict[str, Any]:
+def _of_result(plan: Plan, access: Access, settings: Settings) -> Iterator[str]:
+    """Yield what is to be said of a result that is there, or may be."""
+    if settings.overwrite:
+        return
+    shown = plan.shown_output
+    try:
+        if settings.on != "local":
+            access = at_a_glance(access_to_run(settings, None))
+        is_there = committed_manifest(open_place(plan.output, access)) is not None
+    except (ClusterError, StoreError) as error:
+        if settings.on == "local":
+            raise
+        yield f"whether `{shown}` has a result is not known: {error.message}"
+        return
+    if is_there:
+        yield f"`{shown}` has a result: start needs --overwrite"
+
+
+def _facts(plan: Plan, settings: Settings, asked: Settings) -> dict[str, Any]:
+    """Return what there is to show; `settings` are those of all workers together."""
+    is_here = asked.on == "local"
+    machines = 1 if is_here else asked.workers
     spec = plan.spec
     return {
         "name": spec.name,
@@ -65,9 +87,14 @@ def _facts(plan: Plan, settings: Settings) -> dict[str, Any]:
         "reduce_tasks": spec.reducers,
         "parts": spec.reducers or len(plan.tasks),
         "sort": _sort_facts(plan),
-        "workers": plan.workers,
-        "memory_bytes": settings.memory_bytes,
-        "task_memory_bytes": task_memory_of(settings, plan.workers).beside_bytes,
+        "on": asked.on,
+        "workers": plan.workers if is_here else machines,
+        "slots": 1 if is_here else settings.workers // machines,
+        "memory_bytes": settings.memory_bytes // machines,
+        # Elsewhere it is what the worker's machine has.
+        "task_memory_bytes": task_memory_of(settings, plan.workers).beside_bytes
+        if is_here
+        else None,
         "spill_bytes_max": spec.limits.spill_bytes_max,
         "output": plan.shown_output,
         "output_format": spec.output_format,
@@ -106,11 +133,9 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"input   {show_many(facts['files'], 'file')}, {show_size(facts['bytes'])},"
         f" one mapper call per {_call(facts['mapper_input'])}",
         f"tasks   {facts['map_tasks']} map, {facts['reduce_tasks']} reduce,"
-        f" by {show_many(facts['workers'], 'worker')}",
+        f" by {show_many(facts['workers'], 'worker')}{_slots(facts['slots'])}",
         *_sort_lines(facts),
-        f"memory  {spell_size(facts['memory_bytes'])} for all processes; a map task spills at"
-        f" {spell_size(facts['spill_bytes_max'])}, and uses at most"
-        f" {spell_size(facts['task_memory_bytes'] & -MIB)} with your code",
+        _memory_line(facts),
         f"output  {facts['output']}, {show_many(facts['parts'], facts['output_format'] + ' part')}",
     ]
     for task in facts["tasks"][:TASKS_SHOWN]:
@@ -137,6 +162,20 @@ def _sort_lines(facts: dict[str, Any]) -> list[str]:
     return [
         f"sort    {parts:,} parts of consecutive keys; {sample} are mapped first to balance them"
     ]
+
+
+def _memory_line(facts: dict[str, Any]) -> str:
+    of = "all processes" if facts["on"] == "local" else "each worker"
+    with_code = ""
+    if facts["task_memory_bytes"] is not None:
+        most = spell_size(facts["task_memory_bytes"] & -MIB)
+        with_code = f", and uses at most {most} with your code"
+    memory, spill = spell_size(facts["memory_bytes"]), spell_size(facts["spill_bytes_max"])
+    return f"memory  {memory} for {of}; a map task spills at {spill}{with_code}"
+
+
+def _slots(each: int) -> str:
+    return "" if each == 1 else f" of {each} slots"
 
 
 def _call(input_format: str) -> str:

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
+import msgspec
 
 from pymr.config import Settings
 from pymr.config.setting import BY_NAME
 from pymr.runner import reach
 from pymr.store.access import Access
 from pymr.store.registry import Cluster
+
+GLANCE_S: Final = 3.0  # for a store that does not answer, of a command that shows other things too
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +62,11 @@ def usual_access(cluster: Cluster | None = None) -> Access:
     elif cluster.has_store:
         return access_through(cluster.context, cluster.namespace, reach.FIRST_WAIT_S)
     return reach.usual_access()
+
+
+def at_a_glance(access: Access) -> Access:
+    """Return how a store is reached by a command that has more to show than what is there."""
+    return msgspec.structs.replace(access, storage_wait_s=GLANCE_S, silence_s=GLANCE_S)
 
 
 def access_to_run(now: Settings, cluster: Cluster | None) -> Access:

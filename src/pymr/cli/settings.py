@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from pymr.config import SETTINGS, Resolved, resolve
-from pymr.config.setting import ELSEWHERE
+from pymr.config.setting import ELSEWHERE, OF_HOSTS, OF_PODS
 from pymr.core.spec import Code
 from pymr.errors import ConfigError
 from pymr.runner.plan import Request
 from pymr.runner.reach import access_to
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# By where tasks run: the settings that say nothing about it.
+_NO_USE: Final = {"local": ELSEWHERE, "hosts": OF_PODS, "kubernetes": OF_HOSTS}
+_RUNS: Final = {
+    "local": "of this machine",
+    "hosts": "on workers that join",
+    "kubernetes": "in pods",
+}
 
 
 def setting_options(function: F, *, is_resume: bool = False) -> F:
@@ -81,27 +89,26 @@ def _param(text: str) -> tuple[str, str]:
     return key, value
 
 
-def refuse_elsewhere(flags: dict[str, Any], *, detach: bool) -> None:
-    """Refuse what was typed for a run of this machine and is only about others.
+def refuse_elsewhere(flags: dict[str, Any], on: str) -> None:
+    """Refuse what was typed for a run `on` one kind of machines and is only about others.
 
     Raises:
         ConfigError: names the first such flag.
     """
-    if detach:
-        raise detach_error()
     for setting in SETTINGS:
-        if setting.name in ELSEWHERE and flags[setting.name] is not None:
-            raise _elsewhere_error(setting.flag, hint="add --on hosts or --on kubernetes")
+        if setting.name in _NO_USE[on] and flags.get(setting.name) is not None:
+            others = [each for each in _NO_USE if setting.name not in _NO_USE[each]]
+            add = " or ".join(f"--on {each}" for each in others)
+            hint = f"add {add}" if on == "local" else f"the same without {setting.flag}"
+            raise _elsewhere_error(setting.flag, others, on, hint)
 
 
 def detach_error() -> ConfigError:
     """Return the refusal to leave a run of this machine to the background."""
-    return _elsewhere_error("--detach", hint="nohup pymr … &   and   pymr attach RUN")
+    hint = "nohup pymr … &   and   pymr attach RUN"
+    return _elsewhere_error("--detach", ["hosts", "kubernetes"], "local", hint)
 
 
-def _elsewhere_error(flag: str, *, hint: str) -> ConfigError:
-    return ConfigError(
-        f"{flag} is for runs on workers that join (--on hosts) or in pods (--on kubernetes), and"
-        " this one is of this machine",
-        hint=hint,
-    )
+def _elsewhere_error(flag: str, others: list[str], on: str, hint: str) -> ConfigError:
+    runs = " or ".join(f"{_RUNS[each]} (--on {each})" for each in others)
+    return ConfigError(f"{flag} is for runs {runs}, and this one is {_RUNS[on]}", hint=hint)

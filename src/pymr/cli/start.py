@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from pymr.cli.settings import refuse_elsewhere, request_of, resolved_settings, run_options
+from pymr.cli.settings import (
+    detach_error,
+    refuse_elsewhere,
+    request_of,
+    resolved_settings,
+    run_options,
+)
 from pymr.cli.view import View
 from pymr.errors import PymrError
 from pymr.observe.feed import JsonLines, refused
@@ -27,8 +33,9 @@ def start_command(
     try:
         resolved = resolved_settings(flags)
         request = request_of(worker, inputs, params, resolved)
-        if resolved.settings.on == "local":
-            refuse_elsewhere(flags, detach=detach)
+        if detach and resolved.settings.on == "local":
+            raise detach_error()
+        refuse_elsewhere(flags, resolved.settings.on)
     except PymrError as error:
         if flags["json"]:
             JsonLines(sys.stdout.buffer.write)(refused(error, time.time()))

@@ -99,7 +99,7 @@ def _submit(
     settings = request.settings
     spool_folder = None
     try:
-        plan = plan_run(msgspec.structs.replace(request, settings=_of_all(settings)), pool)
+        plan = plan_run(msgspec.structs.replace(request, settings=of_all_workers(settings)), pool)
         spool_folder = plan.spool_folder
         plan = looked_over(plan, settings)
         plan = plan if look is None else look(plan)
@@ -154,8 +154,11 @@ def _place(output: str, request: Request) -> Place:
     return open_place(absolute_output(output), request.access)
 
 
-def _of_all(settings: Settings) -> Settings:
-    """Return what all workers have together, as if they were of one machine like this one."""
+def of_all_workers(settings: Settings) -> Settings:
+    """Return settings with what all workers have together, as a run on them is planned.
+
+    Workers that have not said how many slots they have are taken for machines like this one.
+    """
     slots = settings.slots or this_machine().cores
     return msgspec.structs.replace(
         settings,

@@ -45,15 +45,16 @@ DEFAULT_STORE = "s3://map-reduce-bucket"  # of runs on other machines
 SCHEDULE_TIMEOUT_S = 300.0  # what a cluster may take to grow
 STORAGE_WAIT_S = 600.0  # what a store's restart, or a change of its network, may take
 SEED_MAX = (1 << 32) - 1  # more seeds than anybody tries
-# What is only about runs on other machines.
-ELSEWHERE = frozenset(
+# What is only about runs on workers that join, and about runs in pods.
+OF_HOSTS = frozenset({"listen", "join_file", "metrics"})
+OF_PODS = frozenset(
     {
-        *("slots", "listen", "join_file", "worker_wait", "metrics"),
         *("context", "namespace", "schedule_timeout"),
         *("registry", "load", "builder", "requirements"),
         *("master_image", "worker_image", "minio_image"),
     }
 )
+ELSEWHERE = OF_HOSTS | OF_PODS | {"slots", "worker_wait"}
 # What a run may be resumed with: how it is done, not what comes out.
 ON_RESUME = ELSEWHERE | frozenset(
     {

@@ -21,7 +21,7 @@ from pymr.cluster.master_spec import MasterSpec
 from pymr.config import Settings
 from pymr.core.events import RunPlanned
 from pymr.core.plan import workers_max
-from pymr.errors import ClusterError
+from pymr.errors import ClusterError, OutputError
 from pymr.kubernetes.credentials import Scope, scoped
 from pymr.kubernetes.known_run import delete_run
 from pymr.kubernetes.kube import Kube
@@ -294,12 +294,13 @@ def refuse_living(kube: Kube, found: FoundRun) -> None:
     """Refuse a run whose master's Job is at work; wait until nothing is left of an earlier one.
 
     Raises:
-        ClusterError: it is, or refused.
+        OutputError: it is.
+        ClusterError: refused.
     """
     job = kube.get(Job, labels.master_name(found.run))
     if job is not None and end_of(job) is None:
-        raise ClusterError(
-            f"run {found.name} is at work in namespace `{kube.namespace}`",
+        raise OutputError(
+            f"run {found.name} still runs, in namespace `{kube.namespace}`",
             hint=f"pymr attach {found.name}   or first   pymr cancel {found.name}",
         )
     end(kube, found.run)  # A master that is about to end would be taken for the next one.

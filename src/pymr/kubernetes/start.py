@@ -57,7 +57,7 @@ DEFAULT_SLOTS: Final = 1  # of a worker: a pod is the unit that clusters count
 Say = Callable[[str], None]
 
 
-def for_kubernetes(resolved: Resolved, kube: Kube) -> Settings:
+def settings_of_pods(resolved: Resolved) -> Settings:
     """Return the settings of a run in pods: what nobody has said is not this machine's.
 
     Raises:
@@ -66,21 +66,28 @@ def for_kubernetes(resolved: Resolved, kube: Kube) -> Settings:
     settings = resolved.settings
     if settings.name is not None:
         labels.label_value(settings.name)
-    is_own = settings.store is None
     memory_bytes = settings.memory_bytes
     if "memory" not in resolved.origins:
         memory_bytes = WORKER_NEEDS.memory_bytes
     in_pods = msgspec.structs.replace(
-        for_hosts(settings),
-        memory_bytes=memory_bytes,
-        slots=settings.slots or DEFAULT_SLOTS,
-        context=kube.context,
-        namespace=kube.namespace,
+        for_hosts(settings), memory_bytes=memory_bytes, slots=settings.slots or DEFAULT_SLOTS
     )
-    if not is_own:
-        return settings_outside(in_pods)
+    return in_pods if settings.store is None else settings_outside(in_pods)
+
+
+def for_kubernetes(resolved: Resolved, kube: Kube) -> Settings:
+    """Return the settings of a run in pods of one namespace.
+
+    Raises:
+        ConfigError: as `settings_of_pods`.
+    """
+    settings = msgspec.structs.replace(
+        settings_of_pods(resolved), context=kube.context, namespace=kube.namespace
+    )
+    if resolved.settings.store is not None:
+        return settings
     endpoint = labels.storage_endpoint(kube.namespace)
-    return msgspec.structs.replace(in_pods, endpoint=endpoint, region=REGION)
+    return msgspec.structs.replace(settings, endpoint=endpoint, region=REGION)
 
 
 def is_own_storage(settings: Settings) -> bool:

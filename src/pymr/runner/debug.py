@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from pymr.api import Builtin, Job
+from pymr.config import Settings
 from pymr.core.events import AttemptFailed, AttemptLost, Entry
 from pymr.core.replay import TaskName
 from pymr.core.spec import Attempt, InputFile, MapSource, MapWork, PhaseName
@@ -42,6 +43,8 @@ from pymr.task.user_code import load_job
 from pymr.text_form import show_path
 
 Function = Callable[..., object]
+# From inputs and the settings of their run to how their stores are reached.
+Reach = Callable[[Iterable[str | bytes], Settings], Access]
 
 
 class Failure(NamedTuple):
@@ -163,7 +166,7 @@ class Debugged(NamedTuple):
         return single.groups_of(store, sources, self.task[1], tmp)
 
 
-def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
+def open_debug(found: FoundRun, task_text: str | None, reach: Reach = access_to) -> Debugged:
     """Load the user's code of a run into this process, in the folder where it was started.
 
     Without `task_text` the task is the first that failed.
@@ -189,7 +192,7 @@ def open_debug(found: FoundRun, task_text: str | None) -> Debugged:
     task = wanted or (failure.attempt.phase, failure.attempt.task)  # type: ignore[union-attr]
     os.chdir(folder_of(stored.plan))
     job, shape = load_job(stored.plan.code)
-    access = access_to([file.path for file in stored.plan.inputs], stored.plan.settings)
+    access = reach([file.path for file in stored.plan.inputs], stored.plan.settings)
     is_changed = shape.digest != stored.replay.spec.shape.digest
     return Debugged(found, stored, task, failure, job, is_changed, access)
 

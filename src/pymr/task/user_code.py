@@ -25,6 +25,7 @@ from pymr.task.source_files import digest_of, find_source_files, not_python
 from pymr.text_form import install_line
 
 MODULE_NAME = "__pymr_worker__"
+IN_POD = "KUBERNETES_SERVICE_HOST"  # a variable that all containers of a cluster have
 
 EXAMPLE = """\
 import pymr
@@ -161,8 +162,14 @@ def _told_from_afar(error: WorkerFileError, code: Code) -> WorkerFileError:
     message = error.message
     if code.folder is not None and code.path is not None:
         message = message.replace(code.folder, os.path.dirname(code.path))
+    hint, missing = error.hint, error.fields.get("missing")
+    if missing and IN_POD in os.environ:  # Nothing can be installed there.
+        hint = (
+            f"--requirements FILE   with {', '.join(missing)} in it, or `# /// script` in the"
+            " worker file, puts that into the image of workers"
+        )
     return WorkerFileError(
-        f"on host `{host}`: {message}", hint=error.hint, **{**error.fields, "host": host}
+        f"on host `{host}`: {message}", hint=hint, **{**error.fields, "host": host}
     )
 
 

@@ -77,14 +77,21 @@ def test_f108_f122_a_master_that_is_evicted_is_followed_by_another(pods: PodsRun
 
 
 def test_f57_a_master_that_is_killed_is_followed_by_another(pods: PodsRun) -> None:
-    """Without a word, and without its workers noticing more than silence."""
+    """Without a word, and without its workers noticing more than silence; nobody calls it an end."""
     run = pods.start("--workers=1", worker=SLOW, name="killed")
     pods.until_it_maps("killed")
 
     kubectl(pods.kube, "delete", pods.pods("master")[0], "--force", "--grace-period=0")
+    attached = pods.run("attach", "killed")
+    states = set()
+    while run.is_alive:
+        states.add(json.loads(pods.cli.run("status", "killed", "--json").stdout)["state"])
     pods.ended(run)
+    said = pods.ended(attached)
 
     assert pods.rows("killed") == ROWS
+    assert states <= {"running", "waiting", "done"}, "another master comes by itself"
+    assert "failed" not in said
 
 
 def test_f120_storage_that_is_restarted_is_waited_for(pods: PodsRun) -> None:

@@ -50,6 +50,19 @@ def test_a_machine_that_runs_the_tests_is_fit_for_a_run(cli: CommandLine) -> Non
     assert list(cli.temporary.iterdir()) == []
 
 
+def test_a_store_that_is_not_there_is_to_be_started_or_named(cli: CommandLine) -> None:
+    """To wait longer is for runs."""
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "PYMR_STORAGE_WAIT": "1s"}
+    nowhere = ("--store=s3://bucket", "--endpoint=http://127.0.0.1:9")
+
+    outcome = cli.run("doctor", "--json", *nowhere, environ=keys)
+
+    assert outcome.code == 5
+    access = findings(outcome)["store", "access"]
+    assert "does not answer" in access["text"]
+    assert access["remedy"] == "start the store, or say where it is: --endpoint URL"
+
+
 def test_json_has_every_finding_with_its_level(cli: CommandLine) -> None:
     """One object; the same findings as for people."""
     found = findings(cli.run("doctor", "--json"))

@@ -14,6 +14,7 @@ from pymr import errors
 from pymr.cli.failure import fail
 from pymr.cli.kubernetes import cluster_of, entries_in_pods
 from pymr.cli.reach import reach_options, usual_access
+from pymr.cluster.ending import is_end
 from pymr.core.events import Entry, RunFinished
 from pymr.errors import IncompleteError, PymrError
 from pymr.observe.feed import JsonLines, read_entries
@@ -48,10 +49,11 @@ def command(run: str, as_json: bool, quiet: bool) -> int:
             if (cluster := cluster_of(found)) is not None:
                 view.snapshot.on = "kubernetes"
                 told = stack.enter_context(entries_in_pods(found, cluster, view.tick))
+            is_in_pods = told is not None
             if told is None:
                 looked = found.place.follow_history(found.run, _looking(found, view))
                 told = read_entries(looked)
-            error = _follow(found, view, told, as_json=as_json)
+            error = _follow(found, view, told, is_in_pods=is_in_pods, as_json=as_json)
     except KeyboardInterrupt:
         view.close()
         click.echo(f"\n{found.name} goes on; to see it again:   pymr attach {run}", err=True)
@@ -83,13 +85,23 @@ def _looking(found: FoundRun, view: ProgressView) -> Callable[[], bool]:
 
 
 def _follow(
-    found: FoundRun, view: ProgressView, told: Iterator[Entry], *, as_json: bool
+    found: FoundRun,
+    view: ProgressView,
+    told: Iterator[Entry],
+    *,
+    is_in_pods: bool,
+    as_json: bool,
 ) -> PymrError | None:
-    """Show what happens until the run has ended, and return the error that it ended with."""
+    """Show what happens until the run has ended, and return the error that it ended with.
+
+    Where another master comes by itself, the end of one is none of the run.
+    """
     write = JsonLines(sys.stdout.buffer.write) if as_json else None
     last = None
     for entry in told:
-        view.entry(entry)
+        is_over = isinstance(entry.event, RunFinished)
+        if not (is_over and is_in_pods and not is_end(entry)):
+            view.entry(entry)
         if write is not None:
             write(entry)
             sys.stdout.buffer.flush()

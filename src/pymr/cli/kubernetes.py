@@ -28,7 +28,7 @@ from pymr.errors import (
 )
 from pymr.kubernetes.extra import require_extra
 from pymr.kubernetes.objects.labels import storage_endpoint
-from pymr.runner.find import FoundRun
+from pymr.runner.find import FoundRun, RunState, state_of
 from pymr.runner.life import interruption
 from pymr.runner.plan import Request, refuse_here
 from pymr.runner.pool import Pool
@@ -302,6 +302,22 @@ def entries_in_pods(
             raise
         if watch.sight.master_end() is not None:
             _end(kube, found)
+
+
+def state_in_pods(found: FoundRun, cluster: Cluster) -> RunState:
+    """Return how a run stands: one whose master has ended waits for the next, if there will be one.
+
+    Raises:
+        StoreError: its store refuses or does not answer.
+    """
+    from pymr.kubernetes.kube import open_kube
+    from pymr.kubernetes.launch import is_at_work
+
+    state = state_of(found)
+    if state in ("interrupted", "died"):
+        with suppress(PymrError), open_kube(cluster.context, cluster.namespace) as kube:
+            return "waiting" if is_at_work(kube, found.run) else state
+    return state
 
 
 def tell_troubles(found: FoundRun, cluster: Cluster) -> None:

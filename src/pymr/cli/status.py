@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pymr.cli.kubernetes import cluster_of, tell_troubles
+from pymr.cli.kubernetes import cluster_of, state_in_pods, tell_troubles
 from pymr.cli.reach import reach_options, usual_access
 from pymr.errors import PymrError
 from pymr.observe.feed import read_entries
 from pymr.observe.snapshot import Snapshot, fold
 from pymr.observe.standing import Standing
 from pymr.observe.table import table_lines
-from pymr.runner.find import FoundRun, find_run, is_going
+from pymr.runner.find import GOING, FoundRun, RunState, find_run, history_of, state_of
 from pymr.runner.standing import stored_standing
+from pymr.store.registry import Cluster
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -54,8 +55,7 @@ def command(run: str | None, watch: bool, join_file: str | None, as_json: bool) 
             found = find_run(run, usual_access)
             if (cluster := cluster_of(found)) is not None and not as_json:
                 tell_troubles(found, cluster)
-            on = "local" if cluster is None else "kubernetes"
-            _look_by_place(found, screen, on=on, watch=watch)
+            _look_by_place(found, cluster, screen, watch=watch)
     finally:
         screen.close()
 
@@ -75,26 +75,41 @@ def _look_by_master(operator: Operator, screen: _Screen, *, watch: bool) -> None
         operator.close()
 
 
-def _look_by_place(found: FoundRun, screen: _Screen, *, on: str, watch: bool) -> None:
+def _look_by_place(
+    found: FoundRun, cluster: Cluster | None, screen: _Screen, *, watch: bool
+) -> None:
     """Show what the master tells, if it can be asked, and else the place."""
     ask = _asking(found.run)
+    snapshot = Snapshot(on="local" if cluster is None else "kubernetes")
+
+    def standing() -> Standing:
+        return stored_standing(found, snapshot, _state(found, cluster))
+
     if not watch:
-        screen.show(ask() or stored_standing(found, on=on))
+        asked = ask()
+        if asked is None:
+            for entry in history_of(found):
+                fold(snapshot, entry)
+        screen.show(asked or standing())
         return
-    snapshot, is_first = Snapshot(on=on), True
+    is_first = True
 
     def wait() -> bool:
         nonlocal is_first
         if is_first:
             is_first = False
             return True
-        screen.show(ask() or stored_standing(found, snapshot))
+        screen.show(ask() or standing())
         time.sleep(screen.interval_s)
-        return is_going(found)
+        return _state(found, cluster) in GOING
 
     for entry in read_entries(found.place.follow_history(found.run, wait)):
         fold(snapshot, entry)
-    screen.show(stored_standing(found, snapshot))
+    screen.show(standing())
+
+
+def _state(found: FoundRun, cluster: Cluster | None) -> RunState:
+    return state_of(found) if cluster is None else state_in_pods(found, cluster)
 
 
 def _asking(run: str) -> Callable[[], Standing | None]:

@@ -290,6 +290,16 @@ def is_launched(kube: Kube, run: str) -> bool:
     return kube.get(Job, labels.master_name(run)) is not None
 
 
+def is_at_work(kube: Kube, run: str) -> bool:
+    """Say whether the Job of a run's master goes on: one runs, or another is about to.
+
+    Raises:
+        ClusterError: refused.
+    """
+    job = kube.get(Job, labels.master_name(run))
+    return job is not None and end_of(job) is None
+
+
 def refuse_living(kube: Kube, found: FoundRun) -> None:
     """Refuse a run whose master's Job is at work; wait until nothing is left of an earlier one.
 
@@ -297,8 +307,7 @@ def refuse_living(kube: Kube, found: FoundRun) -> None:
         OutputError: it is.
         ClusterError: refused.
     """
-    job = kube.get(Job, labels.master_name(found.run))
-    if job is not None and end_of(job) is None:
+    if is_at_work(kube, found.run):
         raise OutputError(
             f"run {found.name} still runs, in namespace `{kube.namespace}`",
             hint=f"pymr attach {found.name}   or first   pymr cancel {found.name}",

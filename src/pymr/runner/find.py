@@ -183,11 +183,6 @@ def _is_damaged(place: Place) -> bool:
     return False
 
 
-def is_going(found: FoundRun) -> bool:
-    """Say whether a run is at work, or will be as soon as it has a master."""
-    return state_of(found) in GOING
-
-
 def unfinished(found: FoundRun) -> StoredRun | None:
     """Return what a run that ended early has kept; None if it cannot be resumed."""
     if state_of(found) not in UNFINISHED:

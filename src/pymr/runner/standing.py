@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import time
 
-from pymr.observe.snapshot import Snapshot, fold
+from pymr.observe.snapshot import Snapshot
 from pymr.observe.standing import MasterStanding, Standing, standing_of
-from pymr.runner.find import FoundRun, history_of, owner_of, state_of
+from pymr.runner.find import FoundRun, RunState, owner_of
 
 
-def stored_standing(
-    found: FoundRun, snapshot: Snapshot | None = None, *, on: str = "local"
-) -> Standing:
-    """Return how a run stands; `snapshot` is of its history, if that is known already.
-
-    `on` is where tasks run as far as the caller knows: see `Snapshot`.
+def stored_standing(found: FoundRun, snapshot: Snapshot, state: RunState) -> Standing:
+    """Return how a run stands; `snapshot` is of its history, `state` as the caller knows it.
 
     Raises:
         StoreError: its store refuses or does not answer.
     """
-    if snapshot is None:
-        snapshot = Snapshot(on=on)
-        for entry in history_of(found):
-            fold(snapshot, entry)
     if not snapshot.run:  # Its history is gone, or has not come so far.
         snapshot.run, snapshot.name = found.run, found.name
         snapshot.started = found.started
     return standing_of(
         snapshot,
-        state=state_of(found),
+        state=state,
         output=found.output,
         now=time.time(),
         master=_master_of(found),

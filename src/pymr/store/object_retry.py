@@ -22,6 +22,7 @@ from pymr.store.object_errors import Again, Place, explained
 from pymr.store.outage import AWAY_TOLD_S, OUTAGES, REFUSES, SILENT
 
 REQUESTS_MAX: Final = 32  # of one store in one process at once
+WAIT_HINT: Final = "--storage-wait TIME   waits longer; pymr resume RUN goes on"
 DENIED_TRIES_MAX: Final = 3
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_MAX_S: Final = 5.0  # so a store that is back is noticed within that
@@ -169,7 +170,7 @@ class Requests:
 
     def _final(self, error: PymrError, waited_s: float) -> PymrError:
         if isinstance(error, StoreUnavailableError) and waited_s >= self._storage_wait_s:
-            error.hint = error.hint or "--storage-wait TIME   waits longer; pymr resume RUN goes on"
+            error.hint = error.hint or WAIT_HINT
             error.message += f", tried for {waited_s:.0f} s"
             error.args = (error.message,)
         return error

@@ -195,7 +195,7 @@ def test_a_cluster_of_an_unsupported_version_is_refused(
     ("answer", "said"),
     [
         (Answer(200, {"hello": "world"}), "is no cluster of Kubernetes"),
-        (Answer(502, "<html>Bad gateway</html>"), "answers with HTTP 502 and no object"),
+        (Answer(502, "<html>Bad gateway</html>"), "answers with HTTP 502: it is not well; maybe it is a proxy"),
         (Answer(200, "<html>Log in</html>"), "is no cluster of Kubernetes"),
         (Answer(200, [1]), "is no cluster of Kubernetes"),
     ],
@@ -214,7 +214,9 @@ def test_a_page_where_an_object_is_expected_is_told(cli: CommandLine, server: Pl
     """Such as that of a login."""
     server.answers["*"] = Answer(200, "<html>Log in</html>")
 
-    cli.run("down").refused(8, "answers with HTTP 200 and no object of Kubernetes")
+    cli.run("down").refused(
+        8, "answers with HTTP 200: no object of Kubernetes; maybe it is a proxy"
+    )
 
 
 def test_a_token_that_has_expired_is_told(cli: CommandLine, server: PlayedServer) -> None:

@@ -347,3 +347,21 @@ def test_f83_a_mapper_that_emits_without_end_ends_with_the_disk(cli: CommandLine
     outcome.refused(6, "cannot write a spill in `small/spills/", "No space left", " bytes free")
     assert outcome.stdout == "small/spills\n"
     assert processes_of(cli) == []
+
+
+@needs_mounts
+def test_a_result_is_not_copied_onto_a_full_disk(cli: CommandLine) -> None:
+    """Exit 6, with the part that had no room; nothing of it is left there."""
+    prepare(cli, COPIES)
+    cli.write("in.txt", LARGE)
+    start(cli).succeeded()
+
+    outcome = run_mounted(
+        cli,
+        disk("128k"),
+        f"'{cli.pymr}' cp words small/copy; code=$?; ls -A small/copy; exit $code",
+    )
+
+    assert (outcome.code, outcome.stdout) == (6, ""), outcome.stderr
+    assert "cannot write `small/copy/part-00000.tsv`: No space left on device" in outcome.stderr
+    assert "hint: free space there, or name another folder" in outcome.stderr

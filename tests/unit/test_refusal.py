@@ -151,7 +151,7 @@ def test_something_else_than_an_api_server_is_told_as_such() -> None:
 
     error = refused(httpx2.HTTPStatusError("bad", request=response.request, response=response))
 
-    assert "answers with HTTP 502 and no object of Kubernetes" in error.message
+    assert "answers with HTTP 502: it is not well; maybe it is a proxy" in error.message
 
 
 def test_errors_of_our_own_pass() -> None:

@@ -9,10 +9,11 @@ import click
 
 from pymr.cli.reach import reach_options
 from pymr.cli.result import find_result
-from pymr.errors import ConfigError, OutputError
+from pymr.errors import ConfigError, OutputError, ResourceError
 from pymr.observe.quantity import show_many
 from pymr.runner.result import Result
 from pymr.store.access import is_address
+from pymr.store.disk import FULL
 from pymr.task.manifest import ManifestPart
 
 
@@ -63,6 +64,9 @@ def _copy(result: Result, part: ManifestPart, target: Path) -> None:
             file.writelines(result.chunks(part))  # which are checked at their end
         temporary.replace(target)
     except OSError as error:
-        raise OutputError(f"cannot write `{target}`: {error.strerror}") from error
+        said = f"cannot write `{target}`: {error.strerror}"
+        if error.errno in FULL:
+            raise ResourceError(said, hint="free space there, or name another folder") from error
+        raise OutputError(said) from error
     finally:
         temporary.unlink(missing_ok=True)

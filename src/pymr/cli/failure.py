@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shlex
@@ -15,13 +14,11 @@ import click
 
 from pymr import errors
 from pymr.errors import InternalError, PymrError, ResourceError
+from pymr.store.disk import FULL
 from pymr.text_form import show_path, show_text
 
 if TYPE_CHECKING:
     from pymr.observe.snapshot import Snapshot
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
 
 SIGNAL_EXIT_CODES = {"SIGTERM": 143, "SIGHUP": 129}  # 128 + its number, as in a shell
 
@@ -100,7 +97,7 @@ def _usage_message(error: click.UsageError) -> str:
 
 def unforeseen_error(error: BaseException) -> PymrError:
     """Return an exception that nothing foresaw as what it is: a full disk, or a bug of ours."""
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+    if isinstance(error, OSError) and error.errno in FULL:
         place = f"`{show_path(error.filename)}`" if error.filename else "standard output"
         return ResourceError(f"cannot write to {place}: {error.strerror}", hint="df -h")
     text = _traceback_of(error)

@@ -139,9 +139,9 @@ def _unreadable(code: int, told: Told, doing: str) -> ClusterError:
             hint=told.kubectl("auth can-i --list"),
             code=code,
         )
+    what = "it is not well" if code >= _SERVER_ERRORS else "no object of Kubernetes"
     return UnreachableError(
-        f"cannot {doing}: {told.server} answers with HTTP {code} and no object of Kubernetes;"
-        " maybe it is a proxy",
+        f"cannot {doing}: {told.server} answers with HTTP {code}: {what}; maybe it is a proxy",
         hint=f"kubectl --context {told.context} cluster-info   or another --context",
         address=told.server,
     )

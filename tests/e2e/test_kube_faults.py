@@ -105,6 +105,27 @@ def test_f120_storage_that_is_restarted_is_waited_for(pods: PodsRun) -> None:
     assert pods.rows("restarted") == ROWS
 
 
+def test_a_mapper_that_raises_is_called_again_here_and_its_run_goes_on_after_a_fix(
+    pods: PodsRun,
+) -> None:
+    """With the record that it got in a pod, read through a port; what was finished is kept."""
+    broken = COUNT.replace("    for", "    assert 'line077' not in line\n    for")
+    run = pods.start("--workers=1", worker=broken, name="broken")
+
+    said = pods.ended(run, "line077 odds 0", "worker.py:4", code=1)
+    raised = pods.cli.run("debug", "broken")
+    pods.cli.write("worker.py", COUNT)
+    mended = pods.cli.run("debug", "broken")
+    pods.ended(pods.run("resume", "broken"))
+
+    assert "assert 'line077' not in line" in said
+    assert (raised.code, mended.code) == (1, 0), raised.stderr + mended.stderr
+    assert "line077 odds 0" in raised.stdout
+    assert "AssertionError" in raised.stderr
+    assert "pymr resume broken" in mended.stdout
+    assert pods.rows("broken") == ROWS
+
+
 def test_f12_a_mapper_over_its_memory_is_told_and_others_go_on(pods: PodsRun) -> None:
     """The task fails by its own limit, with how to give it more."""
     run = pods.start("--workers=1", worker=GREEDY, name="greedy")

@@ -195,7 +195,10 @@ def test_a_cluster_of_an_unsupported_version_is_refused(
     ("answer", "said"),
     [
         (Answer(200, {"hello": "world"}), "is no cluster of Kubernetes"),
-        (Answer(502, "<html>Bad gateway</html>"), "answers with HTTP 502: it is not well; maybe it is a proxy"),
+        (
+            Answer(502, "<html>Bad gateway</html>"),
+            "answers with HTTP 502: it is not well; maybe it is a proxy",
+        ),
         (Answer(200, "<html>Log in</html>"), "is no cluster of Kubernetes"),
         (Answer(200, [1]), "is no cluster of Kubernetes"),
     ],

@@ -74,6 +74,17 @@ def test_flags_of_the_other_kind_of_machines_are_not_ignored(
     )
 
 
+@pytest.mark.parametrize("command", ["plan", "check"])
+def test_what_a_start_refuses_is_refused_by_who_only_plans(cli: CommandLine, command: str) -> None:
+    """It would be planned in another way than it is run."""
+    ready(cli)
+
+    cli.run(command, "--input=in.txt", "--slots=3", "worker.py").refused(2, "--slots is for runs ")
+    cli.run(command, "--on=kubernetes", "--input=in.txt", "--region=eu", "worker.py").refused(
+        2, "--region is `eu`, and without --store", "no --region"
+    )
+
+
 def test_settings_of_other_machines_may_stand_in_the_environment(cli: CommandLine) -> None:
     """They are for all runs of an account, of which some are of this machine."""
     ready(cli)

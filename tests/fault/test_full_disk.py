@@ -365,3 +365,18 @@ def test_a_result_is_not_copied_onto_a_full_disk(cli: CommandLine) -> None:
     assert (outcome.code, outcome.stdout) == (6, ""), outcome.stderr
     assert "cannot write `small/copy/part-00000.tsv`: No space left on device" in outcome.stderr
     assert "hint: free space there, or name another folder" in outcome.stderr
+
+
+@needs_mounts
+def test_a_result_is_not_copied_into_what_can_only_be_read(cli: CommandLine) -> None:
+    """Exit 4, as for a run: it is no fault of PyMR."""
+    prepare(cli)
+    cli.write("in.txt", LARGE)
+    start(cli).succeeded()
+
+    outcome = run_mounted(
+        cli, "mount -t tmpfs -o ro none small", f"exec '{cli.pymr}' cp words small"
+    )
+
+    assert outcome.code == 4, outcome.stderr
+    assert "cannot write `small/part-00000.tsv`: Read-only file system" in outcome.stderr

@@ -84,6 +84,16 @@ def test_f70_a_replay_on_hosts_gives_what_an_undisturbed_run_gives(
     assert "has no bad records" in run.cli.run("replay", "words").stderr
 
 
+def test_a_run_that_is_not_done_is_not_replayed(run: HostsRun) -> None:
+    """It is gone on with by `resume`, as on one machine."""
+    run.cli.write("in.txt", BAD_TEXT)
+    run.cli.write("worker.py", BROKEN)
+    master, worker = run.start(), run.worker()
+    assert (master.ends(), worker.ends()) == (1, 0), master.said + worker.said
+
+    run.cli.run("replay", "words").refused(4, "has no result in", "pymr resume words")
+
+
 def test_f70_what_is_still_bad_stays_out_on_hosts(run: HostsRun, expected: list[str]) -> None:
     """It can be replayed again, after another fix."""
     rows = with_bad_records(run)

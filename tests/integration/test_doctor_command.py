@@ -60,7 +60,9 @@ def test_a_store_that_is_not_there_is_to_be_started_or_named(cli: CommandLine) -
     assert outcome.code == 5
     access = findings(outcome)["store", "access"]
     assert "does not answer" in access["text"]
-    assert access["remedy"] == "start the store, or say where it is: --endpoint URL"
+    assert (
+        access["remedy"] == "start the store, or say where it is: --endpoint URL, AWS_ENDPOINT_URL"
+    )
 
 
 def test_json_has_every_finding_with_its_level(cli: CommandLine) -> None:

@@ -159,7 +159,7 @@ def test_the_operators_file_is_enough_to_ask(hosts: HostsRun, tmp_path: Path) ->
     assert (seen["name"], seen["told_by"]) == ("words", "master")
     workers = hosts.cli.folder / "run.join"
     refused = other.run("status", "--join-file", workers)
-    refused.refused(2, "is for the worker of a run, expected a operator's")
+    refused.refused(2, "is for the worker of a run, expected an operator's")
     let_go(hosts)
     assert master.ends() == 0
 

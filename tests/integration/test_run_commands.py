@@ -252,17 +252,21 @@ def test_plan_of_many_tasks_shows_the_first(tmp_path: Path) -> None:
     assert lines[-1] == "  … 2 more map tasks"
 
 
-@pytest.mark.parametrize("on", ["hosts", "kubernetes"])
-def test_plan_of_a_run_elsewhere_is_not_of_this_machine(cli: CommandLine, on: str) -> None:
+@pytest.mark.parametrize(
+    ("on", "workers"), [("hosts", "3 workers of 2 slots"), ("kubernetes", "2 workers of 2 slots")]
+)
+def test_plan_of_a_run_elsewhere_is_not_of_this_machine(
+    cli: CommandLine, on: str, workers: str
+) -> None:
     """Workers, memory and output are as a run there has them; a store that is away is no matter."""
-    flags = ["--workers=3", "--slots=2", "--memory=1G", "--name=far", f"--on={on}"]
+    flags = ["--workers=3", "--slots=2", "--mappers=3", "--memory=1G", "--name=far", f"--on={on}"]
     store = ["--store=s3://bucket", "--endpoint=http://127.0.0.1:9"]
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 
     outcome = cli.run("plan", "--input=in.txt", *flags, *store, "worker.py", environ=keys)
 
     assert outcome.code == 0, outcome.stderr
-    assert ", by 3 workers of 2 slots\n" in outcome.stdout
+    assert f", by {workers}\n" in outcome.stdout
     assert "memory  1G for each worker; a map task spills at" in outcome.stdout
     assert "output  s3://bucket/outputs/far, " in outcome.stdout
     assert "whether `s3://bucket/outputs/far` has a result is not known: " in outcome.stderr
@@ -285,7 +289,9 @@ def test_plan_warns_of_a_result_that_is_there(cli: CommandLine) -> None:
     warned = cli.run(*arguments)
 
     assert warned.code == 0
-    assert "warning: `out` has a result: start needs --overwrite" in warned.stderr
+    assert "warning: start would refuse: output `" in warned.stderr
+    assert "out` exists: run counts of " in warned.stderr
+    assert "replace it with --overwrite" in warned.stderr
     lines_of(cli, *arguments, "--overwrite")
 
 

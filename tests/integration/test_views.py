@@ -221,6 +221,18 @@ def test_cp_into_a_store_is_refused(cli: CommandLine) -> None:
     assert not (cli.folder / "s3:").exists()
 
 
+def test_cp_onto_what_is_no_folder_is_refused(cli: CommandLine) -> None:
+    """Nor into a folder without a name, which an empty variable is."""
+    cli.write("file", "mine")
+
+    onto, nowhere = cli.run("cp", "out", "file"), cli.run("cp", "out", "")
+
+    assert (onto.code, nowhere.code) == (4, 2)
+    assert "`file` is no folder" in onto.stderr
+    assert "FOLDER is empty" in nowhere.stderr
+    assert (cli.folder / "file").read_text() == "mine"
+
+
 def test_cp_copies_the_parts(cli: CommandLine, tmp_path: Path) -> None:
     """Byte for byte, folders made, nothing but the parts."""
     target = tmp_path / "a/b"

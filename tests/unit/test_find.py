@@ -15,10 +15,11 @@ from pymr.errors import InterruptedRunError, RunNotFoundError, UserCodeError, to
 from pymr.names import MANIFEST
 from pymr.observe.feed import Feed, JsonLines
 from pymr.runner.find import FoundRun, committed_manifest, find_run, history_of, state_of
+from pymr.store.access import Access
 from pymr.store.claim import ClaimRecord, LocalClaim
 from pymr.store.folder_place import FolderPlace
 from pymr.store.local import LocalStore
-from pymr.store.registry import RegisteredRun, register
+from pymr.store.registry import NO_CLUSTER, Cluster, RegisteredRun, register
 from staged_run import OLD, published
 
 RUN = "01a2-1"
@@ -112,6 +113,25 @@ def test_a_folder_goes_before_a_name(here: Path) -> None:
     published(LocalStore(str(here / "out")), RUN, OLD)
 
     assert find_run("out").output == str(here / "out")
+
+
+def test_a_known_run_is_not_looked_for_in_a_cluster_that_it_is_not_in() -> None:
+    """Whatever cluster the settings of the day name."""
+    asked: list[Cluster | None] = []
+
+    def access(cluster: Cluster | None) -> Access:
+        asked.append(cluster)
+        return Access()
+
+    register(RegisteredRun("01-1", "far", "s3://bucket/out", 1.0, "http://127.0.0.1:9"))
+    in_pods = Cluster("kind", "default", has_store=True)
+    register(RegisteredRun("01-2", "pods", "s3://bucket/out", 1.0, cluster=in_pods))
+
+    find_run("far", access)
+    find_run("pods", access)
+
+    assert asked == [NO_CLUSTER, in_pods]
+    assert not NO_CLUSTER.has_store
 
 
 def test_near_names_are_told() -> None:

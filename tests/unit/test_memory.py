@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from pymr.config import Settings, resolve
@@ -20,6 +21,19 @@ def settings(workers: int, memory: str) -> Settings:
 
 def planned(workers: int, memory: str) -> Limits:
     return share_out(settings(workers, memory), SIZE, PROCESS).limits
+
+
+def test_a_worker_elsewhere_has_its_own_memory_and_no_other() -> None:
+    """Of eight with 256M each, of which two have something to do, none is given a gibibyte."""
+    few = msgspec.structs.replace(SIZE, map_tasks=2, reduce_tasks=2)
+    of_all = settings(8, "2G")
+    in_pods = msgspec.structs.replace(of_all, on="kubernetes")
+
+    assert (
+        share_out(in_pods, few, PROCESS).limits
+        == share_out(settings(2, "512M"), few, PROCESS).limits
+    )
+    assert share_out(of_all, few, PROCESS).limits != share_out(in_pods, few, PROCESS).limits
 
 
 @pytest.mark.parametrize("memory", ["512M", "2G"])

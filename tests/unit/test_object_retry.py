@@ -82,11 +82,22 @@ def test_the_random_pause_may_be_twice_as_long_each_time(clock: Clock) -> None:
 
 def test_an_outage_may_last_as_long_as_the_setting_says_and_no_longer(clock: Clock) -> None:
     """The last try is at its end; the error tells how long it was tried."""
+    requests = Requests(PLACE, 60)
+    requests.send("key", failing())
     with pytest.raises(StoreUnavailableError, match="tried for 60 s") as caught:
-        Requests(PLACE, 60).send("key", failing(*[AWAY] * 1000))
+        requests.send("key", failing(*[AWAY] * 1000))
 
     assert clock.now == pytest.approx(60)
     assert "--storage-wait" in str(caught.value.hint)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_store_that_has_never_answered_may_be_elsewhere() -> None:
+    """To wait longer for a wrong address is no help."""
+    with pytest.raises(StoreUnavailableError) as caught:
+        Requests(PLACE, 60).send("key", failing(*[AWAY] * 1000))
+
+    assert str(caught.value.hint).startswith("start the store, or say where it is: --endpoint URL")
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,8 @@ def _verdict_on(law: Law) -> Finding:
     match law.verdict:
         case "holds":
             keys = show_many(law.keys, "key")
-            return _COMBINER.ok("law", f"{keys} have one result, combined in three ways or not")
+            have = "has" if law.keys == 1 else "have"
+            return _COMBINER.ok("law", f"{keys} {have} one result, combined in three ways or not")
         case "close":
             return _COMBINER.warning(
                 "law",

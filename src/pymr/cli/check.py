@@ -27,7 +27,7 @@ def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **fla
     resolved = resolved_settings(flags)
     settings = resolved.settings
     deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
-    request = as_started(request_of(worker, inputs, params, resolved), resolved)
+    request = as_started(request_of(worker, inputs, params, resolved), resolved, flags)
     outcome = try_job(request, deadline)
     findings = outcome.findings
     error = worst_error(findings)
@@ -41,6 +41,7 @@ def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **fla
             "findings": findings,
             "forecast": outcome.forecast,
             "rows": outcome.rows,
+            "warnings": outcome.warnings,
         }
         click.echo(msgspec.json.encode(facts).decode("utf-8", "replace"))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -30,6 +31,8 @@ def command(run: str, target: str, overwrite: bool, as_json: bool) -> None:
             f"`{target}` is an address, expected a folder of this machine",
             hint="pymr cp RUN FOLDER   and then what copies into that store: aws s3 cp, mc, rclone",
         )
+    if not target:
+        raise ConfigError("FOLDER is empty, expected the name of a folder", hint="pymr cp RUN .")
     _, result = find_result(run)
     parts = result.manifest.parts
     folder = Path(target)
@@ -45,6 +48,8 @@ def command(run: str, target: str, overwrite: bool, as_json: bool) -> None:
 
 
 def _prepare(folder: Path, parts: tuple[ManifestPart, ...], *, overwrite: bool) -> None:
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise OutputError(f"`{folder}` is no folder", hint="name another one")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -69,4 +74,5 @@ def _copy(result: Result, part: ManifestPart, target: Path) -> None:
             raise ResourceError(said, hint="free space there, or name another folder") from error
         raise OutputError(said) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # A file system that can only be read has none.
+            temporary.unlink()

@@ -34,7 +34,7 @@ class GoingOn(NamedTuple):
         Raises:
             ConfigError: a flag would change what is frozen, or is for runs elsewhere.
         """
-        refuse_elsewhere(self.flags, before.on)
+        refuse_elsewhere(self.flags, before.on, is_resume=True)
         return change(before, self.flags, self.now)
 
 

@@ -13,15 +13,17 @@ from pymr.cli.reach import access_to_run, at_a_glance
 from pymr.cli.settings import request_of, resolved_settings, run_options
 from pymr.config import Settings
 from pymr.config.value import spell_size
-from pymr.core.plan import MIB
-from pymr.errors import ClusterError, StoreError
+from pymr.core.plan import MIB, workers_max
+from pymr.errors import ClusterError, OutputError, StoreError, StoreUnavailableError
 from pymr.observe.quantity import show_many, show_size
-from pymr.runner.find import committed_manifest
 from pymr.runner.memory import task_memory_of
 from pymr.runner.plan import Plan, plan_run
 from pymr.runner.pool import Pool
+from pymr.runner.run import refuse_unfinished
 from pymr.store.access import Access
 from pymr.store.place import open_place
+from pymr.store.root import MISSING
+from pymr.task.output import refuse_foreign, refuse_taken
 from pymr.text_form import show_path
 
 TASKS_SHOWN = 10
@@ -32,7 +34,7 @@ TASKS_SHOWN = 10
 def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **flags: Any) -> None:
     """Show what `pymr start` would do with the same arguments, and do nothing."""
     resolved = resolved_settings(flags)
-    request = as_started(request_of(worker, inputs, params, resolved), resolved)
+    request = as_started(request_of(worker, inputs, params, resolved), resolved, flags)
     pool = Pool()
     plan = None
     try:
@@ -42,39 +44,53 @@ def command(worker: str, inputs: tuple[str, ...], params: tuple[str, ...], **fla
         if plan is not None and plan.spool_folder is not None:
             shutil.rmtree(plan.spool_folder, ignore_errors=True)
     facts = _facts(plan, request.settings, resolved.settings)
+    warnings = [*plan.warnings, *_of_output(plan, request.access, resolved.settings)]
     if resolved.settings.json:
         import json
 
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps({**facts, "warnings": warnings}))
         return
-    for warning in [*plan.warnings, *_of_result(plan, request.access, resolved.settings)]:
+    for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo("\n".join(_lines(facts)))
 
 
-def _of_result(plan: Plan, access: Access, settings: Settings) -> Iterator[str]:
-    """Yield what is to be said of a result that is there, or may be."""
+def _of_output(plan: Plan, access: Access, settings: Settings) -> Iterator[str]:
+    """Yield what `start` would refuse of an output that is there.
+
+    Raises:
+        StoreError: its store refuses; one that is away is no matter for a run elsewhere.
+    """
     if settings.overwrite:
         return
-    shown = plan.shown_output
     try:
         if settings.on != "local":
             access = at_a_glance(access_to_run(settings, None))
-        is_there = committed_manifest(open_place(plan.output, access)) is not None
-    except (ClusterError, StoreError) as error:
+        place = open_place(plan.output, access)
+        refuse_taken(place)
+        refuse_foreign(place)
+        refuse_unfinished(plan, place, None)
+    except OutputError as error:
+        yield f"start would refuse: {error.message}" + (f"; {error.hint}" if error.hint else "")
+    except (ClusterError, StoreUnavailableError) as error:
         if settings.on == "local":
             raise
-        yield f"whether `{shown}` has a result is not known: {error.message}"
-        return
-    if is_there:
-        yield f"`{shown}` has a result: start needs --overwrite"
+        yield f"whether `{plan.shown_output}` has a result is not known: {error.message}"
+    except StoreError as error:
+        is_default = settings.on != "local" and settings.store is None and settings.output is None
+        if not is_default or error.fields.get("code") != MISSING:
+            raise  # A start makes the bucket that nobody has named, and no other.
 
 
 def _facts(plan: Plan, settings: Settings, asked: Settings) -> dict[str, Any]:
     """Return what there is to show; `settings` are those of all workers together."""
     is_here = asked.on == "local"
     machines = 1 if is_here else asked.workers
+    slots = 1 if is_here else settings.workers // machines
     spec = plan.spec
+    workers = plan.workers if is_here else asked.workers
+    if asked.on == "kubernetes":  # It makes no pods that would have nothing to do.
+        workers = min(workers, workers_max(len(plan.tasks), spec.reducers, slots))
     return {
         "name": spec.name,
         "worker": spec.worker,
@@ -88,8 +104,8 @@ def _facts(plan: Plan, settings: Settings, asked: Settings) -> dict[str, Any]:
         "parts": spec.reducers or len(plan.tasks),
         "sort": _sort_facts(plan),
         "on": asked.on,
-        "workers": plan.workers if is_here else machines,
-        "slots": 1 if is_here else settings.workers // machines,
+        "workers": workers,
+        "slots": slots,
         "memory_bytes": settings.memory_bytes // machines,
         # Elsewhere it is what the worker's machine has.
         "task_memory_bytes": task_memory_of(settings, plan.workers).beside_bytes

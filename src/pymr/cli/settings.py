@@ -89,8 +89,10 @@ def _param(text: str) -> tuple[str, str]:
     return key, value
 
 
-def refuse_elsewhere(flags: dict[str, Any], on: str) -> None:
+def refuse_elsewhere(flags: dict[str, Any], on: str, *, is_resume: bool = False) -> None:
     """Refuse what was typed for a run `on` one kind of machines and is only about others.
+
+    A run that is resumed stays where it is.
 
     Raises:
         ConfigError: names the first such flag.
@@ -99,7 +101,11 @@ def refuse_elsewhere(flags: dict[str, Any], on: str) -> None:
         if setting.name in _NO_USE[on] and flags.get(setting.name) is not None:
             others = [each for each in _NO_USE if setting.name not in _NO_USE[each]]
             add = " or ".join(f"--on {each}" for each in others)
-            hint = f"add {add}" if on == "local" else f"the same without {setting.flag}"
+            hint = (
+                f"add {add}"
+                if on == "local" and not is_resume
+                else f"the same without {setting.flag}"
+            )
             raise _elsewhere_error(setting.flag, others, on, hint)
 
 

@@ -75,7 +75,7 @@ def _outbound_address() -> str | None:
     return None
 
 
-def unbound(address: HostPort) -> PymrError:
+def unbound(address: HostPort, flag: str = "--listen") -> PymrError:
     """Return why nobody can listen at an address, as a try tells: gRPC does not."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
@@ -84,19 +84,19 @@ def unbound(address: HostPort) -> PymrError:
             probe.bind(address)
     except socket.gaierror as error:
         why = f"cannot listen at `{address}`: no such host, {error.strerror}"
-        return ConfigError(why, hint=_all_addresses(address))
+        return ConfigError(why, hint=_all_addresses(address, flag))
     except OSError as error:
         reason = _BOUND.get(error.errno or 0, os.strerror(error.errno or 0))
         if error.errno == errno.EADDRINUSE:
             return ClusterError(
                 f"cannot listen at `{address}`: {reason}",
-                hint=f"--listen {HostPort(address.host, 0)} takes any free port",
+                hint=f"{flag} {HostPort(address.host, 0)} takes any free port",
                 port=address.port,
             )
-        hint = _all_addresses(address) if error.errno == errno.EADDRNOTAVAIL else None
+        hint = _all_addresses(address, flag) if error.errno == errno.EADDRNOTAVAIL else None
         return ConfigError(f"cannot listen at `{address}`: {reason}", hint=hint)
     return ClusterError(f"cannot listen at `{address}`", port=address.port)
 
 
-def _all_addresses(address: HostPort) -> str:
-    return f"--listen 0.0.0.0:{address.port} takes all addresses of this machine"
+def _all_addresses(address: HostPort, flag: str) -> str:
+    return f"{flag} 0.0.0.0:{address.port} takes all addresses of this machine"

@@ -153,7 +153,10 @@ def read_join_file(path: str, role: Role) -> JoinFile:
     join = _read(path)
     if not isinstance(join, JoinFile) or join.role != role:
         kind = join.role if isinstance(join, JoinFile) else "master"
-        raise ConfigError(f"`{show_path(path)}` is for the {kind} of a run, expected a {role}'s")
+        article = "an" if role == "operator" else "a"
+        raise ConfigError(
+            f"`{show_path(path)}` is for the {kind} of a run, expected {article} {role}'s"
+        )
     return join
 
 

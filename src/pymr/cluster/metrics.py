@@ -200,7 +200,7 @@ class MetricsServer:
         try:
             self._server = _Server(wanted, gauges)
         except OSError as error:
-            raise unbound(wanted) from error
+            raise unbound(wanted, "--metrics") from error
         self.address = HostPort(wanted.host, self._server.server_address[1])
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="metrics", daemon=True

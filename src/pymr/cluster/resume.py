@@ -23,6 +23,7 @@ from pymr.runner.find import FoundRun
 from pymr.runner.plan import Plan, skip_rules
 from pymr.runner.pool import Pool
 from pymr.runner.preflight import refuse_few_files
+from pymr.runner.replay import not_done
 from pymr.runner.resume import (
     Change,
     Held,
@@ -57,7 +58,8 @@ def make_ready(found: FoundRun, change: Change, reach: Reach, *, is_replay: bool
     """Look at a run that has stopped, and write down what is other from now on.
 
     Raises:
-        OutputError: it still runs, was cancelled, or its output has become another's.
+        OutputError: it still runs, was cancelled, or its output has become another's; or there is
+            no result to replay.
         RunNotFoundError: nothing is left of it.
         InputError: inputs have changed since it was planned; they are named.
         ConfigError: the code does another job now, or a setting cannot be changed.
@@ -72,6 +74,8 @@ def make_ready(found: FoundRun, change: Change, reach: Reach, *, is_replay: bool
         access = reach(settings)
         previous = output.previous
         is_done = previous is not None and previous.run == found.run
+        if is_replay and not is_done:
+            raise not_done(found)
         if is_done and previous is not None and not (is_replay and previous.bad_records):
             remove_leftovers(found, previous)
             return Ready(settings, access, previous)

@@ -147,7 +147,7 @@ def refuse_join_file(settings: Settings) -> None:
     if os.path.lexists(path):
         raise ConfigError(
             f"join file `{show_path(path)}` exists, and is not replaced",
-            hint=f"pymr resume   with its run, or   rm {show_path(path)}",
+            hint="pymr resume RUN   goes on with the run that has it; or another --join-file",
         )
     _refuse_folder(path)
 

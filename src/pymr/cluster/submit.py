@@ -185,7 +185,7 @@ def _write(
 
         with _failing_told(feed):
             observer.planned(plan, place)
-            remember(run, plan.spec.name, place, started, request.access)
+            remember(run, plan.spec.name, place, started, request.access, request.cluster)
             root = settings.store or str(place)
             inputs = upload_inputs(plan.inputs, root, request.access, report, mark.look)
             plan = msgspec.structs.replace(plan, inputs=inputs, spool_folder=None)

@@ -12,12 +12,10 @@ from pymr.observe.quantity import show_duration
 from pymr.store.access import Access, parse_address
 from pymr.store.clock_offset import clock_offset_s
 from pymr.store.object_probe import Probed
-from pymr.store.object_retry import WAIT_HINT
 from pymr.store.safety import SINGLE_MASTER, probe
 
 STORE_WAIT_S = 20.0  # a store that is to be looked at is not waited for as long as by a run
 CLOCK_S_MAX = 300.0  # a third of what S3 bears with
-ENDPOINT_HINT = "start the store, or say where it is: --endpoint URL"
 
 _AREA = Area("store")
 
@@ -33,10 +31,7 @@ def examine_store(place: str, access: Access) -> Iterator[Finding]:
     try:
         probed = probe(place, access)
     except PymrError as error:
-        remedy = (
-            ENDPOINT_HINT if error.hint == WAIT_HINT else error.hint
-        )  # It would wait no longer.
-        yield _AREA.broken("access", error.message, remedy, type(error))
+        yield _AREA.broken("access", error.message, error.hint, type(error))
     else:
         yield from traits(probed)
 

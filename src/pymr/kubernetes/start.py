@@ -48,9 +48,10 @@ from pymr.runner.find import FoundRun
 from pymr.runner.life import Observer
 from pymr.runner.plan import Request
 from pymr.runner.pool import Pool
+from pymr.runner.run import remember
 from pymr.runner.stored import read_plan
 from pymr.store.access import Access
-from pymr.store.registry import Cluster, RegisteredRun, register
+from pymr.store.registry import Cluster
 
 DEFAULT_SLOTS: Final = 1  # of a worker: a pod is the unit that clusters count
 
@@ -149,13 +150,12 @@ def submit(
         PymrError: the plan, the upload or an image fails.
     """
     store = ground.store
-    asked = msgspec.structs.replace(request, access=store.here)
+    asked = msgspec.structs.replace(request, access=store.here, cluster=_cluster(kube, store))
     with meanwhile(ground.supply.images) as made:
         if store.outside is None:
             make_default_store(request.settings, store.here)
         look = _room(kube, request.settings, store)
         found = submit_run(asked, observer, over=over, look=look, pool=pool)
-        remember(kube, found, store)
         mark = CancelMark(found.place, found.run)
         with ending_told(found, store.here), found.place.life_signs(found.run, 0):
             return Submission(found, made(mark.look))
@@ -169,16 +169,8 @@ def _room(kube: Kube, settings: Settings, store: StoreOfRun) -> Look | None:
     return partial(look_for_room, namespace=kube.namespace, owner=store.here, root=root)
 
 
-def remember(kube: Kube, found: FoundRun, store: StoreOfRun) -> None:
-    """Put a run into the registry, and where its cluster is; best effort."""
-    has_store = store.outside is None
-    endpoint = None if has_store else store.here.endpoint
-    cluster = Cluster(kube.context, kube.namespace, has_store)
-    register(
-        RegisteredRun(
-            found.run, found.name, found.output, found.started, endpoint, store.here.region, cluster
-        )
-    )
+def _cluster(kube: Kube, store: StoreOfRun) -> Cluster:
+    return Cluster(kube.context, kube.namespace, has_store=store.outside is None)
 
 
 def images_of(settings: Settings, worker: str | None) -> ImageRequest:
@@ -209,7 +201,7 @@ def launch_again(
     images = ensure_images(kube, images_of(settings, worker), say)
     is_own = is_own_storage(settings)
     store = StoreOfRun(here, settings.endpoint, None if is_own else outside_store(here))
-    remember(kube, found, store)
+    remember(found.run, found.name, found.place, found.started, here, _cluster(kube, store))
     launch(kube, found, settings, images, store, say, is_replay=is_replay)
 
 

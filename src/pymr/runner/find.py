@@ -19,7 +19,7 @@ from pymr.store.access import Access, is_address
 from pymr.store.base import is_there
 from pymr.store.claim import ClaimRecord
 from pymr.store.place import Place, open_place
-from pymr.store.registry import RegisteredRun, newest_runs
+from pymr.store.registry import NO_CLUSTER, RegisteredRun, newest_runs
 from pymr.task.manifest import Manifest, read_manifest
 from pymr.text_form import show_path
 
@@ -63,7 +63,7 @@ def find_run(text: str, access: Reaching = usual_access) -> FoundRun:
         ConfigError, StoreError: its store cannot be reached.
     """
     if is_address(text):
-        found = _run_in(open_place(text, access(None)))
+        found = _run_in(_place_at(text, access(None)))
         if found is None:
             raise RunNotFoundError(f"no run in `{text}`", hint="pymr jobs")
         return found
@@ -80,6 +80,15 @@ def find_run(text: str, access: Reaching = usual_access) -> FoundRun:
     )
 
 
+def _place_at(address: str, access: Access) -> Place:
+    """Return an output in a store; where that is may be known by a run from this account."""
+    if access.endpoint is None:
+        for known in newest_runs():
+            if known.output == address.rstrip("/") and known.cluster is None:
+                return known_place(known, lambda _: access)
+    return open_place(address, access)
+
+
 def known_run(known: RegisteredRun, access: Reaching) -> FoundRun:
     """Return a run that was started from this account; `access` as of `find_run`.
 
@@ -93,7 +102,7 @@ def known_place(known: RegisteredRun, access: Reaching) -> Place:
     """Return the output of a run that was started from this account."""
     if not is_address(known.output):
         return open_place(known.output, Access())
-    given = access(known.cluster)
+    given = access(known.cluster or NO_CLUSTER)
     there = {"endpoint": known.endpoint, "region": known.region}
     there = {name: value for name, value in there.items() if value is not None}
     return open_place(known.output, msgspec.structs.replace(given, **there))

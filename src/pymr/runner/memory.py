@@ -6,6 +6,8 @@ import resource
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from pymr.config import Settings, this_machine
 from pymr.config.machine import OTHER_FILES
 from pymr.config.setting import FAN_IN_MAX
@@ -62,7 +64,8 @@ def share_out(settings: Settings, size: RunSize, process: ProcessSize) -> Share:
     Raises:
         ConfigError: what must be known of so many inputs and tasks does not fit.
     """
-    wished = min(settings.workers, workers_max(size.map_tasks, size.reduce_tasks))
+    settings = _of_workers_at_work(settings, size)
+    wished = settings.workers
     budget = divide(settings.memory_bytes, wished, size, process)
     if budget.needed_bytes > settings.memory_bytes:
         needed = _spelled(budget.needed_bytes)
@@ -82,6 +85,18 @@ def share_out(settings: Settings, size: RunSize, process: ProcessSize) -> Share:
         expansion_max=settings.max_expansion,
     )
     return Share(budget.workers, limits, tuple(_notices(settings, wished, budget, limits)))
+
+
+def _of_workers_at_work(settings: Settings, size: RunSize) -> Settings:
+    """Return settings without the workers that have nothing to do.
+
+    On one machine the others may use what memory those would have; elsewhere each has its own.
+    """
+    workers = min(settings.workers, workers_max(size.map_tasks, size.reduce_tasks))
+    memory_bytes = settings.memory_bytes
+    if settings.on != "local":
+        memory_bytes = memory_bytes // settings.workers * workers
+    return msgspec.structs.replace(settings, workers=workers, memory_bytes=memory_bytes)
 
 
 def share_again(
@@ -152,7 +167,9 @@ def _notices(settings: Settings, wished: int, budget: Budget, limits: Limits) ->
 
 
 def _lifted(settings: Settings, workers: int) -> Iterator[str]:
-    """Tell of a limit of a task that is less than what the run may use of itself."""
+    """Tell of a limit of a task that is less than what the run may use of itself, here."""
+    if settings.on != "local":
+        return  # Each worker's machine has its own.
     asked, had = settings.task_memory_bytes, task_memory_of(settings, workers).beside_bytes
     if asked is not None and asked < had:
         yield (

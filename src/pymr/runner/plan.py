@@ -37,7 +37,9 @@ from pymr.errors import ConfigError, InputError
 from pymr.records.discover import DiscoverRules, Discovery, discover, refuse_missing
 from pymr.runner.memory import Share, run_size, share_out
 from pymr.runner.pool import Pool
+from pymr.runner.reach import at_first
 from pymr.store.access import AMBIENT, Access, is_address
+from pymr.store.registry import Cluster
 from pymr.text_form import show_path, show_paths
 
 OUTPUT_FOLDER = "pymr-out"
@@ -54,6 +56,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()  # of the settings: what was changed, or has no effect
     spool_folder: str | None = None  # where inputs that can be read only once were copied before
     access: Access = Access()  # to the stores of inputs and output
+    cluster: Cluster | None = None  # where its pods will be
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -298,7 +301,7 @@ def _rules(settings: Settings, spool_folder: str, output: str, access: Access) -
         encoding=settings.encoding,
         spool_folder=spool_folder,
         output=None if is_address(output) else output,
-        access=access,
+        access=at_first(access),  # Nothing is lost yet: an address may be wrong.
     )
 
 

@@ -53,7 +53,7 @@ def replay_run(
     with reclaim_output(found.place, run=found.run, name=found.name) as output:
         manifest = output.previous
         if manifest is None or manifest.run != found.run:
-            raise _not_done(found)
+            raise not_done(found)
         if manifest.bad_records is None:
             remove_leftovers(found, manifest)
             return Resumed(manifest, was_done=True)
@@ -63,7 +63,8 @@ def replay_run(
         return Resumed(go_on(held, settings, observer, code), was_done=False)
 
 
-def _not_done(found: FoundRun) -> OutputError:
+def not_done(found: FoundRun) -> OutputError:
+    """Return the refusal to try bad records again of a run that has not come to its end."""
     return OutputError(
         f"run {found.name} has no result in `{show_path(found.output)}`, expected one with bad"
         " records to try again",

@@ -19,7 +19,7 @@ from pymr.runner.reach import at_first
 from pymr.runner.stored import folders_outside, head_of
 from pymr.store.access import Access
 from pymr.store.place import Place, open_place
-from pymr.store.registry import RegisteredRun, register, state_folder
+from pymr.store.registry import Cluster, RegisteredRun, register, state_folder
 from pymr.task.manifest import Manifest
 from pymr.task.output import prepare_output, refuse_taken
 from pymr.text_form import show_path
@@ -76,10 +76,19 @@ def run_request(request: Request, observer: Observer, *, over: str | None = None
             remove_folder(spool_folder)
 
 
-def remember(run: str, name: str, place: Place, started: float, access: Access) -> bool:
+def remember(
+    run: str,
+    name: str,
+    place: Place,
+    started: float,
+    access: Access,
+    cluster: Cluster | None = None,
+) -> bool:
     """Put a run into the registry, and where its store is; say whether that was possible."""
-    where = (access.endpoint, access.region) if place.folder is None else (None, None)
-    return register(RegisteredRun(run, name, str(place), started, *where))
+    endpoint, region = (access.endpoint, access.region) if place.folder is None else (None, None)
+    if cluster is not None and cluster.has_store:
+        endpoint = None  # The port that leads there is another one each time.
+    return register(RegisteredRun(run, name, str(place), started, endpoint, region, cluster))
 
 
 def _without_name(plan: Plan) -> Plan:

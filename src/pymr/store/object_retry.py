@@ -22,7 +22,8 @@ from pymr.store.object_errors import Again, Place, explained
 from pymr.store.outage import AWAY_TOLD_S, OUTAGES, REFUSES, SILENT
 
 REQUESTS_MAX: Final = 32  # of one store in one process at once
-WAIT_HINT: Final = "--storage-wait TIME   waits longer; pymr resume RUN goes on"
+NEVER_HINT: Final = "start the store, or say where it is: --endpoint URL, AWS_ENDPOINT_URL"
+AWAY_HINT: Final = "--storage-wait TIME   waits longer; pymr resume RUN goes on"
 DENIED_TRIES_MAX: Final = 3
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_MAX_S: Final = 5.0  # so a store that is back is noticed within that
@@ -170,7 +171,7 @@ class Requests:
 
     def _final(self, error: PymrError, waited_s: float) -> PymrError:
         if isinstance(error, StoreUnavailableError) and waited_s >= self._storage_wait_s:
-            error.hint = error.hint or WAIT_HINT
+            error.hint = error.hint or (AWAY_HINT if self._was_answered else NEVER_HINT)
             error.message += f", tried for {waited_s:.0f} s"
             error.args = (error.message,)
         return error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,9 @@ class Cluster(msgspec.Struct, frozen=True):
     context: str
     namespace: str
     has_store: bool
+
+
+NO_CLUSTER: Final = Cluster("", "", has_store=False)  # of a run that is known to be in none
 
 
 class RegisteredRun(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -103,7 +103,7 @@ def prepare_output(
             living run, or has a result and `overwrite` is false.
         ResourceError: no space, or none to show the parts of a committed result.
     """
-    _refuse_foreign(place)
+    refuse_foreign(place)
     try:
         claim = claim_output(place, run, name, over)
     except OutputError as error:
@@ -222,7 +222,13 @@ def _sweep(place: Place, *folders: str) -> None:
             place.sweep(folder)
 
 
-def _refuse_foreign(place: Place) -> None:
+def refuse_foreign(place: Place) -> None:
+    """Refuse an output in which are files of somebody else.
+
+    Raises:
+        OutputError: there are.
+        StoreError: a store does not answer, or refuses.
+    """
     foreign = place.foreign()
     if foreign and not is_there(place.objects, MANIFEST):
         expected = "directory" if place.folder is not None else "prefix"

@@ -97,6 +97,7 @@ def test_a_store_that_is_away_for_longer_is_named(
 ) -> None:
     """Exit 5 with the endpoint and how long it was tried; retryable, for a resume."""
     store = open_through(proxy, server, bucket, storage_wait_s=0.5)
+    assert list(store.list("")) == [], "it answers"
     proxy.break_(Fault("cut"))
 
     with pytest.raises(StoreUnavailableError, match=r"does not answer.*, tried for") as caught:

@@ -43,7 +43,7 @@ def command(run: str | None, watch: bool, join_file: str | None, as_json: bool) 
     seconds behind.
     """
     if (run is None) == (join_file is None):
-        raise click.UsageError("name a run, or the --join-file of its operator")
+        raise click.UsageError("name a run or the --join-file of its operator: one of both")
     screen = _Screen(as_json=as_json, is_live=watch)
     try:
         if join_file is not None:

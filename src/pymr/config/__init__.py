@@ -122,8 +122,8 @@ def change(before: Settings, flags: Mapping[str, Any], now: Settings) -> Setting
         is_other = getattr(now, setting.field) != getattr(before, setting.field)
         if is_other and not setting.on_resume:
             raise ConfigError(
-                f"{setting.flag} cannot change when a run is resumed: it decides what the result"
-                " is, and was settled at the start",
+                f"{setting.flag} cannot change when a run is resumed: what its result is, and"
+                " where, was settled at the start",
                 hint=f"pymr start {setting.flag} …   begins a new run",
                 setting=setting.name,
             )

@@ -160,7 +160,7 @@ class Debugged(NamedTuple):
             gone = replay.map_tasks - len(sources)
             raise OutputError(
                 f"{self.name} reads {show_many(replay.map_tasks, 'map output')}, of which"
-                f" {gone:,} are not there: a run that is done keeps them with --keep only",
+                f" {gone:,} are not there: not made, or removed when the run was done (--keep)",
                 hint=f"pymr debug {self.found.name} map-0000   needs none",
             )
         return single.groups_of(store, sources, self.task[1], tmp)

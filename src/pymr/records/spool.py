@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from typing import BinaryIO
 
 from pymr.errors import InputError, ResourceError
 from pymr.records.magic import PIPED
+from pymr.store.disk import FULL
 from pymr.text_form import show_path
 
 STANDARD_INPUT = b"-"
 _COPY_BYTES = 1 << 20
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def spool(path: bytes, folder: str) -> bytes:
@@ -67,7 +66,7 @@ def _copy(source: BinaryIO, copy: bytes, folder: str) -> bytes:
             while data := source.read(_COPY_BYTES):
                 target.write(data)
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if error.errno not in FULL:
             raise
         raise ResourceError(
             f"no space left in `{show_path(folder)}` for a copy of the input",

@@ -31,6 +31,11 @@ def ended_by(signal: str, *, is_cancelled: bool = False) -> RunFinished:
     return RunFinished(to_dict(InterruptedRunError("told to", signal=signal, **fields)))
 
 
+def at_last(finished: RunFinished) -> Entry:
+    """Return the last entry of a life."""
+    return Entry(1, 1, 0.0, finished)
+
+
 def test_what_this_process_has_written_is_not_shown_again_when_it_comes_back() -> None:
     """The plan is written from here, and stands in the history that is followed."""
     shown = Shown()
@@ -68,8 +73,9 @@ def test_the_end_of_a_masters_life_is_not_shown_as_the_runs() -> None:
 
 def test_f108_a_master_that_was_told_to_end_has_not_ended_its_run() -> None:
     """Another pod goes on; but for one that was cancelled, or interrupted by its user."""
-    assert is_moved(ended_by("SIGTERM"))
-    assert not is_moved(ended_by("SIGTERM", is_cancelled=True))
-    assert not is_moved(ended_by("SIGINT"))
-    assert not is_moved(RunFinished(to_dict(UserCodeError("no"))))
-    assert not is_moved(RunFinished(None))
+    assert is_moved(at_last(ended_by("SIGTERM")))
+    assert not is_moved(at_last(ended_by("SIGTERM", is_cancelled=True)))
+    assert not is_moved(at_last(ended_by("SIGINT")))
+    assert not is_moved(at_last(RunFinished(to_dict(UserCodeError("no")))))
+    assert not is_moved(at_last(RunFinished(None)))
+    assert not is_moved(entry(1)), "it goes on"

@@ -14,7 +14,7 @@ from pymr import errors
 from pymr.cli.failure import fail
 from pymr.cli.kubernetes import cluster_of, entries_in_pods
 from pymr.cli.reach import reach_options, usual_access
-from pymr.cluster.ending import is_end
+from pymr.cluster.ending import is_moved
 from pymr.core.events import Entry, RunFinished
 from pymr.errors import IncompleteError, PymrError
 from pymr.observe.feed import JsonLines, read_entries
@@ -99,8 +99,7 @@ def _follow(
     write = JsonLines(sys.stdout.buffer.write) if as_json else None
     last = None
     for entry in told:
-        is_over = isinstance(entry.event, RunFinished)
-        if not (is_over and is_in_pods and not is_end(entry)):
+        if not (is_in_pods and is_moved(entry)):
             view.entry(entry)
         if write is not None:
             write(entry)

@@ -52,10 +52,12 @@ def tell_ending(found: FoundRun, error: PymrError, access: Access) -> None:
 
 def is_end(entry: Entry) -> bool:
     """Say whether a run has ended with an entry, and not only a life of it."""
-    return isinstance(entry.event, RunFinished) and not is_moved(entry.event)
+    return isinstance(entry.event, RunFinished) and not is_moved(entry)
 
 
-def is_moved(finished: RunFinished) -> bool:
-    """Say whether it was SIGTERM that ended a life of the run: another master may go on."""
-    fields = (finished.error or {}).get("fields", {})
+def is_moved(entry: Entry) -> bool:
+    """Say whether it was SIGTERM that ended a life of the run there: another master may go on."""
+    if not isinstance(entry.event, RunFinished):
+        return False
+    fields = (entry.event.error or {}).get("fields", {})
     return fields.get("signal") == "SIGTERM" and not fields.get("is_cancelled")

@@ -65,7 +65,7 @@ class Seen(Observer):
         if entry.seq <= self.last:
             return False
         self.last = entry.seq
-        if not isinstance(entry.event, RunFinished) or not is_moved(entry.event):
+        if not is_moved(entry):
             self._observer.entry(entry)  # The end of a life is none of the run.
         return True
 

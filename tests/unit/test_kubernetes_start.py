@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pymr.config import Resolved, resolve
+from pymr.config import Resolved, Settings, resolve
 from pymr.errors import ConfigError
 from pymr.kubernetes.kube import Kube
 from pymr.kubernetes.outside import outside_store, refuse_another_endpoint, refuse_lone_endpoint
-from pymr.kubernetes.start import for_kubernetes, is_own_storage
+from pymr.kubernetes.start import is_own_storage, settings_of_pods, settings_there
 from pymr.store.access import Access
 
 KUBE = Kube(None, "kind-x", "data", "https://127.0.0.1:6443")  # type: ignore[arg-type]
@@ -19,6 +19,11 @@ KUBE = Kube(None, "kind-x", "data", "https://127.0.0.1:6443")  # type: ignore[ar
 def resolved(**flags: Any) -> Resolved:
     """Return settings of a command line."""
     return resolve({"on": "kubernetes", **flags}, {}, "/nowhere", "/nowhere")
+
+
+def for_kubernetes(given: Resolved, kube: Kube) -> Settings:
+    """Return the settings of a run of that command line in a namespace."""
+    return settings_there(settings_of_pods(given), kube, has_store=given.settings.store is None)
 
 
 def test_without_a_store_it_is_that_of_the_namespace() -> None:

@@ -33,10 +33,8 @@ def as_started(request: Request, resolved: Resolved, flags: dict[str, Any]) -> R
         from pymr.kubernetes.extra import require_extra
 
         require_extra()
-        from pymr.kubernetes.outside import refuse_lone_endpoint
         from pymr.kubernetes.start import settings_of_pods
 
-        refuse_lone_endpoint(settings, flags["region"])
         elsewhere = settings_of_pods(resolved)
     parse_address(elsewhere.output or elsewhere.store or "")  # Refused as a start would.
     if any(is_address(os.fsdecode(each)) for each in request.inputs):

@@ -65,14 +65,11 @@ def _start(
     pool = after.enter_context(closing(loading(request)))
     from pymr.kubernetes import start
     from pymr.kubernetes.kube import open_kube
-    from pymr.kubernetes.outside import refuse_lone_endpoint
 
     given = resolved.settings
-    is_typed = resolved.origin("region") == "flag --region"
-    refuse_lone_endpoint(given, given.region if is_typed else None)
-    start.settings_of_pods(resolved)  # What is wrong with them needs no cluster to be told.
+    in_pods = start.settings_of_pods(resolved)  # What is wrong with them needs no cluster.
     kube = after.enter_context(open_kube(given.context, given.namespace))
-    settings = start.for_kubernetes(resolved, kube)
+    settings = start.settings_there(in_pods, kube, has_store=given.store is None)
     asked = msgspec.structs.replace(request, settings=settings)
     return _begin(kube, asked, pool, view, after, detach=detach)
 

@@ -36,6 +36,7 @@ from pymr.kubernetes.objects.run import WORKER_NEEDS, Images
 from pymr.kubernetes.outside import (
     outside_access,
     outside_store,
+    refuse_lone_endpoint,
     settings_outside,
 )
 from pymr.kubernetes.permission import FOR_RUN
@@ -62,9 +63,12 @@ def settings_of_pods(resolved: Resolved) -> Settings:
     """Return the settings of a run in pods: what nobody has said is not this machine's.
 
     Raises:
-        ConfigError: the output is a folder of this machine, or the name can be no label.
+        ConfigError: the output is a folder of this machine, the name can be no label, or it is
+            said how a store is reached that is not named.
     """
     settings = resolved.settings
+    is_typed = resolved.origin("region") == "flag --region"
+    refuse_lone_endpoint(settings, settings.region if is_typed else None)
     if settings.name is not None:
         labels.label_value(settings.name)
     memory_bytes = settings.memory_bytes
@@ -76,16 +80,10 @@ def settings_of_pods(resolved: Resolved) -> Settings:
     return in_pods if settings.store is None else settings_outside(in_pods)
 
 
-def for_kubernetes(resolved: Resolved, kube: Kube) -> Settings:
-    """Return the settings of a run in pods of one namespace.
-
-    Raises:
-        ConfigError: as `settings_of_pods`.
-    """
-    settings = msgspec.structs.replace(
-        settings_of_pods(resolved), context=kube.context, namespace=kube.namespace
-    )
-    if resolved.settings.store is not None:
+def settings_there(in_pods: Settings, kube: Kube, *, has_store: bool) -> Settings:
+    """Return the settings of a run in pods of one namespace, whose storage it uses or not."""
+    settings = msgspec.structs.replace(in_pods, context=kube.context, namespace=kube.namespace)
+    if not has_store:
         return settings
     endpoint = labels.storage_endpoint(kube.namespace)
     return msgspec.structs.replace(settings, endpoint=endpoint, region=REGION)
